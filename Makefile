@@ -1,0 +1,46 @@
+# The commands people type. `make help` lists them.
+SCALE ?= demo
+CORES ?= all
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+EXPORTED := export PATH="$(CURDIR)/$(BIN):$$PATH" &&
+
+.DEFAULT_GOAL := help
+.PHONY: help install reproduce test check format docs clean
+
+help:  ## Show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "error: $(PYTHON) is older than 3.11; run make PYTHON=python3.11" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[workflow,dvc]"
+	touch $@
+
+$(BIN)/.tested: $(BIN)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[workflow,dvc,tensorboard,test]"
+	touch $@
+
+install: $(BIN)/.installed  ## Create .venv with the package and the workflow
+
+reproduce: $(BIN)/.installed  ## Run the whole study (SCALE=demo, hour or paper) and say where the report is
+	@$(EXPORTED) snakemake --cores $(CORES) --config scale=$(SCALE)
+	@echo "report: $(CURDIR)/results/$(SCALE)/report/index.html"
+
+test: $(BIN)/.tested  ## Run the tests
+	@$(EXPORTED) pytest
+
+check: $(BIN)/.tested  ## Lint, types, formatting, workflow
+	@$(EXPORTED) ruff check . && ruff format --check . && mypy && snakefmt --check Snakefile workflow \
+	  && snakemake --lint
+
+format: $(BIN)/.tested  ## Format the code
+	@$(EXPORTED) ruff check --fix . ; ruff format . ; snakefmt Snakefile workflow
+
+docs: $(BIN)/.installed  ## Write the generated parts of config/ again
+	@$(EXPORTED) reflash config schema > config/schema.json && reflash config readme > config/README.md
+
+clean:  ## Remove everything that was made at SCALE, and the workflow's memory of it
+	rm -rf data/$(SCALE) results/$(SCALE) figures/$(SCALE) .snakemake

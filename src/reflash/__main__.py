@@ -1,0 +1,5 @@
+"""``python -m reflash``: the command line."""
+
+from reflash.cli import main
+
+main()

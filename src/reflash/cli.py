@@ -1,0 +1,390 @@
+"""The command line: the only door for the workflow, and useful by itself.
+
+Every command imports what it needs when it runs, so that ``reflash --help`` and commands without
+networks start in a fraction of a second. Settings are a YAML file, or YAML/JSON text that starts
+with ``{``, as the workflow passes them.
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from reflash import __version__
+from reflash.errors import ReflashError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Reflash Dropout in Image Super-Resolution (CVPR 2022), reproducible: "
+    "degrade, train, evaluate, interpret.",
+)
+data_app = typer.Typer(no_args_is_help=True, help="Get, make and check images.")
+config_app = typer.Typer(no_args_is_help=True, help="Check and document the configuration.")
+app.add_typer(data_app, name="data")
+app.add_typer(config_app, name="config")
+
+
+class Weights(StrEnum):
+    """Which weights of a file."""
+
+    params = "params"
+    params_ema = "params_ema"
+
+
+Device = Annotated[str, typer.Option(help="auto (a free GPU if there is one), cpu, cuda, cuda:N.")]
+Threads = Annotated[int, typer.Option(help="CPU threads; 0 leaves the choice to PyTorch.", min=0)]
+SettingsText = Annotated[str, typer.Option(help="YAML file, or YAML/JSON text starting with {.")]
+
+
+def parse_settings(model: Any, text: str) -> Any:
+    """Return the settings in the YAML file ``text``, or in ``text`` itself if it starts with {."""
+    from reflash.config import parse_yaml, read_yaml, validate
+
+    if text.lstrip().startswith("{"):
+        return validate(model, parse_yaml(text, "settings"), "settings")
+    return validate(model, read_yaml(Path(text)), text)
+
+
+def set_threads(threads: int) -> None:
+    """Limit PyTorch and OpenCV to ``threads`` CPU threads (0: their own choice)."""
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"reflash {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@data_app.command("list")
+def data_list(
+    raw: Annotated[Path, typer.Option(help="Folder the sets lie in.")] = Path("data/raw"),
+) -> None:
+    """Show the known datasets: images, terms, and whether they are here."""
+    from reflash.datasets.registry import registry
+
+    for name, dataset in registry().items():
+        here = "here" if (raw / name / "manifest.csv").is_file() else "-"
+        typer.echo(f"{name:18} {dataset.images:5} images  {here:5} {dataset.terms}")
+
+
+@data_app.command("fetch")
+def data_fetch(
+    names: Annotated[list[str], typer.Argument(help="Names of `reflash data list`.")],
+    source: Annotated[
+        Path | None,
+        typer.Option(envvar="REFLASH_MIRROR", help="Folder that holds the sets."),
+    ] = None,
+    raw: Annotated[Path, typer.Option(help="Folder to put them in.")] = Path("data/raw"),
+) -> None:
+    """Copy datasets from a mirror folder and verify every image."""
+    from reflash.datasets.fetch import fetch
+    from reflash.datasets.registry import find
+
+    for name in names:
+        find(name)
+        if source is None:
+            raise ReflashError(
+                f"{name}: no source is given; name a folder that holds it with --source "
+                "(in the workflow: --config mirror=FOLDER)"
+            )
+        manifest = fetch(name, source, raw)
+        typer.echo(f"{name}: verified, {manifest.parent}")
+
+
+@data_app.command("verify")
+def data_verify(
+    names: Annotated[list[str], typer.Argument(help="Names of `reflash data list`.")],
+    raw: Annotated[Path, typer.Option(help="Folder the sets lie in.")] = Path("data/raw"),
+) -> None:
+    """Check every image of fetched datasets against its pixel hash."""
+    from reflash.datasets.fetch import verify
+
+    problems = [line for name in names for line in verify(name, raw)]
+    for line in problems:
+        typer.echo(line, err=True)
+    if problems:
+        raise ReflashError(f"{len(problems)} problems; fetch the sets again")
+    typer.echo(f"{', '.join(names)}: every image is as it should be")
+
+
+@data_app.command("training-images")
+def data_training_images(
+    out: Annotated[Path, typer.Argument(help="Folder to fill.")],
+    settings: SettingsText,
+    raw: Annotated[Path, typer.Option(help="Folder of named datasets.")] = Path("data/raw"),
+) -> None:
+    """Make or gather the HR training images and write their manifest."""
+    from reflash.datasets.settings import TrainingImagesSettings
+    from reflash.datasets.sources import prepare_training_images
+
+    prepare_training_images(parse_settings(TrainingImagesSettings, settings), out, raw)
+
+
+@data_app.command("cache")
+def data_cache(
+    source: Annotated[Path, typer.Argument(help="Folder of images.")],
+    out: Annotated[Path, typer.Argument(help="Folder of the cache.")],
+) -> None:
+    """Decode a folder of images once into the memory-mapped cache that training reads."""
+    from reflash.datasets.cache import build_cache
+
+    build_cache(source, out)
+
+
+@data_app.command("test-set")
+def data_test_set(
+    out: Annotated[Path, typer.Argument(help="Folder to fill.")],
+    settings: SettingsText,
+    mod: Annotated[int, typer.Option(help="Crop to a multiple of this many pixels.")] = 12,
+    raw: Annotated[Path, typer.Option(help="Folder of named datasets.")] = Path("data/raw"),
+) -> None:
+    """Make the HR images of a test set: gathered, cropped, with their manifest."""
+    from reflash.datasets.settings import TestSetSettings
+    from reflash.datasets.sources import prepare_test_set
+
+    prepare_test_set(parse_settings(TestSetSettings, settings), out, mod, raw)
+
+
+@app.command()
+def degrade(
+    source: Annotated[Path, typer.Argument(help="HR image or folder of HR images.")],
+    destination: Annotated[Path, typer.Argument(help="Folder for the LR PNGs.")],
+    kind: Annotated[str, typer.Option(help="clean, blur, noise, jpeg, blur_noise, …")],
+    seed: Annotated[int | None, typer.Option(help="Seed of the noise.")] = None,
+    noise_sigma: Annotated[
+        float | None, typer.Option(help="Noise sigma in grey levels (the paper: 20).")
+    ] = None,
+    noise_rounding: Annotated[
+        str | None, typer.Option(help="truncate (the authors') or round.")
+    ] = None,
+    mod: Annotated[int | None, typer.Option(help="Crop HR to a multiple of this.")] = None,
+    settings: SettingsText = "{}",
+) -> None:
+    """Make the LR images of one of the eight test degradations."""
+    from reflash.degradations.benchmark import degrade_folder
+    from reflash.degradations.settings import BenchmarkSettings
+
+    given = {
+        "seed": seed,
+        "noise_sigma": noise_sigma,
+        "noise_rounding": noise_rounding,
+        "mod": mod,
+    }
+    values = parse_settings(BenchmarkSettings, settings).model_dump()
+    values.update({k: v for k, v in given.items() if v is not None})
+    from reflash.config import validate
+
+    degrade_folder(source, destination, kind, validate(BenchmarkSettings, values, "options"))
+
+
+@app.command()
+def pairs(
+    config: Annotated[str, typer.Option(help="YAML file or text of PoolSettings.")],
+    images: Annotated[Path, typer.Option(help="Cache of training images.")],
+    out: Annotated[Path, typer.Option(help="Folder of the pool.")],
+    threads: Threads = 1,
+) -> None:
+    """Synthesise a pool of training pairs that all runs of a setting read."""
+    from reflash.datasets.cache import ImageCache
+    from reflash.training.pairs import build_pool
+    from reflash.training.settings import PoolSettings
+
+    settings = parse_settings(PoolSettings, config)
+    set_threads(threads)
+    build_pool(settings, ImageCache.open(images), out)
+
+
+@app.command()
+def train(
+    config: Annotated[str, typer.Option(help="YAML file or text of one run's settings.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run.")],
+    validation: Annotated[Path, typer.Option(help="Folder of HR validation images.")],
+    pool: Annotated[
+        Path | None, typer.Option("--pairs", help="Pool of `reflash pairs` (synthesis: pool).")
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Cache of training images (synthesis: online).")
+    ] = None,
+    device: Device = "auto",
+    threads: Threads = 0,
+    save_every: Annotated[float, typer.Option(help="Seconds between saved states.")] = 120,
+    time_budget: Annotated[
+        float | None, typer.Option(help="Stop, resumable, after this many seconds.")
+    ] = None,
+    tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard.")] = None,
+) -> None:
+    """Train one run; killed or stopped, the same command continues it bit by bit."""
+    from reflash.training.settings import RunSettings
+
+    settings = parse_settings(RunSettings, config)
+    needed, given, other = ("--pairs", pool, images)
+    if settings.pairs.synthesis == "online":
+        needed, given, other = ("--images", images, pool)
+    if given is None or other is not None:
+        raise ReflashError(
+            f"pairs.synthesis is {settings.pairs.synthesis}: give {needed} and not the other source"
+        )
+    set_threads(threads)
+    from reflash.datasets.cache import ImageCache
+    from reflash.devices import choose_device
+    from reflash.progress import training_progress
+    from reflash.training.pairs import OnlinePairs, PoolPairs
+    from reflash.training.trainer import Options, Validation
+    from reflash.training.trainer import train as train_run
+
+    chosen = choose_device(device)
+    source: OnlinePairs | PoolPairs
+    if settings.pairs.synthesis == "pool":
+        source = PoolPairs(given, settings.training.batch, settings.seed, chosen)
+    else:
+        source = OnlinePairs(settings, ImageCache.open(given), chosen)
+    with training_progress(settings.id, settings.training.iterations) as report:
+        options = Options(save_every, time_budget, tensorboard, report)
+        validate = Validation(settings.training.validation, validation)
+        train_run(settings, source, validate, out, chosen, options)
+
+
+@app.command()
+def evaluate(
+    weights: Annotated[str, typer.Option(help="Weights file, or the word bicubic.")],
+    hr: Annotated[Path, typer.Option(help="Folder of HR images.")],
+    lr: Annotated[list[Path], typer.Option(help="Folder of LR images, named by its kind; repeat.")],
+    out: Annotated[Path, typer.Option(help="CSV to write.")],
+    run: Annotated[str | None, typer.Option(help="What the column run says.")] = None,
+    test_set: Annotated[str | None, typer.Option("--set", help="What the column set says.")] = None,
+    settings: SettingsText = "{}",
+    device: Device = "auto",
+    threads: Threads = 0,
+) -> None:
+    """Write PSNR and SSIM of every image as tidy CSV."""
+    from reflash.evaluation.evaluate import evaluate_to_csv
+    from reflash.evaluation.settings import EvaluationSettings
+    from reflash.evaluation.upscalers import open_upscaler
+
+    chosen = parse_settings(EvaluationSettings, settings)
+    if weights != "bicubic":
+        set_threads(threads)
+    folders = {folder.name: folder for folder in lr}
+    if len(folders) < len(lr):
+        raise ReflashError("--lr: two folders have the same name; the name is the kind")
+    upscaler = open_upscaler(weights, chosen.weights, chosen.tile, chosen.overlap, device)
+    evaluate_to_csv(
+        out, upscaler, hr, folders, run or Path(weights).stem, test_set or hr.parent.name, chosen
+    )
+
+
+@app.command()
+def upscale(
+    source: Annotated[Path, typer.Argument(help="Image or folder of images.")],
+    destination: Annotated[Path, typer.Argument(help="Image file or folder to write.")],
+    weights: Annotated[str, typer.Option(help="Weights file, or the word bicubic.")],
+    key: Annotated[
+        Weights | None, typer.Option(help="Which weights of a .pth file; default: params.")
+    ] = None,
+    tile: Annotated[int | None, typer.Option(help="Side of a tile in LR pixels.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Only the first N images of a folder.", min=1)
+    ] = None,
+    manifest: Annotated[
+        bool, typer.Option("--manifest", help="Write manifest.csv of what was made.")
+    ] = False,
+    device: Device = "auto",
+    threads: Threads = 0,
+) -> None:
+    """Enlarge your own images four times with trained weights (any size, alpha kept)."""
+    if weights != "bicubic":
+        set_threads(threads)
+    from reflash.evaluation.upscale import upscale_path
+
+    upscale_path(
+        source, destination, weights, tile, device, key and key.value, limit=limit, manifest=manifest
+    )
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help=".pth or .safetensors")],
+    destination: Annotated[Path, typer.Argument(help=".pth or .safetensors")],
+    key: Annotated[
+        Weights | None, typer.Option(help="Which weights of the file; default: what it holds.")
+    ] = None,
+    layout: Annotated[
+        str, typer.Option(help="Key layout of a written .pth: basicsr or authors.")
+    ] = "basicsr",
+) -> None:
+    """Convert weights between the authors' or BasicSR's .pth and safetensors."""
+    from reflash.models.weights import convert as convert_weights
+
+    if layout not in ("basicsr", "authors"):
+        raise ReflashError(f"--layout {layout}: choose basicsr or authors")
+    convert_weights(source, destination, key.value if key else None, layout)  # type: ignore[arg-type]
+
+
+@config_app.command("check")
+def config_check(
+    config: Annotated[Path, typer.Argument(help="The config.yaml to check.")] = Path(
+        "config/config.yaml"
+    ),
+) -> None:
+    """Check the configuration and show what it would make."""
+    from reflash.study import load_plan
+
+    plan = load_plan(config)
+    for model in plan.models:
+        for run in plan.runs(model):
+            typer.echo(f"run     {run}")
+    for kind in ("tables", "figures"):
+        for name in plan.artefacts(kind):
+            typer.echo(f"{kind[:-1]:7} {name}")
+
+
+@config_app.command("schema")
+def config_schema() -> None:
+    """Print the JSON schema of the configuration (config/schema.json)."""
+    import json
+
+    from reflash.config import json_schema
+
+    typer.echo(json.dumps(json_schema(), indent=2, sort_keys=True))
+
+
+@config_app.command("readme")
+def config_readme() -> None:
+    """Print every key of the configuration as Markdown (config/README.md)."""
+    from reflash.config import readme
+
+    typer.echo(readme(), nl=False)
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run the command line; a mistake of the user is one line and exit status 1."""
+    from reflash.files import explained
+
+    try:
+        app(args=arguments)
+    except (ReflashError, OSError) as error:
+        problem = explained(error) if isinstance(error, OSError) else error
+        if not isinstance(problem, ReflashError):
+            raise
+        typer.echo(f"error: {problem}", err=True)
+        sys.exit(1)

@@ -1,0 +1,75 @@
+"""Filling a folder with images so that a kill at any moment leaves nothing that looks finished."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from reflash.datasets.images import EXTENSIONS, Pixels, write_png
+from reflash.datasets.manifest import MANIFEST, Entry, describe, write_manifest
+from reflash.errors import ReflashError
+from reflash.files import atomic, write_text
+
+_MARK = ".written-by-reflash"
+_TEMPORARY = re.compile(r"\..+\.\d+\.tmp(\.\w+)?")  # what reflash.files.atomic leaves when killed
+
+
+class Filler:
+    """Writes images into the folder of ``filling`` and remembers what it wrote."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.entries: list[Entry] = []
+
+    def add(self, name: str, rgb: Pixels) -> None:
+        """Write ``rgb`` (H, W, 3) uint8 as ``name``.png."""
+        write_png(self.folder / f"{name}.png", rgb)
+        self.entries.append(describe(f"{name}.png", rgb))
+
+    def copy(self, name: str, source: Path, entry: Entry) -> None:
+        """Copy the file ``source``, whose content ``entry`` describes, as ``name``."""
+        file = f"{name}{source.suffix.lower()}"
+        with atomic(self.folder / file) as temporary:
+            shutil.copyfile(source, temporary)
+        self.entries.append(entry._replace(name=name, file=file))
+
+
+@contextmanager
+def filling(folder: Path | str) -> Iterator[Filler]:
+    """Fill ``folder`` with exactly the images given to the filler, and a manifest written last.
+
+    The old manifest goes first, so a folder that was left half filled has none; the next run
+    replaces what is there and removes what it did not write itself.
+
+    Raises
+    ------
+    ReflashError
+        ``folder`` holds images that were not written here: they are not touched.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise ReflashError(f"{folder}: is a file; choose another folder")
+    if any(_is_image(path) for path in _files(folder)):
+        mine = (folder / _MARK).is_file() or (folder / MANIFEST).is_file()
+        if not mine:
+            raise ReflashError(f"{folder}: holds images of another origin; choose another folder")
+    write_text(folder / _MARK, "Images that reflash did not write are removed from this folder.\n")
+    (folder / MANIFEST).unlink(missing_ok=True)
+    filler = Filler(folder)
+    yield filler
+    written = {entry.file for entry in filler.entries}
+    for path in _files(folder):
+        if path.name not in written and (_is_image(path) or _TEMPORARY.fullmatch(path.name)):
+            path.unlink()
+    write_manifest(folder, filler.entries)
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")

@@ -1,0 +1,146 @@
+"""The eight degradations of the test sets, as in the paper's released test protocol.
+
+In this order, each on 8-bit values: blur on the HR image (OpenCV), bicubic down-sampling (Pillow,
+antialiased), Gaussian noise, JPEG (Pillow, 4:2:0). The kind names say which steps are taken besides
+down-sampling.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from reflash.datasets.images import Pixels, list_images, mod_crop, read_rgb, write_png
+from reflash.datasets.manifest import describe, write_manifest
+from reflash.degradations.settings import KINDS, BenchmarkSettings
+from reflash.errors import ReflashError
+from reflash.keys import numpy_generator
+
+
+def degrade(hr: Pixels, kind: str, settings: BenchmarkSettings, key: str) -> Pixels:
+    """Degrade one HR image.
+
+    Parameters
+    ----------
+    hr : (H, W, 3) uint8 RGB
+    kind : one of ``KINDS``
+    settings : BenchmarkSettings
+        ``mod`` is not applied here, see :func:`degrade_folder`.
+    key : str
+        The image's name. The noise is a function of seed, kind, name and size alone, so it does not
+        depend on which images came before (the authors' noise is unseeded).
+
+    Returns
+    -------
+    (H // scale, W // scale, 3) uint8 RGB
+
+    Raises
+    ------
+    ReflashError
+        Unknown kind, or an image smaller than the scale; the message begins with ``key``.
+    """
+    if kind not in KINDS:
+        raise ReflashError(f"{kind}: no such degradation; choose one of {', '.join(KINDS)}")
+    height, width = hr.shape[:2]
+    if min(height, width) < settings.scale:
+        raise ReflashError(
+            f"{key}: {width}x{height} pixels are too few to shrink by {settings.scale}; "
+            "use a larger image"
+        )
+    steps = kind.split("_")
+    image = hr
+    if "blur" in steps:
+        image = _blur(image, settings.blur_size, settings.blur_sigma)
+    image = _shrink(image, settings.scale)
+    if "noise" in steps:
+        image = _add_noise(image, settings, numpy_generator(settings.seed, kind, key))
+    if "jpeg" in steps:
+        image = _jpeg(image, settings.jpeg_quality)
+    return image
+
+
+def degrade_folder(
+    src: Path | str,
+    dst: Path | str,
+    kind: str,
+    settings: BenchmarkSettings,
+    names: Iterable[str] | None = None,
+) -> list[Path]:
+    """Degrade the images of a folder: ``src/NAME.*`` to ``dst/NAME.png``, and ``dst/manifest.csv``.
+
+    Parameters
+    ----------
+    src : Path or str
+        Folder of HR images; each is first cropped at the bottom and right to multiples of
+        ``settings.mod``.
+    dst : Path or str
+        Folder of the LR images, made where it is missing; not ``src``.
+    kind : one of ``KINDS``
+    settings : BenchmarkSettings
+    names : iterable of str, optional
+        File names without suffix of the images to take; by default all.
+
+    Returns
+    -------
+    list of Path
+        The LR images, sorted by name.
+
+    Raises
+    ------
+    ReflashError
+        Unknown kind or name, an unreadable image, one smaller than ``mod``, or ``dst`` is ``src``.
+        Everything but the images' content is checked before any image is written.
+    """
+    src, dst = Path(src), Path(dst)
+    if kind not in KINDS:
+        raise ReflashError(f"{kind}: no such degradation; choose one of {', '.join(KINDS)}")
+    if src.resolve() == dst.resolve():
+        raise ReflashError(f"{dst}: holds the HR images; choose another folder for the LR images")
+    paths = list_images(src)
+    if names is not None:
+        wanted = set(names)
+        missing = sorted(wanted - {path.stem for path in paths})
+        if missing:
+            raise ReflashError(f"{src / missing[0]}: no such image; leave it out or add it")
+        paths = [path for path in paths if path.stem in wanted]
+    written, entries = [], []
+    for path in paths:
+        hr = mod_crop(read_rgb(path), settings.mod, str(path))
+        target = dst / f"{path.stem}.png"
+        lr = degrade(hr, kind, settings, path.stem)
+        write_png(target, lr)
+        written.append(target)
+        entries.append(describe(target.name, lr))
+    write_manifest(dst, entries)
+    return written
+
+
+def _blur(image: Pixels, size: int, sigma: float) -> Pixels:
+    return np.asarray(cv2.GaussianBlur(image, (size, size), sigma), np.uint8)
+
+
+def _shrink(image: Pixels, scale: int) -> Pixels:
+    height, width = image.shape[:2]
+    small = Image.fromarray(image).resize(
+        (width // scale, height // scale), Image.Resampling.BICUBIC
+    )
+    return np.array(small)
+
+
+def _add_noise(image: Pixels, settings: BenchmarkSettings, rng: np.random.Generator) -> Pixels:
+    noisy = (image + settings.noise_sigma * rng.standard_normal(image.shape)).clip(0, 255)
+    if settings.noise_rounding == "round":
+        noisy = np.rint(noisy)
+    return noisy.astype(np.uint8)
+
+
+def _jpeg(image: Pixels, quality: int) -> Pixels:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="JPEG", quality=quality)
+    with Image.open(buffer) as decoded:
+        return np.array(decoded.convert("RGB"))

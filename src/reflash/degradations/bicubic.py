@@ -1,0 +1,63 @@
+"""Antialiased bicubic down-sampling, as MATLAB's imresize does it.
+
+The single-degradation setting of the field means this operator: a cubic kernel (a = -0.5)
+stretched by the scale, applied to rows and then columns, borders mirrored. Computed in floating
+point and not rounded between the two passes.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def cubic(x: Tensor) -> Tensor:
+    """Return Keys' cubic convolution kernel with a = -0.5 at distance ``x``."""
+    x = x.abs()
+    near = (1.5 * x - 2.5) * x * x + 1
+    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+    return torch.where(x <= 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
+
+
+def bicubic_downsample(image: Tensor, scale: int) -> Tensor:
+    """Reduce an image by a whole factor as MATLAB's ``imresize(image, 1/scale)``.
+
+    Parameters
+    ----------
+    image
+        (B, C, H, W) float; H and W are multiples of ``scale``.
+    scale
+        Whole factor >= 2.
+
+    Returns
+    -------
+    Tensor
+        (B, C, H / scale, W / scale), unclamped (bicubic overshoots by a few per cent).
+    """
+    height, width = image.shape[-2:]
+    if height % scale or width % scale:
+        raise ValueError(f"image of {height} x {width} is not a multiple of {scale}")
+    half = 2 * scale  # the stretched kernel is zero from here on
+    # Output sample i sits at input coordinate scale * (i + 0.5) - 0.5; the same 4 * scale taps
+    # around it serve every sample.
+    taps = torch.arange(-half, half, dtype=torch.float64) + (0.5 if scale % 2 == 0 else 0.0)
+    weights = cubic(taps / scale)
+    weights = (weights / weights.sum()).to(image)
+    left = half - scale // 2 if scale % 2 == 0 else half - (scale - 1) // 2
+    right = half - scale + scale // 2 if scale % 2 == 0 else half - 1 - (scale - 1) // 2
+    rows = _mirror(image, 2, left, right)
+    channels = image.shape[1]
+    kernel = weights.view(1, 1, -1, 1).expand(channels, 1, -1, 1)
+    image = functional.conv2d(rows, kernel, stride=(scale, 1), groups=channels)
+    kernel = weights.view(1, 1, 1, -1).expand(channels, 1, 1, -1)
+    return functional.conv2d(
+        _mirror(image, 3, left, right), kernel, stride=(1, scale), groups=channels
+    )
+
+
+def _mirror(image: Tensor, dim: int, before: int, after: int) -> Tensor:
+    """Pad by symmetric mirroring (the border pixel repeats), as imresize indexes its input."""
+    length = image.shape[dim]
+    index = torch.arange(-before, length + after, device=image.device) % (2 * length)
+    return image.index_select(dim, torch.minimum(index, 2 * length - 1 - index))

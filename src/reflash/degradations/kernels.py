@@ -1,0 +1,133 @@
+"""Blur kernels for a whole batch at once, in closed form, and the blur itself.
+
+Families and parameters are those of BasicSR's ``random_mixed_kernels`` and
+``circular_lowpass_kernel`` (Real-ESRGAN, arXiv 2107.10833), evaluated on one canvas for all images
+instead of kernel by kernel.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+import torch
+from torch.nn import functional as F
+
+KERNEL_KINDS = (
+    "iso",
+    "aniso",
+    "generalised_iso",
+    "generalised_aniso",
+    "plateau_iso",
+    "plateau_aniso",
+    "sinc",
+    "pulse",
+)
+CANVAS = 21
+
+
+@dataclass(frozen=True)
+class KernelDraws:
+    """Parameters of B kernels, each a tensor (B,), int64 or float64."""
+
+    kind: torch.Tensor
+    """Index into ``KERNEL_KINDS``."""
+    size: torch.Tensor
+    """Odd size in pixels; the kernel is zero outside."""
+    sigma_x: torch.Tensor
+    """Standard deviation along the first axis of the kernel, in pixels."""
+    sigma_y: torch.Tensor
+    """Standard deviation along the second; equal to ``sigma_x`` for isotropic kinds."""
+    rotation: torch.Tensor
+    """Angle from the image's x axis (right) towards its y axis (down), in radians."""
+    beta: torch.Tensor
+    """Exponent of the squared distance in generalised and plateau kinds; 1 for Gaussians."""
+    cutoff: torch.Tensor
+    """Cut-off of sinc filters, in radians per pixel."""
+
+    def __getitem__(self, images: slice) -> KernelDraws:
+        return KernelDraws(*(getattr(self, field.name)[images] for field in fields(self)))
+
+    def to(self, device: torch.device | str) -> KernelDraws:
+        """Return the same parameters on ``device``."""
+        return KernelDraws(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+
+def kernels(draws: KernelDraws, canvas: int = CANVAS) -> torch.Tensor:
+    """Evaluate B kernels, centred on a canvas of ``canvas`` x ``canvas`` pixels (odd).
+
+    With d the Mahalanobis distance of a pixel from the centre, Gaussians are exp(-d^2 / 2),
+    generalised Gaussians exp(-d^(2 beta) / 2), plateaus 1 / (1 + d^(2 beta)); the sinc filter is
+    the circular low-pass c J1(c r) / (2 pi r); the pulse leaves an image as it is.
+
+    Returns
+    -------
+    torch.Tensor
+        (B, canvas, canvas) float32 on the device of ``draws``; each kernel sums to 1.
+    """
+    offset = torch.arange(canvas, device=draws.sigma_x.device, dtype=draws.sigma_x.dtype)
+    offset = offset - canvas // 2
+    x, y = offset[None, None, :], offset[None, :, None]
+
+    def each(values: torch.Tensor) -> torch.Tensor:
+        return values[:, None, None]
+
+    cos, sin = each(draws.rotation.cos()), each(draws.rotation.sin())
+    along, across = x * cos + y * sin, y * cos - x * sin
+    distance = (along / each(draws.sigma_x)).square() + (across / each(draws.sigma_y)).square()
+    power = distance.pow(each(draws.beta))
+
+    radius = (x.square() + y.square()).sqrt().expand_as(power)
+    cutoff = each(draws.cutoff)
+    centre = radius == 0
+    ring = torch.special.bessel_j1(cutoff * radius) / radius.masked_fill(centre, 1)
+    sinc = torch.where(centre, cutoff.square() / (4 * math.pi), cutoff * ring / (2 * math.pi))
+
+    kind = each(draws.kind)
+    kernel = torch.exp(-0.5 * power)
+    for name, values in (
+        ("plateau_iso", 1 / (1 + power)),
+        ("plateau_aniso", 1 / (1 + power)),
+        ("sinc", sinc),
+        ("pulse", centre.to(power.dtype)),
+    ):
+        kernel = torch.where(kind == KERNEL_KINDS.index(name), values, kernel)
+
+    half = each(draws.size // 2)
+    kernel = kernel * ((x.abs() <= half) & (y.abs() <= half))
+    return (kernel / kernel.sum(dim=(1, 2), keepdim=True)).float()
+
+
+def reflected(length: int, margin: int, device: torch.device) -> torch.Tensor:
+    """Index a row of ``length`` pixels with ``margin`` more reflected at either end.
+
+    The edge pixel is not repeated (OpenCV's BORDER_REFLECT_101), and rows shorter than the margin
+    are reflected as often as it takes. Shape (length + 2 * margin,), int64.
+    """
+    period = max(2 * (length - 1), 1)
+    index = torch.arange(-margin, length + margin, device=device).remainder(period)
+    return torch.minimum(index, period - index) if length > 1 else torch.zeros_like(index)
+
+
+def blur(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+    """Correlate each image with its own kernel, borders reflected.
+
+    Parameters
+    ----------
+    x : (B, C, H, W) float
+    kernel : (B, K, K) float, K odd
+
+    Returns
+    -------
+    torch.Tensor
+        (B, C, H, W); not clamped, a sinc filter overshoots.
+    """
+    batch, channels, height, width = x.shape
+    margin = kernel.shape[-1] // 2
+    padded = x.index_select(2, reflected(height, margin, x.device))
+    padded = padded.index_select(3, reflected(width, margin, x.device))
+    weight = (
+        kernel[:, None].expand(-1, channels, -1, -1).reshape(batch * channels, 1, *kernel.shape[1:])
+    )
+    stacked = padded.reshape(1, batch * channels, *padded.shape[2:])
+    return F.conv2d(stacked, weight, groups=batch * channels).view(x.shape)

@@ -1,0 +1,38 @@
+"""What can be chosen about an evaluation."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from reflash.settings import Settings
+
+Metric = Literal["psnr", "ssim", "psnr_y", "ssim_y"]
+
+
+class EvaluationSettings(Settings):
+    """How test images are upscaled and compared; the defaults are the released test protocol."""
+
+    weights: Literal["params", "params_ema"] = "params"
+    """Which weights of a file are judged: raw (the released test protocol) or their average."""
+    crop: Annotated[int, Field(ge=0)] = 4
+    """Width in HR pixels of the border left out of PSNR and SSIM."""
+    metrics: Annotated[tuple[Metric, ...], Field(min_length=1)] = (
+        "psnr",
+        "ssim",
+        "psnr_y",
+        "ssim_y",
+    )
+    """Columns of the table: on RGB (psnr, ssim) or on the BT.601 luma (psnr_y, ssim_y)."""
+    tile: Annotated[int, Field(ge=0)] | None = None
+    """Side in LR pixels of an inference tile; 0 = whole image, null = whole if it is small."""
+    overlap: Annotated[int, Field(ge=0)] | None = None
+    """LR pixels of context around a tile; null = from the network's receptive field."""
+
+    @field_validator("metrics")
+    @classmethod
+    def _no_metric_twice(cls, metrics: tuple[Metric, ...]) -> tuple[Metric, ...]:
+        if len(set(metrics)) != len(metrics):
+            raise ValueError("names a metric twice; list each one once")
+        return metrics

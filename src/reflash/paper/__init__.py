@@ -1,0 +1,4 @@
+"""The paper's tables and figures: what each declares, how its numbers are gathered and drawn.
+
+``settings`` names the artefacts a study may ask for; ``tables`` and ``figures`` make them.
+"""

@@ -1,0 +1,112 @@
+"""What an artefact must know about the study and scale it was made at, to say so in its caption."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+from pydantic import Field
+
+from reflash.models.settings import Dropout, parse_dropout
+from reflash.settings import Settings
+
+BICUBIC = "bicubic"
+"""Name of the baseline that is not trained."""
+
+
+class Context(Settings):
+    """The study, the scale and the models one artefact shows; handed over as JSON."""
+
+    study: str
+    """Name of the study, the file in config/study."""
+    title: str
+    """Title of the study."""
+    scale: str
+    """Name of the scale, the file in config/scale."""
+    description: str
+    """The scale's one sentence about itself."""
+    evidence: bool
+    """Whether a result at this scale says anything about the paper's claims."""
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    """Seeds every model was trained with."""
+    models: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Models the artefact shows, in order, without bicubic: network/setting/dropout."""
+    labels: Mapping[str, str] = {}
+    """Name shown for each model and for bicubic; one without is shown by its own name."""
+    test_sets: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Names of the test sets, in order."""
+    crop: Annotated[int, Field(ge=0)] = 4
+    """Width in HR pixels of the border left out of PSNR and SSIM."""
+
+    def label(self, model: str) -> str:
+        """Return the name shown for ``model``."""
+        return self.labels.get(model, "Bicubic" if model == BICUBIC else model)
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Every run of the models, one per model and seed."""
+        return tuple(f"{model}/seed{seed}" for model in self.models for seed in self.seeds)
+
+
+def network_of(model: str) -> str:
+    """Return the network of ``network/setting/dropout``; of bicubic, bicubic."""
+    return model.split("/", 1)[0]
+
+
+def setting_of(model: str) -> str:
+    """Return the training setting of ``network/setting/dropout``; of bicubic, nothing."""
+    return "" if model == BICUBIC else model.split("/")[1]
+
+
+def dropout_of(model: str) -> Dropout:
+    """Return the dropout of ``network/setting/dropout``; of bicubic, none."""
+    return parse_dropout("none" if model == BICUBIC else model.split("/", 2)[2])
+
+
+def baseline_of(model: str) -> str | None:
+    """Return the same network and setting without dropout, or None where there is no dropout."""
+    if model == BICUBIC or not dropout_of(model):
+        return None
+    network, setting, _ = model.split("/", 2)
+    return f"{network}/{setting}/none"
+
+
+def scale_sentence(context: Context) -> str:
+    """Say which scale this is, and that it is no evidence where it is none."""
+    description = context.description.strip().rstrip(".")
+    sentence = f"Scale {context.scale}: {description}."
+    return f"{sentence} {no_evidence(context)}" if not context.evidence else sentence
+
+
+def no_evidence(context: Context) -> str:
+    """Return the warning that every artefact of a scale without evidence carries."""
+    scale = context.scale[:1].upper() + context.scale[1:]
+    return f"{scale} scale: no evidence about the paper."
+
+
+def seeds_sentence(context: Context, spread: str = "±") -> str:
+    """Say how many seeds there are and what is shown of them."""
+    seeds = context.seeds
+    if len(seeds) == 1:
+        return f"One seed ({seeds[0]})."
+    listed = ", ".join(map(str, seeds))
+    return f"Mean over {len(seeds)} seeds ({listed}); {spread} is one standard deviation (n - 1)."
+
+
+def sets_phrase(images: Mapping[str, int]) -> str:
+    """Return ``Set5 (5 images), Set14 (14 images)``."""
+    return ", ".join(
+        f"{name} ({count} image{'s' if count != 1 else ''})" for name, count in images.items()
+    )
+
+
+def kind_label(kind: str) -> str:
+    """Return the name shown for a degradation: ``blur_jpeg`` becomes ``blur+jpeg``."""
+    return kind.replace("_", "+")
+
+
+def listing(words: Sequence[str]) -> str:
+    """Join words as a sentence does: ``a``, ``a and b``, ``a, b and c``."""
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"

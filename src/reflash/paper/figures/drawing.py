@@ -1,0 +1,142 @@
+"""The files of a figure: what it was drawn from, how, and the drawing itself.
+
+``NAME.csv`` holds everything that is drawn (and the folder ``NAME/`` the images, if any),
+``NAME.json`` title, caption and settings. From these two alone ``redraw`` makes ``NAME.pdf`` and
+``NAME.png`` again, with the same bytes on the same versions: a figure is always drawn from the CSV
+as it was read back, never from memory.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from reflash.datasets.images import Pixels, read_rgb, write_png
+from reflash.errors import ReflashError
+from reflash.files import atomic, require_file, write_csv, write_json
+from reflash.paper.figures.registry import figure_module
+from reflash.paper.figures.style import rc
+from reflash.paper.settings import FigureStyle
+
+_REMEDY = "make the figure with reflash figure"
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What one figure shows."""
+
+    name: str
+    """Name of the figure, which chooses the module that draws it."""
+    frame: pd.DataFrame
+    """Everything that is drawn, one element a row."""
+    title: str
+    """One line; not printed inside the figure."""
+    caption: str
+    """What is shown, and at which scale it was made."""
+    alt: str
+    """What the figure shows, for who cannot see it."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """What else the drawing needs: axis label, order of models."""
+    images: dict[str, Pixels] = field(default_factory=dict)
+    """Images by the file name the frame gives them: (H, W, 3) uint8 RGB."""
+
+
+def write_figure(drawing: Drawing, stem: Path | str, style: FigureStyle) -> None:
+    """Write ``stem`` with .csv, .json, .pdf and .png, and the folder ``stem/`` with images.
+
+    Raises
+    ------
+    ReflashError
+        The folder cannot be written.
+    """
+    stem = Path(stem)
+    csv = _with(stem, ".csv")
+    for file, image in drawing.images.items():
+        write_png(stem / file, image)
+    _remove_others(stem, set(drawing.images))
+    write_csv(csv, drawing.frame, float_format=None)
+    write_json(
+        _with(stem, ".json"),
+        {
+            "name": drawing.name,
+            "title": drawing.title,
+            "caption": drawing.caption,
+            "alt": drawing.alt,
+            "options": drawing.options,
+            "style": style.model_dump(mode="json"),
+        },
+    )
+    redraw(csv, stem)
+
+
+def redraw(csv: Path | str, out_stem: Path | str, style: FigureStyle | None = None) -> None:
+    """Draw a figure again from its CSV and the JSON (and images) beside it.
+
+    Parameters
+    ----------
+    csv
+        ``NAME.csv`` as ``write_figure`` left it.
+    out_stem
+        ``.pdf`` and ``.png`` are written to this path.
+    style
+        How it looks; by default as it was drawn.
+
+    Raises
+    ------
+    ReflashError
+        A file is missing or not one that ``write_figure`` wrote.
+    """
+    drawing, own_style = read_drawing(csv)
+    style = style or own_style
+    with rc(style):
+        figure = figure_module(drawing.name).draw(drawing, style)
+        save(figure, Path(out_stem), drawing.title, style)
+
+
+def read_drawing(csv: Path | str) -> tuple[Drawing, FigureStyle]:
+    """Read back what ``write_figure`` wrote: the drawing and the style it had."""
+    csv = require_file(csv, _REMEDY)
+    path = require_file(csv.with_suffix(".json"), _REMEDY)
+    try:
+        meta = json.loads(path.read_text(encoding="utf-8"))
+        style = FigureStyle.model_validate(meta["style"])
+        parts = {key: meta[key] for key in ("name", "title", "caption", "alt", "options")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ReflashError(f"{path}: does not describe a figure ({error!r}); {_REMEDY}") from error
+    try:
+        frame = pd.read_csv(
+            csv, keep_default_na=False, na_values=[""], float_precision="round_trip"
+        )
+    except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
+        raise ReflashError(f"{csv}: cannot be read as CSV; {_REMEDY}") from error
+    if frame.empty:
+        raise ReflashError(f"{csv}: holds no rows; {_REMEDY}")
+    folder = csv.with_suffix("")
+    files = list(frame["file"].dropna().unique()) if "file" in frame else []
+    images = {str(file): read_rgb(folder / str(file)) for file in files}
+    return Drawing(frame=frame, images=images, **parts), style
+
+
+def save(figure: Figure, stem: Path, title: str, style: FigureStyle) -> None:
+    """Write PDF and PNG; neither holds a date, so the same figure gives the same bytes."""
+    metadata = {"Title": title, "Creator": "reflash", "Producer": None, "CreationDate": None}
+    with atomic(_with(stem, ".pdf")) as temporary:
+        figure.savefig(temporary, format="pdf", metadata=metadata)
+    with atomic(_with(stem, ".png")) as temporary:
+        figure.savefig(temporary, format="png", dpi=style.dpi, metadata={"Software": None})
+
+
+def _with(stem: Path, suffix: str) -> Path:
+    return stem.with_name(stem.name + suffix)
+
+
+def _remove_others(folder: Path, keep: set[str]) -> None:
+    """Remove images of an earlier drawing."""
+    for path in folder.glob("*.png") if folder.is_dir() else ():
+        if path.name not in keep:
+            path.unlink()

@@ -1,0 +1,281 @@
+"""Figure: mean metric per degradation as grouped bars, one bar per model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
+
+from reflash.degradations.settings import KINDS
+from reflash.errors import ReflashError
+from reflash.paper.context import (
+    Context,
+    kind_label,
+    listing,
+    scale_sentence,
+    seeds_sentence,
+    sets_phrase,
+)
+from reflash.paper.figures.drawing import Drawing
+from reflash.paper.figures.style import (
+    INK,
+    Look,
+    legend_above,
+    looks,
+    new_figure,
+    one_column,
+    small,
+    spread,
+    two_columns,
+)
+from reflash.paper.reference import COMPARABLE_SET, EVIDENCE_SENTENCE, reference_psnr
+from reflash.paper.scores import (
+    MEAN,
+    METRIC_LABELS,
+    image_counts,
+    metric_sentence,
+    over_seeds,
+    read_scores,
+)
+from reflash.paper.settings import FigureStyle, TeaserBars
+
+NAME = "teaser_bars"
+
+PITCH = 8.4
+"""Points from bar to bar, so that a value printed upright fits above its bar."""
+
+MOST_VALUE_SIZE = 7.0
+"""Points of a printed value at most, so that it is not wider than its bar."""
+
+GAP = 1.0
+"""Room between two groups, in bars."""
+
+
+def gather(context: Context, settings: TeaserBars, evaluations: Iterable[Path | str]) -> Drawing:
+    """Average the evaluations on one test set.
+
+    The frame has a row per degradation and model: group (number), kind, model, label, value, std
+    (over seeds), seeds, images, and paper with paper_evidence where the paper's value may be held
+    against ours: its own test set, at a scale that is evidence about it.
+
+    Raises
+    ------
+    ReflashError
+        The test set or a kind is not known, a file is missing or empty, a run not evaluated.
+    """
+    test_set = settings.set or context.test_sets[0]
+    if test_set not in context.test_sets:
+        raise ReflashError(
+            f"figures.{NAME}.set: {test_set!r} is not a test set of scale {context.scale}; "
+            f"use one of {', '.join(context.test_sets)}"
+        )
+    for kind in settings.kinds:
+        if kind not in (*KINDS, MEAN):
+            raise ReflashError(
+                f"figures.{NAME}.kinds: no such degradation {kind!r}; use some of "
+                f"{', '.join(KINDS)}, {MEAN}"
+            )
+    only = context.model_copy(update={"test_sets": (test_set,)})
+    needed = KINDS if MEAN in settings.kinds else tuple(k for k in KINDS if k in settings.kinds)
+    scores = read_scores(evaluations, only, settings.metric, needed)
+    means = over_seeds(scores)
+    comparable = context.evidence and test_set == COMPARABLE_SET and settings.metric == "psnr"
+    rows = []
+    for group, kind in enumerate(settings.kinds):
+        for model in map(str, scores["model"].unique()):
+            value = means[test_set, model, kind]
+            paper = reference_psnr(model, test_set, kind) if comparable else None
+            rows.append(
+                {
+                    "group": group,
+                    "kind": kind,
+                    "model": model,
+                    "label": context.label(model),
+                    "value": value.mean,
+                    "std": value.std,
+                    "seeds": value.seeds,
+                    "images": value.images,
+                    "paper": paper[0] if paper else float("nan"),
+                    "paper_evidence": paper[1] if paper else "",
+                }
+            )
+    frame = pd.DataFrame(rows)
+    images = image_counts(scores)
+    name = METRIC_LABELS[settings.metric].removesuffix(" (dB)")
+    return Drawing(
+        name=NAME,
+        frame=frame,
+        title=f"{name} by degradation on {test_set}",
+        caption=_caption(context, settings.metric, images, frame, comparable),
+        alt=_alt(frame, test_set, name),
+        options={"metric": settings.metric, "set": test_set},
+    )
+
+
+def _caption(
+    context: Context, metric: str, images: dict[str, int], frame: pd.DataFrame, comparable: bool
+) -> str:
+    if frame["paper"].notna().any():
+        paper = f"Black lines: the paper's values. {EVIDENCE_SENTENCE}"
+    elif comparable:
+        paper = "The paper's values for these models were not found."
+    else:
+        paper = "The paper's values are not comparable with these and are not shown."
+    return " ".join(
+        [
+            f"Test set {sets_phrase(images)}.",
+            metric_sentence(metric, context),
+            "The axis does not start at 0.",
+            seeds_sentence(context, "error bars"),
+            paper,
+            scale_sentence(context),
+        ]
+    )
+
+
+def _alt(frame: pd.DataFrame, test_set: str, metric: str) -> str:
+    best = frame.loc[frame.groupby("group", sort=False)["value"].idxmax()]
+    highest = [f"{kind_label(row['kind'])}: {row['label']}" for _, row in best.iterrows()]
+    models = listing(list(dict.fromkeys(frame["label"])))
+    return (
+        f"Grouped bars of {metric} on {test_set} for {models}. "
+        f"Highest bar per degradation: {'; '.join(highest)}."
+    )
+
+
+def draw(drawing: Drawing, style: FigureStyle) -> Figure:
+    """Draw the bars; groups wrap to further rows where one row would be too narrow to read."""
+    frame = drawing.frame
+    models = list(dict.fromkeys(frame["model"]))
+    look = looks(models, style)
+    kinds = list(dict.fromkeys(frame["kind"]))
+    slots = len(models) + GAP
+    inner = 0.55  # inches taken by the y axis
+    wide = len(kinds) * slots * PITCH / 72 > one_column(style) - inner
+    width = two_columns(style) if wide else one_column(style)
+    per_row = max(1, min(len(kinds), int((width - inner) * 72 / PITCH / slots)))
+    rows = -(-len(kinds) // per_row)
+    per_row = -(-len(kinds) // rows)
+    legend_rows = 1 + len(models) // (4 if wide else 2)
+    figure = new_figure(width, 0.35 + 0.14 * legend_rows + 1.65 * rows)
+    panels = figure.subplots(rows, 1, squeeze=False)[:, 0]
+    bottom, top = _limits(frame, drawing.options["metric"])
+    for row, axes in enumerate(panels):
+        of_row = kinds[row * per_row : (row + 1) * per_row]
+        _draw_row(axes, frame, of_row, models, look, style, drawing.options["metric"])
+        axes.set_xlim(-0.5 - GAP / 2, per_row * slots - 0.5 - GAP / 2)
+        axes.set_ylim(bottom, top)
+        axes.set_ylabel(METRIC_LABELS[drawing.options["metric"]])
+        _mark_cut_axis(axes)
+    handles: list[Patch | Line2D] = [
+        Patch(facecolor=k.color, edgecolor=k.edge, hatch=k.hatch, linewidth=0.6)
+        for k in (look[m] for m in models)
+    ]
+    labels = [str(frame.loc[frame["model"] == m, "label"].iloc[0]) for m in models]
+    if frame["paper"].notna().any():
+        handles.append(Line2D([], [], color="black", linewidth=1.3))
+        labels.append(f"the paper ({frame['paper_evidence'].dropna().iloc[0]})")
+    legend_above(figure, handles, labels, style)
+    return figure
+
+
+def _draw_row(
+    axes: Axes,
+    frame: pd.DataFrame,
+    kinds: list[str],
+    models: list[str],
+    look: dict[str, Look],
+    style: FigureStyle,
+    metric: str,
+) -> None:
+    slots = len(models) + GAP
+    digits = 2 if metric.startswith("psnr") else 3
+    for index, model in enumerate(models):
+        rows = frame[(frame["model"] == model) & frame["kind"].isin(kinds)]
+        at = [kinds.index(kind) * slots + index for kind in rows["kind"]]
+        own = look[model]
+        axes.bar(
+            at,
+            rows["value"],
+            width=0.86,
+            color=own.color,
+            edgecolor=own.edge,
+            hatch=own.hatch,
+            linewidth=0.6,
+            label=model,
+        )
+        stds = rows["std"].fillna(0)
+        if (stds > 0).any():
+            axes.errorbar(
+                at,
+                rows["value"],
+                yerr=stds,
+                fmt="none",
+                ecolor=INK,
+                elinewidth=0.8,
+                capsize=1.6,
+                zorder=2.8,
+            )
+        for x, value, std, paper in zip(at, rows["value"], stds, rows["paper"], strict=True):
+            if paper == paper:
+                axes.plot(
+                    [x - 0.48, x + 0.48],
+                    [paper, paper],
+                    color="black",
+                    linewidth=1.3,
+                    path_effects=[withStroke(linewidth=2.3, foreground="white")],
+                    zorder=2.5,
+                    gid="paper",
+                )
+            axes.annotate(
+                f"{value:.{digits}f}",
+                (x, value + std),
+                xytext=(0, 2.5),
+                textcoords="offset points",
+                rotation=90,
+                ha="center",
+                va="bottom",
+                fontsize=min(small(style), MOST_VALUE_SIZE),
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
+            )
+    axes.set_xticks(
+        [i * slots + (len(models) - 1) / 2 for i in range(len(kinds))],
+        [kind_label(kind) for kind in kinds],
+    )
+    axes.tick_params(axis="x", length=0)
+    axes.grid(axis="y")
+
+
+def _limits(frame: pd.DataFrame, metric: str) -> tuple[float, float]:
+    """Axis from a little below the lowest bar, so that differences show, to above the labels."""
+    std = frame["std"].fillna(0)
+    low, high = spread([*(frame["value"] - std), *(frame["value"] + std), *frame["paper"]])
+    step = 0.5 if metric.startswith("psnr") else 0.02
+    span = max(high - low, step)
+    bottom = math.floor((low - 0.25 * span) / step) * step
+    return max(bottom, 0.0), high + 0.38 * (high - bottom)
+
+
+def _mark_cut_axis(axes: Axes) -> None:
+    """Draw two short strokes through the foot of the y axis: it does not start at 0."""
+    if axes.get_ylim()[0] <= 0:
+        return
+    for offset in (0.05, 0.075):
+        axes.plot(
+            [0],
+            [offset],
+            marker=[(-1, -0.5), (1, 0.5)],
+            markersize=7,
+            markeredgewidth=0.8,
+            color=INK,
+            transform=axes.transAxes,
+            clip_on=False,
+            gid="cut",
+        )

@@ -1,0 +1,128 @@
+"""Figure: validation PSNR (EMA weights) against iterations, one line per model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from reflash.errors import ReflashError
+from reflash.paper.context import Context, kind_label, listing, scale_sentence, seeds_sentence
+from reflash.paper.figures.drawing import Drawing
+from reflash.paper.figures.style import legend_above, looks, new_figure, one_column, thousands
+from reflash.paper.scores import read_table
+from reflash.paper.settings import FigureStyle, TrainingCurves
+
+NAME = "training_curves"
+_REMEDY = "train the run again with reflash train"
+
+
+def gather(context: Context, settings: TrainingCurves, logs: Iterable[Path | str]) -> Drawing:
+    """Average the training logs over seeds.
+
+    The frame has a row per model and validation: model, label, iteration, psnr (mean over seeds,
+    dB), std (empty for one seed), seeds.
+
+    Raises
+    ------
+    ReflashError
+        A log is missing, empty or lacks a column, a run of the context has none, or the seeds of
+        a model were validated at different iterations.
+    """
+    tables: dict[str, tuple[str, pd.DataFrame]] = {}
+    kinds: list[str] = []
+    for path in logs:
+        table = read_table(path, ("run", "iteration", "psnr"), _REMEDY)
+        for name, rows in table.groupby("run", sort=False):
+            run = str(name)
+            if run in tables:
+                raise ReflashError(f"{path}: run {run} was given before; name each log once")
+            tables[run] = (str(path), rows)
+        kinds += [c.removeprefix("psnr_") for c in table.columns if c.startswith("psnr_")]
+    parts = []
+    for model in context.models:
+        runs = [f"{model}/seed{seed}" for seed in context.seeds]
+        for run in runs:
+            if run not in tables:
+                raise ReflashError(f"run {run}: no log among the files given; {_REMEDY}")
+        first = tables[runs[0]][1]["iteration"].tolist()
+        for run in runs[1:]:
+            path, rows = tables[run]
+            if rows["iteration"].tolist() != first:
+                raise ReflashError(
+                    f"{path}: was validated at other iterations than {runs[0]}; {_REMEDY}"
+                )
+        rows = pd.concat([tables[run][1][["iteration", "psnr"]] for run in runs])
+        stats = rows.groupby("iteration")["psnr"].agg(["mean", "std", "size"]).reset_index()
+        stats.columns = pd.Index(["iteration", "psnr", "std", "seeds"])
+        stats.insert(0, "label", context.label(model))
+        stats.insert(0, "model", model)
+        parts.append(stats)
+    frame = pd.concat(parts, ignore_index=True)
+    names = [kind_label(kind) for kind in dict.fromkeys(kinds)]
+    return Drawing(
+        name=NAME,
+        frame=frame,
+        title="Validation PSNR while training",
+        caption=_caption(context, names),
+        alt=_alt(frame),
+    )
+
+
+def _caption(context: Context, kinds: list[str]) -> str:
+    mean = f", mean over {listing(kinds)} images" if len(kinds) > 1 else ""
+    only = f" on {kinds[0]} images" if len(kinds) == 1 else ""
+    return " ".join(
+        [
+            "PSNR in dB of the moving average of the weights on the validation images"
+            f"{only}{mean} (8-bit RGB, border of {context.crop} pixels left out).",
+            seeds_sentence(context, "bands"),
+            scale_sentence(context),
+        ]
+    )
+
+
+def _alt(frame: pd.DataFrame) -> str:
+    last = frame.groupby("model", sort=False).last()
+    ends = [f"{row['label']} {row['psnr']:.2f} dB" for _, row in last.iterrows()]
+    return f"Lines of validation PSNR against iterations. At the end: {'; '.join(ends)}."
+
+
+def draw(drawing: Drawing, style: FigureStyle) -> Figure:
+    """Draw a line per model and a band of one standard deviation where there are seeds."""
+    frame = drawing.frame
+    models = list(dict.fromkeys(frame["model"]))
+    look = looks(models, style)
+    figure = new_figure(one_column(style), 2.1 + 0.13 * len(models))
+    axes = figure.subplots()
+    handles, labels = [], []
+    for model in models:
+        rows = frame[frame["model"] == model]
+        own = look[model]
+        x, y = rows["iteration"].to_numpy(), rows["psnr"].to_numpy()
+        if rows["std"].notna().any():
+            std = rows["std"].to_numpy()
+            axes.fill_between(x, y - std, y + std, color=own.color, alpha=0.2, linewidth=0)
+        (line,) = axes.plot(
+            x,
+            y,
+            color=own.color if own.filled else own.edge,
+            linestyle=own.line,
+            marker=own.marker,
+            markerfacecolor=own.color if own.filled else "white",
+            markeredgecolor=own.edge,
+            markeredgewidth=0.6,
+            markevery=max(1, len(x) // 10),
+            label=model,
+        )
+        handles.append(line)
+        labels.append(str(rows["label"].iloc[0]))
+    axes.set_xlim(left=0)
+    axes.set_xlabel("Iterations")
+    axes.set_ylabel("Validation PSNR (dB)")
+    axes.grid(axis="y")
+    thousands(axes)
+    legend_above(figure, handles, labels, style)
+    return figure

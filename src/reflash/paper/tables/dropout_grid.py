@@ -1,0 +1,160 @@
+"""Table: every placement, dimension and probability against the same network without dropout."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from reflash.degradations.settings import KINDS
+from reflash.paper.context import (
+    Context,
+    baseline_of,
+    dropout_of,
+    network_of,
+    scale_sentence,
+    seeds_sentence,
+    sets_phrase,
+    setting_of,
+)
+from reflash.paper.scores import MEAN, gains, image_counts, metric_sentence, over_seeds, read_scores
+from reflash.paper.settings import DropoutGrid
+from reflash.paper.tables.layout import Cell, Column, Layout, Row, number, rank_marks
+
+NAME = "dropout_grid"
+MEASURES = ("clean", MEAN)
+BLOCK = ["network", "setting", "kinds"]
+
+
+def gather(
+    context: Context, settings: DropoutGrid, evaluations: Iterable[Path | str]
+) -> pd.DataFrame:
+    """Average the evaluations of every placement and compare with no dropout.
+
+    Parameters
+    ----------
+    context
+        The models shown, the seeds and the test sets.
+    settings
+        What the study declares.
+    evaluations
+        CSV files of ``reflash evaluate``; every run of the context must be in them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Tidy: network, setting, where, dimension, p, model, set, kinds (``clean``, or ``mean`` of
+        all eight), psnr and std over seeds in dB, gain and gain_std over the same network and
+        setting without dropout (empty where that is not among the models), seeds, images, mark
+        (best and second of one network, setting, set and kinds).
+
+    Raises
+    ------
+    ReflashError
+        A file is missing or empty, or a run was not evaluated (see ``read_scores``).
+    """
+    scores = read_scores(evaluations, context, "psnr", KINDS)
+    scores = scores[scores["kind"].isin(MEASURES) & scores["model"].isin(context.models)]
+    means = over_seeds(scores)
+    lines = []
+    for model in sorted(context.models, key=lambda m: _order(m, context)):
+        baseline = baseline_of(model)
+        gain = {}
+        if baseline in context.models:
+            gain = over_seeds(gains(scores, model, str(baseline)))
+        for test_set in context.test_sets:
+            for kinds in MEASURES:
+                key = test_set, model, kinds
+                own, more = means[key], gain.get(key)
+                lines.append(
+                    _placement(model)
+                    | {
+                        "model": model,
+                        "set": test_set,
+                        "kinds": kinds,
+                        "psnr": own.mean,
+                        "std": own.std,
+                        "gain": more.mean if more else float("nan"),
+                        "gain_std": more.std if more else float("nan"),
+                        "seeds": own.seeds,
+                        "images": own.images,
+                    }
+                )
+    frame = pd.DataFrame(lines)
+    frame["mark"] = ""
+    for _, group in frame.groupby([*BLOCK, "set"], sort=False):
+        frame.loc[group.index, "mark"] = rank_marks(group["psnr"])
+    return frame
+
+
+def _order(model: str, context: Context) -> tuple[int, int, int]:
+    """Sort key: network and setting as they first appear, without dropout first, then as given."""
+    family = [(network_of(m), setting_of(m)) for m in context.models]
+    own = family.index((network_of(model), setting_of(model)))
+    return own, int(bool(dropout_of(model))), context.models.index(model)
+
+
+def _placement(model: str) -> dict[str, object]:
+    layers = dropout_of(model)
+
+    def joined(values: list[str]) -> str:
+        return "+".join(values if len(set(values)) > 1 else values[:1])
+
+    return {
+        "network": network_of(model),
+        "setting": setting_of(model),
+        "where": "+".join(layer.where for layer in layers) or "none",
+        "dimension": joined([layer.dimension for layer in layers]),
+        "p": joined([f"{layer.p:g}" for layer in layers]),
+    }
+
+
+def arrange(frame: pd.DataFrame, context: Context) -> Layout:
+    """Arrange the frame of ``gather`` as it is printed.
+
+    A block per network and setting with the mean over the eight degradations; the single setting,
+    which was trained on clean bicubic images, has a block on clean images before it.
+    """
+    sets = [str(name) for name in frame["set"].unique()]
+    rows: list[Row] = []
+    for (network, setting, kinds), block in frame.groupby(BLOCK, sort=False):
+        if kinds == "clean" and setting != "single":
+            continue
+        measure = "clean images" if kinds == "clean" else f"mean of the {len(KINDS)} degradations"
+        network_label = context.label(f"{network}/{setting}/none")
+        network_label = str(network) if "/" in network_label else network_label
+        heading = f"{network_label}, {setting}-degradation setting: {measure}"
+        rows.append(Row(kind="section", cells=(Cell(text=heading),)))
+        for _, group in block.groupby("model", sort=False):
+            rows.append(_row(group.to_dict("records"), sets))
+    columns = [Column(name=n, numeric=False) for n in ("where", "dimension", "p")]
+    for name in sets:
+        columns += [Column(name="PSNR", group=name), Column(name="gain", group=name)]
+    caption = " ".join(
+        [
+            metric_sentence("psnr", context),
+            "Gain: over the same network and setting without dropout.",
+            f"Test sets: {sets_phrase(image_counts(frame))}.",
+            seeds_sentence(context),
+            scale_sentence(context),
+        ]
+    )
+    return Layout(
+        name=NAME,
+        title=f"Where, what and how much to drop, {context.title}",
+        caption=caption,
+        columns=tuple(columns),
+        rows=tuple(rows),
+    )
+
+
+def _row(lines: list[dict[Hashable, Any]], sets: list[str]) -> Row:
+    cells = [Cell(text=str(lines[0][name])) for name in ("where", "dimension", "p")]
+    by_set = {line["set"]: line for line in lines}
+    for name in sets:
+        line = by_set[name]
+        cells.append(Cell(text=number(line["psnr"], line["std"]), mark=line["mark"]))
+        cells.append(Cell(text=number(line["gain"], line["gain_std"], sign=True)))
+    return Row(cells=tuple(cells))

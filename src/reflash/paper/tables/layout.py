@@ -1,0 +1,242 @@
+"""A table as it is shown, and its Markdown, LaTeX and JSON forms.
+
+Every table of the project is a tidy frame of full precision and a ``Layout`` made from it: what is
+printed, with the best values marked. The report shows the same layout, read back from the JSON.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from reflash.files import write_csv, write_json, write_text
+from reflash.settings import Settings
+
+Mark = Literal["", "best", "second"]
+RowKind = Literal["model", "gain", "section"]
+
+
+class Cell(Settings):
+    """One printed value."""
+
+    text: str = ""
+    """What is printed; ``--`` where there is no value."""
+    mark: Mark = ""
+    """Best or second-best of its column within its block."""
+
+
+class Row(Settings):
+    """One printed row; a section is a heading over the whole width."""
+
+    kind: RowKind = "model"
+    """A model's values, a gain over the row it belongs to, or a heading."""
+    cells: tuple[Cell, ...]
+    """The row's name first; one cell only for a section."""
+
+
+class Column(Settings):
+    """One printed column."""
+
+    name: str
+    """Heading of the column."""
+    group: str = ""
+    """Heading over neighbouring columns with the same group."""
+    numeric: bool = True
+    """Aligned right."""
+
+
+class Layout(Settings):
+    """A table as it is shown."""
+
+    name: str
+    """Name of the artefact."""
+    title: str
+    """One line."""
+    caption: str
+    """What the numbers are, and at which scale they were made."""
+    columns: tuple[Column, ...]
+    """The columns; the first names the row."""
+    rows: tuple[Row, ...]
+    """The rows from top to bottom."""
+
+
+EMPTY = "--"
+"""Printed where there is no value."""
+
+
+def rank_marks(values: Iterable[float | None], digits: int = 2) -> list[Mark]:
+    """Mark the largest and second-largest of ``values`` as printed; ties share a mark.
+
+    Values that are None or not a number are never marked, and a single value is not either.
+    """
+    rounded = [None if v is None or v != v else round(v, digits) for v in values]
+    order = sorted({v for v in rounded if v is not None}, reverse=True)
+    if sum(v is not None for v in rounded) < 2:
+        return ["" for _ in rounded]
+    marks: dict[float, Mark] = dict(zip(order, ("best", "second"), strict=False))
+    return ["" if v is None else marks.get(v, "") for v in rounded]
+
+
+def number(
+    value: float | None, std: float | None = None, digits: int = 2, sign: bool = False
+) -> str:
+    """Print a value, with its standard deviation where there is one."""
+    if value is None or value != value:
+        return EMPTY
+    text = f"{value:{'+' if sign else ''}.{digits}f}"
+    if sign and float(text) == 0:
+        text = f"{0:.{digits}f}"
+    return text if std is None or std != std else f"{text} ± {std:.{digits}f}"
+
+
+def write_table(frame: pd.DataFrame, stem: Path | str, layout: Layout) -> None:
+    """Write ``stem`` with .csv (tidy, full precision), .md, .tex (booktabs) and .json."""
+    stem = Path(stem)
+    write_csv(stem.with_name(f"{stem.name}.csv"), frame, float_format=None)
+    write_text(stem.with_name(f"{stem.name}.md"), to_markdown(layout))
+    write_text(stem.with_name(f"{stem.name}.tex"), to_latex(layout))
+    write_json(stem.with_name(f"{stem.name}.json"), layout.model_dump(mode="json"))
+
+
+def to_markdown(layout: Layout) -> str:
+    """Return the table as GitHub Markdown: best bold, second best in italics."""
+    names = [
+        f"{column.group}: {column.name}" if column.group else column.name
+        for column in layout.columns
+    ]
+    lines = [
+        f"**{layout.title}**",
+        "",
+        _md_row(map(_md_escape, names)),
+        _md_row("---:" if column.numeric else "---" for column in layout.columns),
+    ]
+    for row in layout.rows:
+        cells = [_md_cell(cell) for cell in row.cells]
+        if row.kind == "section":
+            cells = [f"**{cells[0]}**"] + [""] * (len(names) - 1)
+        lines.append(_md_row(cells))
+    note = "Best value **bold**, second best *in italics*."
+    return "\n".join([*lines, "", f"{_md_escape(layout.caption)} {note}"]) + "\n"
+
+
+def to_latex(layout: Layout) -> str:
+    r"""Return the table as a LaTeX float that needs the package booktabs.
+
+    Best values are ``\textbf``, second best ``\underline``. Wide tables want ``table*`` or
+    ``\resizebox`` in the document that includes them.
+    """
+    names = " & ".join(_tex(column.name) for column in layout.columns) + r" \\"
+    header = [*_tex_groups(layout.columns), names]
+    body: list[str] = []
+    for index, row in enumerate(layout.rows):
+        if row.kind == "section":
+            if index:
+                body.append(r"\midrule")
+            text = _tex(row.cells[0].text)
+            body.append(rf"\multicolumn{{{len(layout.columns)}}}{{l}}{{\textit{{{text}}}}} \\")
+            continue
+        body.append(" & ".join(_tex_cell(cell, row.kind) for cell in row.cells) + r" \\")
+    alignment = "".join("r" if column.numeric else "l" for column in layout.columns)
+    note = r"Best value \textbf{bold}, second best \underline{underlined}."
+    return "\n".join(
+        [
+            r"% needs \usepackage{booktabs}",
+            r"\begin{table*}",
+            r"\centering",
+            rf"\{_tex_size(layout)}",
+            r"\setlength{\tabcolsep}{3pt}",
+            rf"\caption{{{_tex(layout.title)}. {_tex(layout.caption)} {note}}}",
+            rf"\label{{tab:{layout.name}}}",
+            rf"\begin{{tabular}}{{{alignment}}}",
+            r"\toprule",
+            *header,
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table*}",
+            "",
+        ]
+    )
+
+
+def column_groups(columns: Iterable[Column]) -> Iterator[tuple[str, int]]:
+    """Yield each run of neighbouring columns of one group as (group, number of columns)."""
+    for group, members in groupby(columns, key=lambda column: column.group):
+        yield group, len(list(members))
+
+
+def _tex_size(layout: Layout) -> str:
+    """Return the largest size at which the table fits the width of a page."""
+    rows = [[cell.text for cell in row.cells] for row in layout.rows if row.kind != "section"]
+    rows.append([column.name for column in layout.columns])
+    characters = sum(max(map(len, column)) for column in zip(*rows, strict=True))
+    return "small" if characters < 100 else "footnotesize" if characters < 125 else "scriptsize"
+
+
+def _tex_groups(columns: tuple[Column, ...]) -> list[str]:
+    """Return the line of column groups and the rules below it; nothing without groups."""
+    if not any(column.group for column in columns):
+        return []
+    cells, rules, at = [], [], 1
+    for group, count in column_groups(columns):
+        if group:
+            cells.append(rf"\multicolumn{{{count}}}{{c}}{{{_tex(group)}}}")
+            rules.append(rf"\cmidrule(lr){{{at}-{at + count - 1}}}")
+        else:
+            cells += [""] * count
+        at += count
+    return [" & ".join(cells) + r" \\", "".join(rules)]
+
+
+def _tex_cell(cell: Cell, kind: RowKind) -> str:
+    text = _tex(cell.text)
+    if cell.mark:
+        command = "textbf" if cell.mark == "best" else "underline"
+        return rf"\{command}{{{text}}}"
+    return rf"\textit{{{text}}}" if kind == "gain" and text not in ("", EMPTY) else text
+
+
+_TEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"$<$",
+    ">": r"$>$",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "−": r"$-$",
+    "–": "--",
+    "Δ": r"$\Delta$",
+}
+
+
+def _tex(text: str) -> str:
+    """Escape ``text`` for LaTeX; the sign of a number becomes a proper plus or minus."""
+    escaped = "".join(_TEX.get(character, character) for character in text)
+    return re.sub(r"(?<![\w.])([+-])(?=\d)", r"$\1$", escaped)
+
+
+def _md_row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _md_cell(cell: Cell) -> str:
+    text = _md_escape(cell.text)
+    return {"best": f"**{text}**", "second": f"*{text}*", "": text}[cell.mark]
+
+
+def _md_escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("_", "\\_").replace("*", "\\*")

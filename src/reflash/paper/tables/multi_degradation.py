@@ -1,0 +1,210 @@
+"""Table: every model on the eight degradations of every test set, with gains and the paper."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pandas as pd
+
+from reflash.degradations.settings import KINDS
+from reflash.paper.context import (
+    Context,
+    baseline_of,
+    kind_label,
+    scale_sentence,
+    seeds_sentence,
+    sets_phrase,
+)
+from reflash.paper.reference import (
+    COMPARABLE_SET,
+    EVIDENCE_SENTENCE,
+    NOT_FOUND,
+    reference_psnr,
+)
+from reflash.paper.scores import (
+    MEAN,
+    Mean,
+    gains,
+    image_counts,
+    metric_sentence,
+    over_seeds,
+    read_scores,
+)
+from reflash.paper.settings import MultiDegradation
+from reflash.paper.tables.layout import (
+    EMPTY,
+    Cell,
+    Column,
+    Layout,
+    Row,
+    RowKind,
+    number,
+    rank_marks,
+)
+
+NAME = "multi_degradation"
+COLUMNS = (*KINDS, MEAN)
+Lines: TypeAlias = list[dict[Hashable, Any]]
+
+
+def gather(
+    context: Context, settings: MultiDegradation, evaluations: Iterable[Path | str]
+) -> pd.DataFrame:
+    """Average the evaluations and compute gains and differences to the paper.
+
+    Parameters
+    ----------
+    context
+        The models shown, the seeds and the test sets; bicubic is shown where it was evaluated.
+    settings
+        What the study declares.
+    evaluations
+        CSV files of ``reflash evaluate``; every run of the context must be in them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Tidy: one line per set, model, row (``model``, or ``gain`` over the model named in
+        ``against``) and kind (the eight and their mean). ``value`` and ``std`` in dB; a gain is
+        the mean over seeds of the difference between runs of one seed. ``mark`` says best or
+        second of the models of a set. ``paper`` is the paper's value with ``paper_evidence``, and
+        ``delta`` is value less paper; both only for the test set the paper's values belong to.
+
+    Raises
+    ------
+    ReflashError
+        A file is missing or empty, or a run was not evaluated (see ``read_scores``).
+    """
+    scores = read_scores(evaluations, context, "psnr", KINDS)
+    models = [str(model) for model in scores["model"].unique()]
+    means = over_seeds(scores)
+    lines: list[dict[str, object]] = []
+    for test_set in context.test_sets:
+        marks = {
+            kind: dict(
+                zip(models, rank_marks(means[test_set, m, kind].mean for m in models), strict=True)
+            )
+            for kind in COLUMNS
+        }
+        for model in models:
+            key = {"set": test_set, "model": model, "label": context.label(model)}
+            for kind in COLUMNS:
+                paper = reference_psnr(model, test_set, kind)
+                line = {**key, "row": "model", "against": "", "kind": kind}
+                value = _values(means[test_set, model, kind], marks[kind][model], paper)
+                lines.append(line | value)
+            baseline = baseline_of(model)
+            if baseline not in models:
+                continue
+            difference = over_seeds(gains(scores, model, str(baseline)))
+            for kind in COLUMNS:
+                paper = _paper_gain(model, str(baseline), test_set, kind)
+                line = {**key, "row": "gain", "against": baseline, "kind": kind}
+                lines.append(line | _values(difference[test_set, model, kind], "", paper))
+    return pd.DataFrame(lines)
+
+
+def _values(mean: Mean, mark: str, paper: tuple[float, str] | None) -> dict[str, object]:
+    known, evidence = paper or (float("nan"), NOT_FOUND)
+    return {
+        "value": mean.mean,
+        "std": mean.std,
+        "seeds": mean.seeds,
+        "images": mean.images,
+        "mark": mark,
+        "paper": known,
+        "paper_evidence": evidence,
+        "delta": mean.mean - known,
+    }
+
+
+def _paper_gain(model: str, baseline: str, test_set: str, kind: str) -> tuple[float, str] | None:
+    """Return the paper's gain; its evidence is the weaker of the two, here always the same."""
+    own = reference_psnr(model, test_set, kind)
+    other = reference_psnr(baseline, test_set, kind)
+    if own is None or other is None:
+        return None
+    return round(own[0] - other[0], 6), own[1]
+
+
+def arrange(frame: pd.DataFrame, context: Context) -> Layout:
+    """Arrange the frame of ``gather`` as it is printed.
+
+    A block per test set: models, and below each model with dropout its gain. The values of the
+    paper follow in a block of their own with the difference to ours in brackets, for the test set
+    they belong to only.
+    """
+    rows: list[Row] = []
+    images = image_counts(frame)
+    compared = False
+    for test_set, of_set in frame.groupby("set", sort=False):
+        rows.append(_section(sets_phrase({str(test_set): images[str(test_set)]})))
+        groups = _groups(of_set)
+        rows += [_row(lines, context) for lines in groups]
+        known = [lines for lines in groups if any(v["paper"] == v["paper"] for v in lines)]
+        if known:
+            compared = True
+            rows.append(_section(f"{test_set}: the paper's values (in brackets: ours - paper's)"))
+            rows += [_paper_row(lines, context) for lines in known]
+    columns = [Column(name="model", numeric=False)]
+    columns += [Column(name=kind_label(kind)) for kind in COLUMNS]
+    if compared:
+        about_paper = EVIDENCE_SENTENCE
+    else:
+        about_paper = (
+            f"The paper's values known to date are for {COMPARABLE_SET} and are not shown beside "
+            "other images."
+        )
+    caption = " ".join(
+        [
+            metric_sentence("psnr", context),
+            "Gain: over the same network and setting without dropout.",
+            seeds_sentence(context),
+            about_paper,
+            scale_sentence(context),
+        ]
+    )
+    return Layout(
+        name=NAME,
+        title=f"PSNR by degradation and test set, {context.title}",
+        caption=caption,
+        columns=tuple(columns),
+        rows=tuple(rows),
+    )
+
+
+def _groups(of_set: pd.DataFrame) -> list[Lines]:
+    """Return the lines of one printed row each."""
+    return [g.to_dict("records") for _, g in of_set.groupby(["model", "row"], sort=False)]
+
+
+def _section(text: str) -> Row:
+    return Row(kind="section", cells=(Cell(text=text),))
+
+
+def _name(line: dict[Hashable, Any], context: Context) -> str:
+    if line["row"] == "gain":
+        return f"gain over {context.label(line['against'])}"
+    return str(line["label"])
+
+
+def _row(lines: Lines, context: Context) -> Row:
+    kind: RowKind = lines[0]["row"]
+    cells = [
+        Cell(text=number(line["value"], line["std"], sign=kind == "gain"), mark=line["mark"])
+        for line in lines
+    ]
+    return Row(kind=kind, cells=(Cell(text=_name(lines[0], context)), *cells))
+
+
+def _paper_row(lines: Lines, context: Context) -> Row:
+    kind: RowKind = lines[0]["row"]
+    cells = []
+    for line in lines:
+        text = number(line["paper"], sign=kind == "gain")
+        if text != EMPTY:
+            text = f"{text} ({number(line['delta'], sign=True)})"
+        cells.append(Cell(text=text))
+    return Row(kind=kind, cells=(Cell(text=_name(lines[0], context)), *cells))

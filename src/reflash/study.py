@@ -1,0 +1,289 @@
+"""What a study at a scale consists of: models, runs, and the settings of every stage.
+
+A *model* is network/setting/dropout (``srresnet/multi/last_conv-channel-p0.7``); a *run* is a
+model with a seed (``srresnet/multi/last_conv-channel-p0.7/seed0``). Both names are stable and are
+the paths of their results, so that artefacts which need the same run share it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from reflash.config import Resolved
+from reflash.datasets.manifest import MANIFEST
+from reflash.datasets.settings import (
+    DatasetTestSettings,
+    DatasetTrainingSettings,
+    TestSetSettings,
+)
+from reflash.degradations.settings import KINDS, BenchmarkSettings
+from reflash.errors import ReflashError
+from reflash.models.placement import place
+from reflash.models.settings import Dropout, parse_dropout
+from reflash.training.settings import PoolSettings, RunSettings
+
+BICUBIC = "bicubic"
+"""Name of the baseline that needs no training."""
+
+VALIDATION = "validation"
+"""Name of the image set behind the validation curve, prepared like a test set."""
+
+RAW = "data/raw"
+"""Folder of named datasets, shared by all scales."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network trained for a setting with dropout somewhere, or nowhere."""
+
+    network: str
+    setting: str
+    dropout: Dropout
+
+    @property
+    def id(self) -> str:
+        """Its name, e.g. srresnet/multi/last_conv-channel-p0.7."""
+        return f"{self.network}/{self.setting}/{self.dropout}"
+
+    @property
+    def baseline(self) -> str:
+        """Name of the same network without dropout."""
+        return f"{self.network}/{self.setting}/none"
+
+
+def expand_braces(pattern: str) -> list[str]:
+    """Expand ``{a,b}`` in order as a shell does; nested braces are not supported.
+
+    >>> expand_braces("x/{a,b}-p{1,2}")
+    ['x/a-p1', 'x/a-p2', 'x/b-p1', 'x/b-p2']
+    """
+    found = re.search(r"\{([^{}]*)\}", pattern)
+    if not found:
+        return [pattern]
+    head, tail = pattern[: found.start()], pattern[found.end() :]
+    return [
+        head + option.strip() + rest
+        for option in found.group(1).split(",")
+        for rest in expand_braces(tail)
+    ]
+
+
+def parse_model(name: str) -> Model:
+    """Parse ``network/setting/dropout``.
+
+    Raises
+    ------
+    ReflashError
+        The name does not have three parts, or its setting or dropout is not known.
+    """
+    parts = name.split("/")
+    if len(parts) != 3 or not all(parts):
+        raise ReflashError(
+            f"model {name!r}: give network/setting/dropout, e.g. srresnet/multi/none"
+        )
+    network, setting, dropout = parts
+    if setting not in ("single", "multi"):
+        raise ReflashError(f"model {name!r}: setting {setting!r} is not single or multi")
+    try:
+        return Model(network, setting, parse_dropout(dropout))
+    except ReflashError as error:
+        raise ReflashError(f"model {name!r}: {error}") from error
+
+
+def expand_models(patterns: Iterable[str]) -> tuple[str, ...]:
+    """Expand and parse model patterns to canonical model names, each once, in order."""
+    names = [parse_model(m).id for pattern in patterns for m in expand_braces(pattern)]
+    return tuple(dict.fromkeys(names))
+
+
+def describe_model(name: str, labels: dict[str, str] | None = None) -> str:
+    """Return a label for figures and tables: the study's, or one made from the settings."""
+    if labels and name in labels:
+        return labels[name]
+    if name == BICUBIC:
+        return "Bicubic"
+    model = parse_model(name)
+    network = {"srresnet": "SRResNet", "rrdb": "RRDB"}.get(model.network, model.network)
+    layers = [
+        f"{layer.where.replace('_', '-')} {layer.dimension} p = {layer.p:g}"
+        for layer in model.dropout
+    ]
+    return " + ".join([network, *layers])
+
+
+def check_models(resolved: Resolved, name: str) -> None:
+    """Check every model the study names against the networks of the scale.
+
+    Raises
+    ------
+    ReflashError
+        A model cannot be parsed, its network is not in the scale, or it is labelled but unknown.
+    """
+    networks = resolved.scale.networks
+    plan = Plan(resolved)
+    try:
+        models = plan.models
+        labels = [parse_model(label).id for label in resolved.study.labels if label != BICUBIC]
+    except ReflashError as error:
+        raise ReflashError(f"{name}: {error}") from error
+    for model in models:
+        network = parse_model(model).network
+        if network not in networks:
+            near = difflib.get_close_matches(network, networks, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(networks)}"
+            raise ReflashError(
+                f"{name}: model {model!r}: scale {resolved.scale_name} has no network "
+                f"{network!r}; {hint}"
+            )
+        try:
+            place(networks[network], parse_model(model).dropout)
+        except ReflashError as error:
+            raise ReflashError(f"{name}: model {model!r}: {error}") from error
+    for label in labels:
+        if label not in models:
+            raise ReflashError(f"{name}: labels: {label!r} is not a model of the study; remove it")
+
+
+class Plan:
+    """Everything the workflow needs to know about one configuration."""
+
+    def __init__(self, resolved: Resolved) -> None:
+        self.resolved = resolved
+        self.study = resolved.study
+        self.scale = resolved.scale
+        self.config = resolved.config
+
+    @property
+    def name(self) -> str:
+        """Folder of the artefacts below results/ and figures/."""
+        scale, study = self.resolved.scale_name, self.resolved.study_name
+        return scale if study == "paper" else f"{scale}/{study}"
+
+    def artefacts(self, kind: str) -> dict[str, Any]:
+        """Return name -> settings of the declared ``tables`` or ``figures``."""
+        declared = getattr(self.study, kind)
+        chosen = {name: getattr(declared, name) for name in type(declared).model_fields}
+        return {name: settings for name, settings in chosen.items() if settings is not None}
+
+    def artefact_models(self, name: str, kind: str) -> tuple[str, ...]:
+        """Return the models a table or figure shows, in order."""
+        own = getattr(self.artefacts(kind)[name], "models", None)
+        if own is None:
+            return ()
+        return expand_models(own or self.study.models)
+
+    @cached_property
+    def models(self) -> tuple[str, ...]:
+        """Every model that some artefact needs, the study's own first."""
+        names = list(expand_models(self.study.models))
+        for kind in ("tables", "figures"):
+            for artefact in self.artefacts(kind):
+                names += self.artefact_models(artefact, kind)
+        return tuple(dict.fromkeys(names))
+
+    def runs(self, model: str) -> list[str]:
+        """Return the runs of ``model``, one per seed."""
+        return [f"{model}/seed{seed}" for seed in self.scale.seeds]
+
+    def run_settings(self, run: str) -> RunSettings:
+        """Return what ``reflash train`` needs for ``run``."""
+        name, seed = run.rsplit("/seed", 1)
+        model = parse_model(name)
+        if model.network not in self.scale.networks:
+            raise ReflashError(
+                f"run {run!r}: scale {self.resolved.scale_name} has no network {model.network!r}"
+            )
+        sub_image, step = self.sub_images
+        return RunSettings(
+            id=run,
+            network=self.scale.networks[model.network],
+            dropout=model.dropout,
+            setting=model.setting,  # type: ignore[arg-type]
+            seed=int(seed),
+            pairs=self.scale.pairs,
+            degradation=self.scale.degradation,
+            training=self.scale.training,
+            sub_image=sub_image,
+            step=step,
+        )
+
+    @property
+    def sub_images(self) -> tuple[int | None, int]:
+        """Side and step of the sub-images that windows are taken from."""
+        images = self.scale.training_images
+        return getattr(images, "sub_image", None), getattr(images, "step", 240)
+
+    @property
+    def training_manifests(self) -> list[str]:
+        """The manifests of the named datasets that training images are taken from."""
+        images = self.scale.training_images
+        if isinstance(images, DatasetTrainingSettings):
+            return [f"{RAW}/{name}/{MANIFEST}" for name in images.names]
+        return []
+
+    def pairs_source(self, run: str, data: str) -> str:
+        """Return the file that stands for what ``run`` is trained on: a pool or the cache."""
+        if self.scale.pairs.synthesis == "pool":
+            return f"{data}/train/pairs/{run.split('/')[1]}/pool.json"
+        return f"{data}/train/cache/cache.json"
+
+    def image_set(self, name: str) -> TestSetSettings:
+        """Return where the HR images of test set ``name`` (or of ``validation``) come from."""
+        if name == VALIDATION:
+            return self.scale.validation_set
+        return self.scale.test_sets[name]
+
+    def raw_manifest(self, name: str) -> list[str]:
+        """Return the manifest of the named dataset behind a test set, if there is one."""
+        settings = self.image_set(name)
+        if isinstance(settings, DatasetTestSettings):
+            return [f"{RAW}/{settings.name}/{MANIFEST}"]
+        return []
+
+    def mod(self, name: str) -> int:
+        """Return what the sides of a set's HR images are multiples of."""
+        return 4 if name == VALIDATION else self.scale.benchmark.mod
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The eight test degradations."""
+        return KINDS
+
+    def benchmark_settings(self, kind: str) -> BenchmarkSettings:
+        """Return the settings that degradation ``kind`` depends on; the others at their default.
+
+        A change of the noise level thus leaves the kinds without noise as they are.
+        """
+        chosen, default = self.scale.benchmark, BenchmarkSettings()
+        unused = []
+        if "noise" not in kind:
+            unused += ["noise_sigma", "noise_rounding", "seed"]
+        if "blur" not in kind:
+            unused += ["blur_size", "blur_sigma"]
+        if "jpeg" not in kind:
+            unused += ["jpeg_quality"]
+        return chosen.model_copy(update={name: getattr(default, name) for name in unused})
+
+    def pool_settings(self, setting: str) -> PoolSettings:
+        """Return what ``reflash pairs`` needs for the pool of ``setting``."""
+        sub_image, step = self.sub_images
+        return PoolSettings(
+            setting=setting,  # type: ignore[arg-type]
+            pairs=self.scale.pairs,
+            degradation=self.scale.degradation,
+            sub_image=sub_image,
+            step=step,
+        )
+
+
+def load_plan(path: Path | str = "config/config.yaml") -> Plan:
+    """Return the plan of a config.yaml."""
+    from reflash.config import load_file
+
+    return Plan(load_file(path))

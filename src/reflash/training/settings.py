@@ -1,0 +1,141 @@
+"""Everything that changes what a trained network's weights are.
+
+What does not (device, threads, how often state is saved, a time budget) is an option of
+``reflash train`` instead, so that it can change without retraining.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from reflash.degradations.settings import Kind, SecondOrderSettings
+from reflash.models.settings import Dropout, NetworkSettings
+from reflash.settings import Settings
+
+Setting = Literal["single", "multi"]
+
+
+class PairSettings(Settings):
+    """What the network sees: how HR windows become (LR, HR) training pairs."""
+
+    synthesis: Literal["online", "pool"] = "online"
+    """Synthesise pairs while training (as released), or once into a pool that all runs read."""
+    window: Annotated[int, Field(ge=16)] = 400
+    """Side of the HR window that is degraded before the patch is cropped (released 400 pixels)."""
+    patch: Annotated[int, Field(ge=16)] = 128
+    """Side of the HR patch the network is trained on, in pixels; a multiple of the scale."""
+    crops: Annotated[int, Field(ge=1)] = 1
+    """Patches cut from one degraded window (released 1)."""
+    flips: Literal["none", "horizontal", "all"] = "horizontal"
+    """Augmentation: horizontal flips (released), or flips and transposition."""
+    shuffle_pool: Annotated[int, Field(ge=0)] = 16
+    """Pairs held back per group of the degradation and shuffled with new ones (released 16)."""
+    count: Annotated[int, Field(ge=1)] = 4096
+    """Pairs in the pool (synthesis: pool only)."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> PairSettings:
+        if self.patch > self.window:
+            raise ValueError(f"patch {self.patch} is larger than window {self.window}; lower patch")
+        if self.patch % 4 or self.window % 4:
+            raise ValueError("patch and window must be multiples of 4, the scale")
+        return self
+
+
+class CosineRestarts(Settings):
+    """Cosine annealing with restarts: every period starts again at the full rate."""
+
+    kind: Literal["cosine_restarts"]
+    periods: Annotated[tuple[int, ...], Field(min_length=1)] = (250_000, 500_000)
+    """Lengths of the periods in iterations; the released lengths stop the second one half-way."""
+    eta_min: Annotated[float, Field(ge=0)] = 0.0
+    """Lowest rate of a period."""
+
+
+class Cosine(Settings):
+    """One cosine from the full rate to ``eta_min`` over the whole training."""
+
+    kind: Literal["cosine"]
+    eta_min: Annotated[float, Field(ge=0)] = 0.0
+    """Rate at the last iteration."""
+
+
+Schedule = Annotated[CosineRestarts | Cosine, Field(discriminator="kind")]
+
+
+class ValidationSettings(Settings):
+    """The PSNR curve drawn while training (EMA weights, as the released validation)."""
+
+    every: Annotated[int, Field(ge=1)] = 5000
+    """Iterations between two validations."""
+    kinds: Annotated[tuple[Kind, ...], Field(min_length=1)] = ("clean", "blur_noise_jpeg")
+    """Test degradations the validation images go through (always sigma 20, mod 4)."""
+    images: Annotated[int, Field(ge=1)] = 5
+    """Number of validation images, the first of the set in order of name."""
+    crop: Annotated[int, Field(ge=48)] | None = None
+    """Side of the centre crop taken of each image, in pixels; null takes whole images."""
+
+
+class TrainingSettings(Settings):
+    """The optimisation: L1 loss, Adam, schedule, averaging (released values by default)."""
+
+    iterations: Annotated[int, Field(ge=1)] = 500_000
+    """Optimiser steps."""
+    batch: Annotated[int, Field(ge=1)] = 16
+    """Pairs per step (released: 2 GPUs x 8)."""
+    lr: Annotated[float, Field(gt=0)] = 2e-4
+    """Adam's full learning rate."""
+    betas: tuple[float, float] = (0.9, 0.99)
+    """Adam's decay rates."""
+    schedule: Schedule = CosineRestarts(kind="cosine_restarts")
+    """Learning-rate schedule."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Decay of the exponential moving average of the weights."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Arithmetic of the network; bf16 is autocast over fp32 master weights."""
+    validation: ValidationSettings = ValidationSettings()
+    """The validation curve."""
+
+
+class PoolSettings(Settings):
+    """One pool of training pairs: a setting's synthesis, shared by every run that reads it."""
+
+    setting: Setting
+    """Degradation of the training pairs: single (bicubic only) or multi (second order)."""
+    pairs: PairSettings
+    """Window, patch and number of pairs."""
+    degradation: SecondOrderSettings
+    """The second-order degradation (setting multi)."""
+    sub_image: int | None = None
+    """Side of the overlapping sub-images windows are taken from; null: the whole image."""
+    step: int = 240
+    """Distance between two sub-images."""
+    seed: int = 0
+    """Seed of the pool."""
+
+
+class RunSettings(Settings):
+    """One run: everything that ``reflash train --config`` needs to know."""
+
+    id: str
+    """Stable readable name, e.g. srresnet/multi/last_conv-channel-p0.7/seed0."""
+    network: NetworkSettings
+    """Architecture and its size."""
+    dropout: Dropout
+    """Where dropout sits, e.g. last_conv-channel-p0.7, or none."""
+    setting: Setting
+    """Degradation of the training pairs: single (bicubic only) or multi (second order)."""
+    seed: Annotated[int, Field(ge=0)]
+    """Seed of the initial weights, the data stream and the dropout masks."""
+    pairs: PairSettings = PairSettings()
+    """What the network sees."""
+    degradation: SecondOrderSettings = SecondOrderSettings()
+    """The second-order degradation (setting multi, pairs online)."""
+    training: TrainingSettings = TrainingSettings()
+    """The optimisation."""
+    sub_image: int | None = 480
+    """Side of the overlapping sub-images windows are taken from; null: the whole image."""
+    step: int = 240
+    """Distance between two sub-images."""

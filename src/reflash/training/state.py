@@ -1,0 +1,50 @@
+"""Resume state: where an interrupted run continues, and only the same run.
+
+A state file is named after the hash of everything that decides the run's weights (its settings
+and the content of its training data). A run with other settings does not find it and starts
+afresh; the same run continues from it bit by bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from reflash.files import atomic
+from reflash.training.settings import RunSettings
+
+
+def run_key(settings: RunSettings, data_key: str) -> str:
+    """Return the hash that identifies a run: its settings, its data, nothing of the machine."""
+    text = json.dumps([settings.model_dump(mode="json"), data_key], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def state_path(folder: Path, key: str) -> Path:
+    """Return where the state of run ``key`` lies in the run's folder."""
+    return folder / f"state-{key}.pt"
+
+
+def save_state(folder: Path, key: str, state: dict[str, Any]) -> None:
+    """Write the state whole or not at all; an older state stays until the new one is complete."""
+    with atomic(state_path(folder, key)) as temporary:
+        torch.save(state, temporary)
+
+
+def load_state(folder: Path, key: str) -> dict[str, Any] | None:
+    """Return the state of run ``key``, or None where there is none."""
+    path = state_path(folder, key)
+    if not path.is_file():
+        return None
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
+
+
+def discard_states(folder: Path) -> None:
+    """Remove every resume state of the folder; called when a run has ended."""
+    for path in folder.glob("state-*.pt"):
+        path.unlink()

@@ -1,0 +1,164 @@
+"""Fetching from a folder: verified by pixels, complete or nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from reflash.datasets import fetch as fetch_module
+from reflash.datasets.fetch import fetch, verify
+from reflash.datasets.images import list_images, read_rgb, write_png
+from reflash.datasets.manifest import Entry, check_folder, describe, read_manifest
+from reflash.errors import ReflashError
+
+
+@pytest.fixture
+def source(tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A mirror whose Set5 and BSDS500_train are three images each, with manifests for them."""
+    folder = tmp_path / "mirror"
+    for place in ("test/Set5", "train/BSDS500_train"):
+        for name in ("a", "b", "c"):
+            image = rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)
+            write_png(folder / place / f"{name}.png", image)
+
+    def entries(place: str, side: int) -> list[Entry]:
+        paths = list_images(folder / place)
+        return [describe(p.name, read_rgb(p)[:side])._replace(file="") for p in paths]
+
+    manifests = {
+        "Set5": {"cropped": entries("test/Set5", 12), "full": entries("test/Set5", 24)},
+        "BSDS500_train": {"full": entries("train/BSDS500_train", 24)},
+    }
+    monkeypatch.setattr(fetch_module, "shipped_manifests", lambda name: manifests.get(name, {}))
+    return folder
+
+
+def test_a_set_is_copied_and_verified(tmp_path: Path, source: Path) -> None:
+    manifest = fetch("Set5", source, tmp_path / "raw")
+    assert manifest == tmp_path / "raw" / "Set5" / "manifest.csv"
+    assert [entry.name for entry in read_manifest(manifest)] == ["a", "b", "c"]
+    for path in list_images(source / "test" / "Set5"):
+        assert (manifest.parent / path.name).read_bytes() == path.read_bytes()
+    assert verify("Set5", tmp_path / "raw") == []
+
+
+def test_any_fitting_manifest_will_do(tmp_path: Path, source: Path) -> None:
+    for path in list_images(source / "test" / "Set5"):
+        write_png(path, read_rgb(path)[:12])
+    fetch("Set5", source, tmp_path / "raw")
+    assert {entry.height for entry in read_manifest(tmp_path / "raw" / "Set5")} == {12}
+
+
+def test_the_folder_of_the_images_itself_will_do(tmp_path: Path, source: Path) -> None:
+    fetch("Set5", source / "test" / "Set5", tmp_path / "raw")
+    assert len(read_manifest(tmp_path / "raw" / "Set5")) == 3
+
+
+def test_images_are_recognised_by_their_pixels(tmp_path: Path, source: Path) -> None:
+    folder = source / "test" / "Set5"
+    Image.open(folder / "a.png").save(folder / "img_001.BMP")
+    (folder / "a.png").unlink()
+    write_png(folder / "readme.png", np.zeros((4, 4, 3), np.uint8))
+    fetch("Set5", source, tmp_path / "raw")
+    names = [entry.file for entry in read_manifest(tmp_path / "raw" / "Set5")]
+    assert names == ["a.bmp", "b.png", "c.png"]
+    assert check_folder(tmp_path / "raw" / "Set5") == []
+
+
+def test_a_changed_image_stops_it(tmp_path: Path, source: Path) -> None:
+    path = source / "test" / "Set5" / "b.png"
+    rgb = read_rgb(path)
+    rgb[0, 0, 1] ^= 128
+    write_png(path, rgb)
+    with pytest.raises(ReflashError, match=r"b\.png: its pixels differ .* full states; get this f"):
+        fetch("Set5", source, tmp_path / "raw")
+    assert not (tmp_path / "raw").exists()
+
+
+def test_a_missing_image_stops_it(tmp_path: Path, source: Path) -> None:
+    (source / "test" / "Set5" / "b.png").unlink()
+    (source / "test" / "Set5" / "c.png").unlink()
+    with pytest.raises(ReflashError, match=r"Set5/b: missing, .* \(1 more like this\)"):
+        fetch("Set5", source, tmp_path / "raw")
+
+
+def test_an_image_of_another_size_stops_it(tmp_path: Path, source: Path) -> None:
+    path = source / "test" / "Set5" / "c.png"
+    write_png(path, read_rgb(path)[:20])
+    with pytest.raises(ReflashError, match=r"c\.png: is 32x20 pixels, the manifest full states 32"):
+        fetch("Set5", source, tmp_path / "raw")
+
+
+def test_a_truncated_image_stops_it(tmp_path: Path, source: Path) -> None:
+    path = source / "test" / "Set5" / "c.png"
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(ReflashError, match=r"c\.png: the image is truncated or damaged"):
+        fetch("Set5", source, tmp_path / "raw")
+
+
+def test_an_excluded_image_is_left_out(tmp_path: Path, source: Path) -> None:
+    write_png(source / "train" / "BSDS500_train" / "302003.png", np.zeros((9, 9, 3), np.uint8))
+    fetch("BSDS500_train", source, tmp_path / "raw")
+    assert [e.name for e in read_manifest(tmp_path / "raw" / "BSDS500_train")] == ["a", "b", "c"]
+
+
+def test_without_a_manifest_the_number_must_fit(tmp_path: Path, source: Path) -> None:
+    folder = source / "DIV2K_valid"
+    for i in range(99):
+        write_png(folder / f"{801 + i:04d}.png", np.full((4, 4, 3), i, np.uint8))
+    with pytest.raises(ReflashError, match=r"holds 99 images, DIV2K_valid has 100; get the whole"):
+        fetch("DIV2K_valid", source, tmp_path / "raw")
+    write_png(folder / "0900.png", np.full((4, 4, 3), 100, np.uint8))
+    fetch("DIV2K_valid", source, tmp_path / "raw")
+    assert verify("DIV2K_valid", tmp_path / "raw") == []
+    assert len(read_manifest(tmp_path / "raw" / "DIV2K_valid")) == 100
+
+
+def test_what_cannot_be_found_is_named(tmp_path: Path, source: Path) -> None:
+    with pytest.raises(ReflashError, match="did you mean Set5"):
+        fetch("Sett5", source, tmp_path / "raw")
+    with pytest.raises(ReflashError, match=r"absent: no such folder; give the folder"):
+        fetch("Set5", tmp_path / "absent", tmp_path / "raw")
+    with pytest.raises(ReflashError, match=r"mirror: holds neither images nor a folder Set14"):
+        fetch("Set14", source, tmp_path / "raw")
+    with pytest.raises(ReflashError, match=r"Set5: no such folder; run: reflash data fetch Set5"):
+        verify("Set5", tmp_path / "raw")
+
+
+def test_fetching_a_set_onto_itself_is_refused(tmp_path: Path, source: Path) -> None:
+    fetch("Set5", source, tmp_path / "raw")
+    with pytest.raises(ReflashError, match="choose another folder"):
+        fetch("Set5", tmp_path / "raw", tmp_path / "raw")
+    assert verify("Set5", tmp_path / "raw") == []
+
+
+def test_verify_finds_a_later_change(tmp_path: Path, source: Path) -> None:
+    fetch("Set5", source, tmp_path / "raw")
+    path = tmp_path / "raw" / "Set5" / "a.png"
+    rgb = read_rgb(path)
+    rgb[-1, -1, -1] ^= 1
+    write_png(path, rgb)
+    (problem,) = verify("Set5", tmp_path / "raw")
+    assert problem.startswith(f"{path}: its pixels differ")
+
+
+def test_verify_compares_with_the_shipped_manifest(tmp_path: Path, source: Path) -> None:
+    """A folder that agrees with its own manifest may still be of other images."""
+    from reflash.datasets.manifest import write_manifest
+
+    fetch("Set5", source, tmp_path / "raw")
+    folder = tmp_path / "raw" / "Set5"
+    write_png(folder / "a.png", 255 - read_rgb(folder / "a.png"))
+    write_manifest(folder)
+    assert check_folder(folder) == []
+    (problem,) = verify("Set5", tmp_path / "raw")
+    assert problem.startswith(f"{folder / 'a.png'}: its pixels differ")
+
+
+@pytest.mark.parametrize("name", ["Set5", "Set14", "RealSRSet", "T91"])
+def test_real_sets(tmp_path: Path, mirror: Path, name: str) -> None:
+    fetch(name, mirror, tmp_path / "raw")
+    assert verify(name, tmp_path / "raw") == []

@@ -1,0 +1,122 @@
+"""The registry of named datasets, and the settings that refer to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from reflash.datasets.registry import ArchiveSource, GithubSource, find, registry, shipped_manifests
+from reflash.datasets.settings import (
+    DatasetTestSettings,
+    DatasetTrainingSettings,
+    DeadLeavesSettings,
+    FolderTestSettings,
+    FolderTrainingSettings,
+    SamplePhotosSettings,
+    TestSetSettings,
+    TrainingImagesSettings,
+)
+from reflash.errors import ReflashError
+
+TRAINING: TypeAdapter[Any] = TypeAdapter(TrainingImagesSettings)
+TEST: TypeAdapter[Any] = TypeAdapter(TestSetSettings)
+
+
+@pytest.mark.parametrize("name", registry())
+def test_manifests_have_as_many_images_as_the_dataset(name: str) -> None:
+    dataset = find(name)
+    for manifest in shipped_manifests(name).values():
+        assert len(manifest) == dataset.images
+        assert not {entry.name for entry in manifest} & set(dataset.exclude)
+
+
+def test_no_training_set_shares_an_image_with_a_test_set() -> None:
+    def pixels(split: str) -> dict[str, str]:
+        return {
+            entry.sha256_rgb8: f"{name}/{entry.name}"
+            for name, dataset in registry().items()
+            if dataset.split == split
+            for manifest in shipped_manifests(name).values()
+            for entry in manifest
+        }
+
+    assert not pixels("train").keys() & pixels("test").keys()
+
+
+def test_the_leaking_image_is_excluded() -> None:
+    assert find("BSDS500_train").exclude == ("302003",)
+
+
+def test_sources_are_pinned_and_manga109_is_never_downloaded() -> None:
+    assert {source.kind for source in find("Manga109").sources} == {"manual"}
+    for dataset in registry().values():
+        for source in dataset.sources:
+            if isinstance(source, ArchiveSource) and not dataset.manifests:
+                assert source.sha256 or source.md5
+    (div2k,) = find("DIV2K_train").sources
+    assert isinstance(div2k, ArchiveSource)
+    assert div2k.bytes == 3530603713
+    assert div2k.sha256 is not None
+    assert not div2k.sha256.startswith(div2k.md5 or "")
+
+
+def test_address_of_a_raw_file() -> None:
+    source = find("BSD100").sources[0]
+    assert isinstance(source, GithubSource)
+    assert source.url("101085") == (
+        "https://raw.githubusercontent.com/BIDS/BSDS500/"
+        "a04b7c6c3a9f0ace74bf205c72a43d32e1c72722/BSDS500/data/images/val/101085.jpg"
+    )
+
+
+def test_an_unknown_name_is_answered_with_the_nearest() -> None:
+    with pytest.raises(
+        ReflashError, match="div2k_trian: no such dataset; did you mean DIV2K_train"
+    ):
+        find("div2k_trian")
+    with pytest.raises(ReflashError, match="xyz: no such dataset; known are DIV2K_train, "):
+        find("xyz")
+
+
+def test_training_sources_are_told_apart() -> None:
+    released = TRAINING.validate_python({"source": "dataset"})
+    assert released == DatasetTrainingSettings()
+    assert (released.names, released.sub_image, released.step) == (("DIV2K_train",), 480, 240)
+    leaves = TRAINING.validate_python({"source": "dead_leaves", "count": 3})
+    assert isinstance(leaves, DeadLeavesSettings)
+    assert leaves.sub_image is None
+    folder = TRAINING.validate_python({"source": "folder", "folder": "my", "sub_image": None})
+    assert isinstance(folder, FolderTrainingSettings)
+    assert folder.sub_image is None
+
+
+def test_test_sources_are_told_apart() -> None:
+    photos = TEST.validate_python({"source": "sample_photos", "limit": 2, "crop": 96})
+    assert photos == SamplePhotosSettings(limit=2, crop=96)
+    assert isinstance(TEST.validate_python({"source": "folder", "folder": "x"}), FolderTestSettings)
+    named = TEST.validate_python({"source": "dataset", "name": "Set5"})
+    assert named == DatasetTestSettings(name="Set5")
+    assert (named.limit, named.crop) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "value", "message"),
+    [
+        (TRAINING, {"source": "internet"}, "'dead_leaves', 'dataset', 'folder'"),
+        (TRAINING, {"source": "dataset", "count": 3}, "count\n *Extra inputs are not permitted"),
+        (TRAINING, {"source": "dataset", "names": ["DIV2K_tran"]}, "did you mean DIV2K_train"),
+        (TRAINING, {"source": "dataset", "names": ["T91", "Set5"]}, "Set5 is not meant for train"),
+        (TRAINING, {"source": "dataset", "names": []}, "at least 1 item"),
+        (TRAINING, {"source": "folder"}, "folder\n *Field required"),
+        (TRAINING, {"source": "dead_leaves", "step": 0}, "step"),
+        (TEST, {"source": "dataset", "name": "set5"}, "did you mean Set5"),
+        (TEST, {"source": "dataset", "name": "RealSRSet"}, "RealSRSet has no HR images"),
+        (TEST, {"source": "sample_photos", "limit": 0}, "limit"),
+    ],
+)
+def test_a_mistake_is_one_error(adapter: TypeAdapter[Any], value: Any, message: str) -> None:
+    with pytest.raises(ValidationError, match=message) as caught:
+        adapter.validate_python(value)
+    assert caught.value.error_count() == 1

@@ -1,0 +1,213 @@
+"""A user's own pictures: any size, mode and format; one broken file does not stop the others."""
+
+from __future__ import annotations
+
+import io
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from reflash.errors import ReflashError
+from reflash.evaluation.upscale import upscale_path
+from reflash.evaluation.upscalers import open_upscaler
+
+
+def quiet() -> Console:
+    return Console(file=io.StringIO(), force_terminal=False, width=60)
+
+
+def said(console: Console) -> list[str]:
+    return console.file.getvalue().splitlines()
+
+
+def bicubic(image: Image.Image) -> np.ndarray:
+    size = (4 * image.width, 4 * image.height)
+    return np.array(image.resize(size, Image.Resampling.BICUBIC))
+
+
+def colours(photo, *size: int) -> Image.Image:
+    return Image.fromarray(photo(*size, seed=5))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (7, 3), (30, 41)])
+def test_a_picture_of_any_size_through_a_network(tmp_path, photo, weights, size):
+    picture = colours(photo, *size)
+    picture.save(tmp_path / "in.png")
+    console = quiet()
+    written = upscale_path(
+        tmp_path / "in.png", tmp_path / "out.png", weights, tile=16, device="cpu", console=console
+    )
+    assert written == [tmp_path / "out.png"]
+    result = Image.open(written[0])
+    assert (result.mode, result.size) == ("RGB", (4 * size[1], 4 * size[0]))
+    expected = open_upscaler(weights, tile=0, device="cpu")(np.array(picture))
+    assert np.abs(np.array(result).astype(int) - expected).max() <= 1
+    (line,) = said(console)
+    assert line.startswith(
+        f"{tmp_path / 'in.png'} ({size[1]}x{size[0]}) -> {tmp_path / 'out.png'} "
+        f"({4 * size[1]}x{4 * size[0]}) in "
+    )
+
+
+def test_grey_palette_and_16_bit(tmp_path, photo):
+    rgb = colours(photo, 9, 12)
+    grey = rgb.convert("L")
+    palette = rgb.quantize(16)
+    deep = np.asarray(grey).astype(np.uint16) * 257
+    grey.save(tmp_path / "grey.png")
+    palette.save(tmp_path / "palette.png")
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    upscale_path(tmp_path, tmp_path / "out", "bicubic", console=quiet())
+    for name, seen in (("grey", grey), ("palette", palette), ("deep", grey)):
+        result = np.array(Image.open(tmp_path / "out" / f"{name}.png"))
+        np.testing.assert_array_equal(result, bicubic(seen.convert("RGB")), err_msg=name)
+
+
+def test_the_exif_orientation_is_applied(tmp_path, photo):
+    picture = colours(photo, 9, 12)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned by 90 degrees clockwise
+    picture.save(tmp_path / "in.png", exif=exif)
+    upscale_path(tmp_path / "in.png", tmp_path / "out.png", "bicubic", console=quiet())
+    result = np.array(Image.open(tmp_path / "out.png"))
+    turned = picture.transpose(Image.Transpose.ROTATE_270)
+    np.testing.assert_array_equal(result, bicubic(turned))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif"])
+def test_transparency_is_kept(tmp_path, photo, weights, suffix):
+    picture = colours(photo, 10, 14)
+    alpha = Image.fromarray(photo(10, 14, seed=9)[..., 0])
+    picture.putalpha(alpha)
+    picture.save(tmp_path / "in.png")
+    out = tmp_path / f"out{suffix}"
+    upscale_path(tmp_path / "in.png", out, weights, device="cpu", console=quiet())
+    result = np.array(Image.open(out).convert("RGBA"))
+    np.testing.assert_array_equal(result[..., 3], bicubic(alpha))
+    expected = open_upscaler(weights, device="cpu")(np.array(picture)[..., :3])
+    visible = result[..., 3] > 0  # lossless WebP may change what cannot be seen
+    np.testing.assert_array_equal(result[..., :3][visible], expected[visible])
+
+
+def test_transparency_needs_a_format_that_holds_it(tmp_path, photo):
+    picture = colours(photo, 8, 8)
+    picture.putalpha(255)
+    picture.save(tmp_path / "opaque.png")
+    upscale_path(tmp_path / "opaque.png", tmp_path / "opaque.jpg", "bicubic", console=quiet())
+    assert Image.open(tmp_path / "opaque.jpg").mode == "RGB"
+    picture.putalpha(100)
+    picture.save(tmp_path / "glass.png")
+    with pytest.raises(ReflashError, match=r"glass\.jpg: jpg cannot hold the transparency of"):
+        upscale_path(tmp_path / "glass.png", tmp_path / "glass.jpg", "bicubic", console=quiet())
+    assert not (tmp_path / "glass.jpg").exists()
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kind", "tolerance"),
+    [
+        (".png", "PNG", 0),
+        (".bmp", "BMP", 0),
+        (".TIFF", "TIFF", 0),
+        (".webp", "WEBP", 0),
+        (".jpg", "JPEG", 12),
+        (".JPEG", "JPEG", 12),
+    ],
+)
+def test_the_suffix_says_the_format(tmp_path, photo, suffix, kind, tolerance):
+    picture = colours(photo, 11, 13)
+    picture.save(tmp_path / "in.png")
+    out = tmp_path / "deep" / f"out{suffix}"
+    upscale_path(tmp_path / "in.png", out, "bicubic", console=quiet())
+    result = Image.open(out)
+    assert result.format == kind
+    difference = np.abs(np.array(result).astype(int) - bicubic(picture))
+    assert difference.max() <= tolerance
+    assert [path.name for path in out.parent.iterdir()] == [out.name]
+
+
+def test_a_format_with_too_small_a_limit(tmp_path):
+    Image.new("RGB", (4200, 1)).save(tmp_path / "wide.png")
+    with pytest.raises(ReflashError, match=r"out\.webp: webp cannot hold 16800x4 pixels; use png"):
+        upscale_path(tmp_path / "wide.png", tmp_path / "out.webp", "bicubic", console=quiet())
+    assert [path.name for path in tmp_path.iterdir()] == ["wide.png"]
+
+
+def test_a_file_into_a_folder(tmp_path, photo):
+    colours(photo, 5, 5).save(tmp_path / "in.bmp")
+    (tmp_path / "there").mkdir()
+    for destination in (tmp_path / "there", tmp_path / "new"):
+        written = upscale_path(tmp_path / "in.bmp", destination, "bicubic", console=quiet())
+        assert written == [destination / "in.png"]
+        assert Image.open(written[0]).size == (20, 20)
+
+
+def test_the_source_is_never_overwritten(tmp_path, photo):
+    source = tmp_path / "in.png"
+    colours(photo, 5, 5).save(source)
+    before = source.read_bytes()
+    os.link(source, tmp_path / "same.png")
+    (tmp_path / "link").symlink_to(tmp_path)
+    for src, dst in (
+        (source, source),
+        (source, tmp_path),
+        (source, tmp_path / "same.png"),
+        (source, tmp_path / "link" / "in.png"),
+        (tmp_path, tmp_path),
+        (tmp_path, tmp_path / "link"),
+    ):
+        with pytest.raises(ReflashError, match="overwritten; name another"):
+            upscale_path(src, dst, "bicubic", console=quiet())
+    assert source.read_bytes() == before
+
+
+def test_what_cannot_be_read_or_written_is_named(tmp_path, photo):
+    colours(photo, 5, 5).save(tmp_path / "in.png")
+    (tmp_path / "folder").mkdir()
+    for src, dst, message in (
+        ("none.png", "out.png", r"none\.png: no such file or folder"),
+        ("in.png", "out.gif", r"out\.gif: cannot write images as gif; use one of png, jpg"),
+        ("folder", "out", r"folder: holds no image"),
+        (".", "in.png", r"in\.png: no such folder; the source is a folder"),
+    ):
+        with pytest.raises(ReflashError, match=message):
+            upscale_path(tmp_path / src, tmp_path / dst, "bicubic", console=quiet())
+    (tmp_path / "broken.png").write_bytes((tmp_path / "in.png").read_bytes()[:60])
+    with pytest.raises(ReflashError, match=r"broken\.png"):
+        upscale_path(tmp_path / "broken.png", tmp_path / "out.png", "bicubic", console=quiet())
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_one_broken_picture_does_not_stop_the_others(tmp_path, photo):
+    source, out = tmp_path / "pictures", tmp_path / "out"
+    source.mkdir()
+    for name in ("a", "b", "d"):
+        colours(photo, 6, 7).save(source / f"{name}.jpg")
+    (source / "b.jpg").write_bytes((source / "b.jpg").read_bytes()[:200])
+    (source / "c.webp").write_text("no picture")
+    (source / "notes.txt").write_text("ignored")
+    console = quiet()
+    with pytest.raises(
+        ReflashError, match=r"pictures: 2 of 4 images could not be upscaled \(b\.jpg, c\.webp\)"
+    ):
+        upscale_path(source, out, "bicubic", console=console)
+    assert sorted(path.name for path in out.iterdir()) == ["a.png", "d.png"]
+    lines = said(console)
+    assert [line[:6] for line in lines] == ["[1/4] ", "[2/4] ", "[3/4] ", "[4/4] "]
+    assert f"error: {source / 'b.jpg'}" in lines[1]
+    assert f"error: {source / 'c.webp'}" in lines[2]
+
+
+def test_a_terminal_gets_a_progress_bar(tmp_path, photo):
+    source = tmp_path / "pictures"
+    source.mkdir()
+    for name in ("a", "b"):
+        colours(photo, 6, 7).save(source / f"{name}.png")
+    console = Console(file=io.StringIO(), force_terminal=True, width=200)
+    upscale_path(source, tmp_path / "out", "bicubic", console=console)
+    shown = console.file.getvalue()
+    assert "upscaling" in shown
+    assert "2/2" in shown
+    assert "\x1b[" in shown

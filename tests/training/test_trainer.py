@@ -1,0 +1,265 @@
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from toy_run import run_settings
+
+from reflash.datasets.cache import ImageCache
+from reflash.datasets.images import read_rgb
+from reflash.degradations.benchmark import degrade
+from reflash.degradations.settings import BenchmarkSettings
+from reflash.errors import ReflashError
+from reflash.evaluation.metrics import psnr
+from reflash.keys import key_seed
+from reflash.models.build import build_network
+from reflash.models.weights import load_weights
+from reflash.training.pairs import OnlinePairs
+from reflash.training.schedule import learning_rate
+from reflash.training.settings import RunSettings
+from reflash.training.state import run_key
+from reflash.training.trainer import Interrupted, Options, Run, Validation, train
+
+CPU = torch.device("cpu")
+
+
+def start(
+    settings: RunSettings, cache: ImageCache, images: Path, out: Path, **options: object
+) -> None:
+    pairs = OnlinePairs(settings, cache, CPU)
+    validation = Validation(settings.training.validation, images)
+    train(settings, pairs, validation, out, CPU, Options(**options))  # type: ignore[arg-type]
+
+
+def test_weights_equal_a_plain_loop(cache: ImageCache, image_folder: Path, tmp_path: Path) -> None:
+    """The trainer against the textbook: no trainer code but the schedule and the pairs."""
+    settings = run_settings()
+    start(settings, cache, image_folder, tmp_path)
+    torch.manual_seed(key_seed(0, "initial weights"))
+    network = build_network(settings.network, settings.dropout)
+    average = {name: value.clone() for name, value in network.state_dict().items()}
+    network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    adam = torch.optim.Adam(network.parameters(), lr=1e-3, betas=(0.9, 0.99), fused=True)
+    pairs = OnlinePairs(settings, cache, CPU)
+    for iteration in range(12):
+        lr, hr = pairs.batch(iteration)
+        adam.param_groups[0]["lr"] = learning_rate(iteration, settings.training)
+        torch.manual_seed(key_seed(0, "dropout", iteration))
+        loss = (network(lr.contiguous(memory_format=torch.channels_last)) - hr).abs().mean()
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        for name, value in network.state_dict().items():
+            average[name] = 0.999 * average[name] + 0.001 * value
+    trained, metadata = load_weights(tmp_path / "params.safetensors")
+    averaged, _ = load_weights(tmp_path / "params_ema.safetensors")
+    assert metadata["dropout"] == "last_conv-channel-p0.5"
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(trained[name], value, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(averaged[name], average[name], rtol=1e-5, atol=1e-6)
+
+
+def test_log_has_loss_rate_and_validation_of_the_average(
+    cache: ImageCache, image_folder: Path, tmp_path: Path
+) -> None:
+    settings = run_settings()
+    start(settings, cache, image_folder, tmp_path)
+    log = pd.read_csv(tmp_path / "log.csv")
+    assert list(log.columns) == [
+        "run",
+        "iteration",
+        "learning_rate",
+        "loss",
+        "psnr_clean",
+        "psnr_jpeg",
+        "psnr",
+    ]
+    assert list(log.iteration) == [5, 10, 12]
+    assert set(log.run) == {settings.id}
+    assert log.learning_rate.iloc[0] == pytest.approx(learning_rate(4, settings.training))
+    np.testing.assert_allclose(log.psnr, (log.psnr_clean + log.psnr_jpeg) / 2, rtol=1e-6)
+
+    weights, _ = load_weights(tmp_path / "params_ema.safetensors")
+    network = build_network(settings.network, settings.dropout).eval()
+    network.load_state_dict(weights)
+    hr = read_rgb(image_folder / "0.png")
+    hr = hr[32 : 32 + 64, 48 : 48 + 64]  # the centre of 128 x 160
+    lr = degrade(hr, "jpeg", BenchmarkSettings(mod=4), "0")
+    with torch.no_grad():
+        sr = network(torch.from_numpy(lr.copy()).permute(2, 0, 1)[None] / 255)[0]
+    sr8 = (sr.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    assert log.psnr_jpeg.iloc[-1] == pytest.approx(psnr(sr8, hr), abs=0.01)
+
+
+def test_one_stream_for_all_models(cache: ImageCache, image_folder: Path) -> None:
+    """Runs of a comparison start from the same weights."""
+    with_dropout = Run(run_settings(), CPU)
+    without = Run(run_settings(dropout="none"), CPU)
+    other_seed = Run(run_settings(seed=1), CPU)
+    for a, b in zip(with_dropout.network.parameters(), without.network.parameters(), strict=True):
+        assert torch.equal(a, b)
+    first, second = with_dropout.network, other_seed.network
+    assert not torch.equal(next(first.parameters()), next(second.parameters()))
+
+
+def test_training_lowers_the_loss(cache: ImageCache, image_folder: Path, tmp_path: Path) -> None:
+    settings = run_settings(dropout="none", pairs={"window": 96, "patch": 32, "shuffle_pool": 0})
+    run, pairs = Run(settings, CPU), OnlinePairs(settings, cache, CPU)
+    lr, hr = pairs.batch(0)
+    losses = [float(run.step(0, lr, hr)) for _ in range(40)]
+    assert losses[-1] < 0.95 * losses[0]
+
+
+class Clock:
+    """A clock that advances by one second whenever it is read."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1
+        return self.now
+
+
+def test_time_budget_stops_with_saved_state_and_resumes_exactly(
+    cache: ImageCache, image_folder: Path, tmp_path: Path
+) -> None:
+    settings = run_settings()
+    start(settings, cache, image_folder, tmp_path / "whole")
+    stops = 0
+    while True:
+        try:
+            start(settings, cache, image_folder, tmp_path / "parts", time_budget=3, clock=Clock())
+            break
+        except Interrupted:
+            stops += 1
+    assert stops >= 2
+    assert _results(tmp_path / "whole") == _results(tmp_path / "parts")
+    assert not list((tmp_path / "parts").glob("state-*"))
+
+
+def _results(folder: Path) -> dict[str, bytes]:
+    names = ("params.safetensors", "params_ema.safetensors", "log.csv", "settings.json")
+    return {name: (folder / name).read_bytes() for name in names}
+
+
+def test_changed_settings_start_afresh(
+    cache: ImageCache, image_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(Interrupted):
+        start(run_settings(), cache, image_folder, tmp_path, time_budget=3, clock=Clock())
+    changed = run_settings(dropout="last_conv-channel-p0.2")
+    start(changed, cache, image_folder, tmp_path)
+    assert "continuing" not in capsys.readouterr().out
+    start(changed, cache, image_folder, tmp_path / "fresh")
+    assert _results(tmp_path) == _results(tmp_path / "fresh")
+
+
+def test_the_key_of_a_run_covers_settings_and_data() -> None:
+    settings = run_settings()
+    assert run_key(settings, "a") == run_key(run_settings(), "a")
+    assert run_key(settings, "a") != run_key(settings, "b")
+    assert run_key(settings, "a") != run_key(run_settings(seed=2), "a")
+
+
+def test_nan_loss_stops_and_keeps_the_last_state(
+    cache: ImageCache, image_folder: Path, tmp_path: Path
+) -> None:
+    settings = run_settings()
+    pairs = OnlinePairs(settings, cache, CPU)
+    real = pairs.batch
+
+    def poisoned(iteration: int) -> tuple[torch.Tensor, torch.Tensor]:
+        lr, hr = real(iteration)
+        return (lr * float("nan"), hr) if iteration == 7 else (lr, hr)
+
+    pairs.batch = poisoned  # type: ignore[method-assign]
+    validation = Validation(settings.training.validation, image_folder)
+    options = Options(save_seconds=0)
+    with pytest.raises(ReflashError, match="loss is nan at iteration 8; lower training.lr"):
+        train(settings, pairs, validation, tmp_path, CPU, options)
+    assert not (tmp_path / "params.safetensors").exists()
+    start(settings, cache, image_folder, tmp_path)  # continues after iteration 7
+    start(settings, cache, image_folder, tmp_path / "whole")
+    assert _results(tmp_path) == _results(tmp_path / "whole")
+
+
+def test_bf16_follows_fp32(cache: ImageCache) -> None:
+    curves = {}
+    for precision in ("fp32", "bf16"):
+        training = {"iterations": 30, "batch": 4, "lr": 1e-3, "precision": precision}
+        settings = run_settings(dropout="none", training=training)
+        run, pairs = Run(settings, CPU), OnlinePairs(settings, cache, CPU)
+        curves[precision] = [float(run.step(t, *pairs.batch(t))) for t in range(30)]
+        assert next(run.network.parameters()).dtype == torch.float32
+    np.testing.assert_allclose(curves["bf16"], curves["fp32"], rtol=0.03)
+    assert curves["bf16"] != curves["fp32"]
+
+
+@pytest.fixture
+def command(cache: ImageCache, image_folder: Path, tmp_path: Path) -> list[str]:
+    settings = tmp_path / "run.yaml"
+    training = {
+        "iterations": 60,
+        "batch": 4,
+        "validation": {"every": 25, "images": 1, "crop": 64, "kinds": ["clean"]},
+    }
+    settings.write_text(json.dumps(run_settings(training=training).model_dump(mode="json")))
+    arguments = f"train --config {settings} --images {cache.folder} --validation {image_folder}"
+    return [sys.executable, "-m", "reflash", *arguments.split(), "--threads", "1"]
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_it_ends_with_the_same_weights(
+    command: list[str], tmp_path: Path
+) -> None:
+    subprocess.run([*command, "--out", str(tmp_path / "whole")], check=True, capture_output=True)
+    out, rng, kills = tmp_path / "killed", random.Random(3), 0
+    while True:
+        process = subprocess.Popen(
+            [*command, "--out", str(out), "--save-every", "0"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        before = _state(out)
+        while kills < 3 and process.poll() is None and _state(out) == before:
+            time.sleep(0.005)  # until it has saved something new
+        if kills < 3 and process.poll() is None:
+            time.sleep(rng.uniform(0, 0.3))
+            process.send_signal(signal.SIGKILL)
+        if process.wait() == 0:
+            break
+        kills += 1
+    assert kills >= 2
+    assert _results(tmp_path / "whole") == _results(out)
+
+
+def _state(folder: Path) -> list[int]:
+    return [path.stat().st_mtime_ns for path in folder.glob("state-*.pt")]
+
+
+@pytest.mark.slow
+def test_told_to_stop_it_saves_and_says_how_to_go_on(command: list[str], tmp_path: Path) -> None:
+    subprocess.run([*command, "--out", str(tmp_path / "whole")], check=True, capture_output=True)
+    out = tmp_path / "stopped"
+    process = subprocess.Popen(
+        [*command, "--out", str(out), "--save-every", "0"], stderr=subprocess.PIPE, text=True
+    )
+    while not _state(out):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate()
+    assert process.returncode == 1
+    assert "stopped on SIGTERM after iteration" in errors
+    assert errors.strip().splitlines()[-1].endswith("run the same command to continue")
+    subprocess.run([*command, "--out", str(out)], check=True, capture_output=True)
+    assert _results(tmp_path / "whole") == _results(out)

@@ -1,0 +1,27 @@
+"""Settings of a run of a few seconds."""
+
+from __future__ import annotations
+
+from reflash.training.settings import RunSettings
+
+
+def run_settings(**changes: object) -> RunSettings:
+    """A run of a few seconds; ``changes`` replace top-level keys."""
+    values: dict[str, object] = {
+        "id": "srresnet/multi/last_conv-channel-p0.5/seed0",
+        "network": {"name": "srresnet", "features": 8, "blocks": 2},
+        "dropout": "last_conv-channel-p0.5",
+        "setting": "multi",
+        "seed": 0,
+        "pairs": {"window": 96, "patch": 32, "crops": 1, "shuffle_pool": 8},
+        "degradation": {"group": 4},
+        "training": {
+            "iterations": 12,
+            "batch": 4,
+            "lr": 1e-3,
+            "schedule": {"kind": "cosine"},
+            "validation": {"every": 5, "images": 1, "crop": 64, "kinds": ["clean", "jpeg"]},
+        },
+        "sub_image": None,
+    }
+    return RunSettings.model_validate(values | changes)

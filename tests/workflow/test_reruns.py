@@ -1,0 +1,86 @@
+"""What runs again after a change, and nothing else does."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+
+import pytest
+from conftest import Project
+
+pytestmark = [pytest.mark.slow, pytest.mark.workflow]
+
+TRAINING = {"synthesise_pairs", "train_network", "cache_training_images", "make_training_images"}
+PAPER = {"make_table", "make_figure", "make_report"}
+
+
+def overriding(text: str) -> tuple[str, ...]:
+    return ("--config", "scale=tiny", f"overrides={text}")
+
+
+def test_nothing_to_do_after_a_finished_run(project: Project) -> None:
+    began = time.monotonic()
+    assert project.planned() == Counter()
+    assert time.monotonic() - began < 10
+
+
+def test_touched_sources_and_data_rerun_nothing(project: Project) -> None:
+    for path in [*project.folder.rglob("src/**/*.py"), *project.folder.rglob("data/**/*.csv")]:
+        os.utime(path)
+    assert project.planned() == Counter()
+
+
+def test_noise_level_of_the_test_sets_trains_nothing(project: Project) -> None:
+    jobs = project.planned(*overriding("{benchmark: {noise_sigma: 40}}"))
+    assert not TRAINING & set(jobs)
+    assert jobs["degrade_test_set"] == 4  # the kinds with noise
+    assert jobs["evaluate_network"] == 8  # seven models and bicubic
+    assert PAPER <= set(jobs)
+
+
+def test_a_runs_probability_trains_that_run(project: Project) -> None:
+    project.edit("config/study/paper.yaml", "last_conv-channel-p{0.2,0.7}", "last_conv-channel-p{0.3,0.7}")
+    jobs = project.planned()
+    assert jobs["train_network"] == 1
+    assert jobs["evaluate_network"] == 1
+    assert not (TRAINING - {"train_network"}) & set(jobs)
+
+
+def test_figure_style_redraws_figures_and_report(project: Project) -> None:
+    jobs = project.planned("--config", "scale=tiny", "style={font_size: 9}")
+    assert set(jobs) == {"make_figure", "make_report"}
+
+
+def test_a_source_file_of_the_evaluation_reruns_it_and_what_follows(project: Project) -> None:
+    with (project.folder / "src/reflash/evaluation/evaluate.py").open("a") as file:
+        file.write("\n# edited\n")
+    jobs = project.planned()
+    assert set(jobs) == {"evaluate_network", *PAPER}
+    assert jobs["evaluate_network"] == 8
+
+
+def test_a_source_file_of_the_figures_redraws_them(project: Project) -> None:
+    with (project.folder / "src/reflash/paper/figures/style.py").open("a") as file:
+        file.write("\n# edited\n")
+    assert set(project.planned()) == {"make_figure", "make_report"}
+
+
+def test_a_source_file_of_the_trainer_trains_again_on_the_same_pairs(project: Project) -> None:
+    with (project.folder / "src/reflash/training/schedule.py").open("a") as file:
+        file.write("\n# edited\n")
+    jobs = project.planned()
+    assert jobs["train_network"] == 7
+    assert "synthesise_pairs" not in jobs
+
+
+def test_iterations_train_all_runs_again_on_the_same_pairs(project: Project) -> None:
+    jobs = project.planned(*overriding("{training: {iterations: 25}}"))
+    assert jobs["train_network"] == 7
+    assert "synthesise_pairs" not in jobs
+
+
+def test_evaluated_weights_are_a_choice_of_evaluation(project: Project) -> None:
+    jobs = project.planned(*overriding("{evaluation: {weights: params_ema}}"))
+    assert not TRAINING & set(jobs)
+    assert jobs["evaluate_network"] == 8

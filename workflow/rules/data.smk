@@ -1,0 +1,81 @@
+# Images: named datasets, training images, test sets. Every folder ends with a manifest.csv that
+# lists its images with their pixel hashes; the manifest is what the rules pass on.
+
+
+rule fetch_dataset:
+    output:
+        "data/raw/{name}/manifest.csv",
+    log:
+        f"{LOGS}/fetch_dataset/{{name}}.log",
+    retries: 2
+    resources:
+        mem_mb=1000,
+        runtime=240,
+    message:
+        "Fetching and verifying {wildcards.name}"
+    shell:
+        "reflash data fetch {wildcards.name:q} --raw data/raw > {log} 2>&1"
+
+
+rule make_training_images:
+    input:
+        raw=PLAN.training_manifests,
+        code=code("reflash.datasets.sources"),
+    output:
+        f"{DATA}/train/images/manifest.csv",
+    log:
+        f"{LOGS}/make_training_images.log",
+    benchmark:
+        f"{BENCHMARKS}/make_training_images.tsv"
+    params:
+        settings=text(PLAN.scale.training_images),
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    message:
+        "Making training images"
+    shell:
+        "reflash data training-images $(dirname {output}) --settings {params.settings:q}"
+        " --raw data/raw > {log} 2>&1"
+
+
+rule cache_training_images:
+    input:
+        images=f"{DATA}/train/images/manifest.csv",
+        code=code("reflash.datasets.cache"),
+    output:
+        f"{DATA}/train/cache/cache.json",
+    log:
+        f"{LOGS}/cache_training_images.log",
+    benchmark:
+        f"{BENCHMARKS}/cache_training_images.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    message:
+        "Decoding training images once for all runs"
+    shell:
+        "reflash data cache $(dirname {input.images}) $(dirname {output}) > {log} 2>&1"
+
+
+rule make_test_set:
+    input:
+        raw=lambda wildcards: PLAN.raw_manifest(wildcards.set),
+        code=code("reflash.datasets.sources"),
+    output:
+        f"{DATA}/test/{{set}}/hr/manifest.csv",
+    log:
+        f"{LOGS}/make_test_set/{{set}}.log",
+    benchmark:
+        f"{BENCHMARKS}/make_test_set/{{set}}.tsv"
+    params:
+        settings=lambda wildcards: text(PLAN.image_set(wildcards.set)),
+        mod=lambda wildcards: PLAN.mod(wildcards.set),
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    message:
+        "Preparing HR images of {wildcards.set}"
+    shell:
+        "reflash data test-set $(dirname {output}) --settings {params.settings:q}"
+        " --mod {params.mod} --raw data/raw > {log} 2>&1"

@@ -1,0 +1,61 @@
+# Evaluation: every run on every test set, all degradations in one job.
+
+
+def evaluated_weights(wildcards):
+    """Weights file of a run; the bicubic baseline has none."""
+    if wildcards.run == "bicubic":
+        return []
+    return f"{RUNS}/{wildcards.run}/{PLAN.scale.evaluation.weights}.safetensors"
+
+
+rule evaluate_network:
+    input:
+        weights=evaluated_weights,
+        hr=f"{DATA}/test/{{set}}/hr/manifest.csv",
+        lr=expand(f"{DATA}/test/{{{{set}}}}/{{kind}}/manifest.csv", kind=PLAN.kinds),
+        code=code("reflash.evaluation.evaluate"),
+    output:
+        f"{RUNS}/{{run}}/evaluation/{{set}}.csv",
+    log:
+        f"{LOGS}/evaluate_network/{{run}}/{{set}}.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluate_network/{{run}}/{{set}}.tsv"
+    params:
+        weights=lambda wildcards, input: input.get("weights") or "bicubic",
+        settings=text(PLAN.scale.evaluation),
+        lr=lambda wildcards, input: [f"--lr {Path(m).parent}" for m in input.lr],
+    threads: PLAN.scale.threads
+    resources:
+        gpu=min(1, GPUS),
+        mem_mb=4000,
+        runtime=120,
+    message:
+        "Evaluating {wildcards.run} on {wildcards.set}"
+    shell:
+        "reflash evaluate --weights {params.weights} --hr $(dirname {input.hr}) {params.lr}"
+        " --out {output} --run {wildcards.run} --set {wildcards.set}"
+        " --settings {params.settings:q} --threads {threads} > {log} 2>&1"
+
+
+rule upscale_examples:
+    input:
+        weights=evaluated_weights,
+        lr=f"{DATA}/test/{{set}}/{{kind}}/manifest.csv",
+        code=code("reflash.evaluation.upscale"),
+    output:
+        f"{RUNS}/{{run}}/examples/{{set}}/{{kind}}/manifest.csv",
+    log:
+        f"{LOGS}/upscale_examples/{{run}}/{{set}}-{{kind}}.log",
+    params:
+        weights=lambda wildcards, input: input.get("weights") or "bicubic",
+        limit=lambda wildcards: PLAN.example_count,
+    threads: PLAN.scale.threads
+    resources:
+        gpu=min(1, GPUS),
+        mem_mb=4000,
+        runtime=30,
+    message:
+        "Upscaling example images with {wildcards.run}"
+    shell:
+        "reflash upscale $(dirname {input.lr}) $(dirname {output}) --weights {params.weights}"
+        " --limit {params.limit} --manifest --threads {threads} > {log} 2>&1"
