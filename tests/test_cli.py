@@ -57,7 +57,9 @@ def test_help_needs_neither_torch_nor_matplotlib() -> None:
         "try: main(['--help'])\nexcept SystemExit: pass\n"
         "print(sorted({'torch', 'matplotlib', 'pandas', 'sklearn', 'cv2'} & set(sys.modules)))"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert result.stdout.strip().endswith("[]")
 
 
@@ -67,7 +69,9 @@ def test_degrading_needs_no_torch(photo: Path, tmp_path: Path) -> None:
         f"import sys\nfrom reflash.cli import main\n"
         f"try: main({arguments})\nexcept SystemExit: pass\nprint('torch' in sys.modules)"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert result.stdout.strip() == "False"
     assert (tmp_path / "lr/photo.png").is_file()
 

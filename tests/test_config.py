@@ -62,7 +62,7 @@ def test_paper_is_the_released_protocol(root: Path) -> None:
         ({"study": "x"}, "study/x.yaml: no such file; there are: "),
         (
             {"overrides": {"training": {"iteratoins": 3}}},
-            "demo.yaml with overrides: training.iteratoins: unknown key; did you mean 'iterations'?",
+            "demo.yaml with overrides: training.iteratoins: unknown key; did you mean 'iterations'",
         ),
         (
             {"overrides": {"training": {"iterations": "many"}}},

@@ -317,7 +317,14 @@ def upscale(
     from reflash.evaluation.upscale import upscale_path
 
     upscale_path(
-        source, destination, weights, tile, device, key and key.value, limit=limit, manifest=manifest
+        source,
+        destination,
+        weights,
+        tile,
+        device,
+        key.value if key else None,
+        limit=limit,
+        manifest=manifest,
     )
 
 
@@ -337,7 +344,108 @@ def convert(
 
     if layout not in ("basicsr", "authors"):
         raise ReflashError(f"--layout {layout}: choose basicsr or authors")
-    convert_weights(source, destination, key.value if key else None, layout)  # type: ignore[arg-type]
+    convert_weights(source, destination, key.value if key else None, layout)
+
+
+@app.command()
+def table(
+    name: Annotated[str, typer.Argument(help="multi_degradation, dropout_grid, …")],
+    context: Annotated[str, typer.Option(help="YAML file or text: study, scale, models, labels.")],
+    evaluation: Annotated[list[Path], typer.Option(help="CSV of `reflash evaluate`; repeat.")],
+    out: Annotated[Path, typer.Option(help="File to write; other formats go beside it.")],
+    settings: SettingsText = "{}",
+) -> None:
+    """Make a table of the paper: CSV, Markdown and LaTeX."""
+    from reflash.paper.context import Context
+    from reflash.paper.settings import Tables
+    from reflash.paper.tables.registry import make_table
+
+    make_table(
+        name,
+        parse_settings(Context, context),
+        parse_settings(_artefact_settings(Tables, "table", name), settings),
+        evaluation,
+        out.with_suffix(""),
+    )
+
+
+@app.command()
+def figure(
+    name: Annotated[str, typer.Argument(help="teaser_bars, training_curves, …")],
+    out: Annotated[Path, typer.Option(help="File to write; other formats go beside it.")],
+    redraw_from: Annotated[
+        Path | None, typer.Option("--from", help="CSV of the figure: only draw it again.")
+    ] = None,
+    context: Annotated[
+        str | None, typer.Option(help="YAML file or text: study, scale, models, labels.")
+    ] = None,
+    settings: SettingsText = "{}",
+    style: SettingsText = "{}",
+    evaluation: Annotated[list[Path] | None, typer.Option(help="CSV of evaluate; repeat.")] = None,
+    log: Annotated[list[Path] | None, typer.Option(help="log.csv of a run; repeat.")] = None,
+    hr: Annotated[Path | None, typer.Option(help="Folder of HR images.")] = None,
+    lr: Annotated[Path | None, typer.Option(help="Folder of LR images.")] = None,
+    sr: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of SR images, for bicubic and each model in order; repeat."),
+    ] = None,
+    network: Annotated[str | None, typer.Option(help="YAML file or text of a network.")] = None,
+) -> None:
+    """Draw a figure of the paper (PDF, PNG) from results, or again from its own CSV."""
+    from reflash.models.settings import NetworkSettings
+    from reflash.paper.context import BICUBIC, Context
+    from reflash.paper.figures.drawing import redraw
+    from reflash.paper.figures.make import FigureInputs, make_figure
+    from reflash.paper.settings import Figures, FigureStyle
+
+    stem = out.with_suffix("")
+    own = _artefact_settings(Figures, "figure", name)
+    if redraw_from is not None:
+        redraw(redraw_from, stem, None if style == "{}" else parse_settings(FigureStyle, style))
+        return
+    if context is None:
+        raise ReflashError(f"figure {name}: give --context, or --from to draw it again")
+    chosen = parse_settings(Context, context)
+    shown = (BICUBIC, *chosen.models)
+    if sr and len(sr) != len(shown):
+        raise ReflashError(f"--sr: {len(sr)} folders for {len(shown)} models; give one for each")
+    inputs = FigureInputs(
+        evaluations=evaluation or (),
+        logs=log or (),
+        hr=hr,
+        lr=lr,
+        sr=dict(zip(shown, sr or (), strict=False)),
+        network=parse_settings(NetworkSettings, network) if network else None,
+    )
+    figure_style = parse_settings(FigureStyle, style)
+    make_figure(name, chosen, parse_settings(own, settings), inputs, figure_style, stem)
+
+
+def _artefact_settings(declared: Any, kind: str, name: str) -> Any:
+    """Return the settings model of a table or figure, from the study's declaration of all."""
+    fields = declared.model_fields
+    if name not in fields:
+        raise ReflashError(f"{kind} {name!r}: no such {kind}; there are: {', '.join(fields)}")
+    return fields[name].annotation.__args__[0]
+
+
+@app.command()
+def report(
+    out: Annotated[Path, typer.Argument(help="The page to write, e.g. report/index.html.")],
+    context: Annotated[str, typer.Option(help="YAML file or text: study, scale, models, labels.")],
+    table: Annotated[list[Path] | None, typer.Option(help="Table without suffix; repeat.")] = None,
+    figure: Annotated[
+        list[Path] | None, typer.Option(help="Figure without suffix; repeat.")
+    ] = None,
+    run: Annotated[list[Path] | None, typer.Option(help="Folder of a run; repeat.")] = None,
+    command: Annotated[str, typer.Option(help="What makes all of this again.")] = "make reproduce",
+) -> None:
+    """Write the page that shows tables and figures with the paper's values beside."""
+    from reflash.paper.context import Context
+    from reflash.report.page import write_report
+
+    chosen = parse_settings(Context, context)
+    write_report(out, chosen, table or (), figure or (), run or (), command)
 
 
 @config_app.command("check")

@@ -8,6 +8,7 @@ source text without importing anything.
 from __future__ import annotations
 
 import ast
+import re
 from functools import cache
 from pathlib import Path
 
@@ -48,6 +49,22 @@ def _imports(path: Path) -> frozenset[str]:
     return frozenset(n for n in names if n == "reflash" or n.startswith("reflash."))
 
 
+@cache
+def _data_files(path: Path) -> frozenset[Path]:
+    """Find data files beside the module at ``path`` that its text names, alone or by folder."""
+    files: set[Path] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if not re.fullmatch(r"[\w-]+(\.[\w-]+)*", node.value):
+                continue
+            named = path.parent / node.value
+            if named.is_dir() and not (named / "__init__.py").exists():
+                files.update(f for f in named.iterdir() if f.is_file())
+            elif named.is_file() and named.suffix != ".py":
+                files.add(named)
+    return frozenset(files)
+
+
 def module_files(*modules: str) -> list[Path]:
     """Return the files of ``modules`` and of everything of this package they import.
 
@@ -59,7 +76,7 @@ def module_files(*modules: str) -> list[Path]:
     Returns
     -------
     list of Path
-        Sorted absolute paths; data files beside the code are not among them.
+        Sorted absolute paths of modules, and of the data files beside them that their text names.
     """
     todo, seen = list(modules), set()
     for module in modules:
@@ -73,6 +90,7 @@ def module_files(*modules: str) -> list[Path]:
             continue
         seen.add(module)
         files.add(path)
+        files |= _data_files(path)
         todo += _imports(path)
         if "." in module:
             todo.append(module.rsplit(".", 1)[0])

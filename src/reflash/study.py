@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,8 @@ from reflash.degradations.settings import KINDS, BenchmarkSettings
 from reflash.errors import ReflashError
 from reflash.models.placement import place
 from reflash.models.settings import Dropout, parse_dropout
+from reflash.paper.context import Context
+from reflash.paper.settings import Artefact
 from reflash.training.settings import PoolSettings, RunSettings
 
 BICUBIC = "bicubic"
@@ -102,7 +104,7 @@ def expand_models(patterns: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def describe_model(name: str, labels: dict[str, str] | None = None) -> str:
+def describe_model(name: str, labels: Mapping[str, str] | None = None) -> str:
     """Return a label for figures and tables: the study's, or one made from the settings."""
     if labels and name in labels:
         return labels[name]
@@ -173,10 +175,40 @@ class Plan:
 
     def artefact_models(self, name: str, kind: str) -> tuple[str, ...]:
         """Return the models a table or figure shows, in order."""
-        own = getattr(self.artefacts(kind)[name], "models", None)
-        if own is None:
+        settings = self.artefacts(kind)[name]
+        if not isinstance(settings, Artefact):
             return ()
-        return expand_models(own or self.study.models)
+        return expand_models(settings.models or self.study.models)
+
+    def artefact_runs(self, name: str, kind: str) -> list[str]:
+        """Return the runs a table or figure shows, model by model."""
+        return [run for model in self.artefact_models(name, kind) for run in self.runs(model)]
+
+    @property
+    def test_sets(self) -> tuple[str, ...]:
+        """Names of the test sets, in order."""
+        return tuple(self.scale.test_sets)
+
+    def figure_set(self, name: str) -> str:
+        """Return the test set that a figure of one set shows."""
+        return getattr(self.artefacts("figures")[name], "set", None) or self.test_sets[0]
+
+    def context(self, models: Iterable[str]) -> Context:
+        """Return what the captions of an artefact that shows ``models`` need to know."""
+        models = tuple(models)
+        labels = {m: describe_model(m, self.study.labels) for m in (BICUBIC, *models)}
+        return Context(
+            study=self.resolved.study_name,
+            title=self.study.title,
+            scale=self.resolved.scale_name,
+            description=self.scale.description,
+            evidence=self.scale.evidence,
+            seeds=self.scale.seeds,
+            models=models,
+            labels=labels,
+            test_sets=self.test_sets,
+            crop=self.scale.evaluation.crop,
+        )
 
     @cached_property
     def models(self) -> tuple[str, ...]:
@@ -191,6 +223,11 @@ class Plan:
         """Return the runs of ``model``, one per seed."""
         return [f"{model}/seed{seed}" for seed in self.scale.seeds]
 
+    @property
+    def all_runs(self) -> list[str]:
+        """Every run of the study."""
+        return [run for model in self.models for run in self.runs(model)]
+
     def run_settings(self, run: str) -> RunSettings:
         """Return what ``reflash train`` needs for ``run``."""
         name, seed = run.rsplit("/seed", 1)
@@ -204,7 +241,7 @@ class Plan:
             id=run,
             network=self.scale.networks[model.network],
             dropout=model.dropout,
-            setting=model.setting,  # type: ignore[arg-type]
+            setting=model.setting,
             seed=int(seed),
             pairs=self.scale.pairs,
             degradation=self.scale.degradation,
@@ -251,6 +288,12 @@ class Plan:
         return 4 if name == VALIDATION else self.scale.benchmark.mod
 
     @property
+    def example_count(self) -> int:
+        """How many images per degradation the visual comparison needs upscaled."""
+        shown = self.study.figures.visual_comparison
+        return shown.examples if shown else 1
+
+    @property
     def kinds(self) -> tuple[str, ...]:
         """The eight test degradations."""
         return KINDS
@@ -274,7 +317,7 @@ class Plan:
         """Return what ``reflash pairs`` needs for the pool of ``setting``."""
         sub_image, step = self.sub_images
         return PoolSettings(
-            setting=setting,  # type: ignore[arg-type]
+            setting=setting,
             pairs=self.scale.pairs,
             degradation=self.scale.degradation,
             sub_image=sub_image,

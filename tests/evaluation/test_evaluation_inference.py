@@ -236,7 +236,6 @@ def test_a_network_without_a_scale_enlarges_four_times():
     np.testing.assert_array_equal(NetworkUpscaler(model, tile=5)(lr), quantised(model, lr))
 
 
-
 def test_a_device_without_enough_memory_is_named():
     class Hungry(Tiny):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -36,11 +36,11 @@ class Project:
             raise AssertionError(f"{' '.join(command)}\n{result.stdout}\n{result.stderr}")
         return result
 
-    def snakemake(
-        self, *arguments: str, check: bool = True
-    ) -> subprocess.CompletedProcess[str]:
+    def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run Snakemake on two cores at scale tiny (unless the arguments name another)."""
-        config = () if any(a.startswith("scale=") for a in arguments) else ("--config", "scale=tiny")
+        config = (
+            () if any(a.startswith("scale=") for a in arguments) else ("--config", "scale=tiny")
+        )
         return self.run("snakemake", "--cores", "2", *config, *arguments, check=check)
 
     def planned(self, *arguments: str) -> Counter[str]:

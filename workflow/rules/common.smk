@@ -3,6 +3,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from shlex import quote
 
 from reflash.config import load
 from reflash.errors import ReflashError
@@ -44,11 +45,14 @@ def code(*modules):
     """Files that a stage imports: a change to one of them reruns the stage."""
     here = Path.cwd()
     return [
-        str(f.relative_to(here) if f.is_relative_to(here) else f) for f in module_files(*modules)
+        str(f.relative_to(here) if f.is_relative_to(here) else f)
+        for f in module_files(*modules)
     ]
 
 
 def text(settings):
     """Settings as the JSON text that a command takes."""
-    values = settings if isinstance(settings, dict) else settings.model_dump(mode="json")
+    values = (
+        settings if isinstance(settings, dict) else settings.model_dump(mode="json")
+    )
     return json.dumps(values, sort_keys=True)

@@ -27,11 +27,11 @@ rule make_training_images:
         f"{LOGS}/make_training_images.log",
     benchmark:
         f"{BENCHMARKS}/make_training_images.tsv"
-    params:
-        settings=text(PLAN.scale.training_images),
     resources:
         mem_mb=1000,
         runtime=30,
+    params:
+        settings=text(PLAN.scale.training_images),
     message:
         "Making training images"
     shell:
@@ -68,12 +68,12 @@ rule make_test_set:
         f"{LOGS}/make_test_set/{{set}}.log",
     benchmark:
         f"{BENCHMARKS}/make_test_set/{{set}}.tsv"
-    params:
-        settings=lambda wildcards: text(PLAN.image_set(wildcards.set)),
-        mod=lambda wildcards: PLAN.mod(wildcards.set),
     resources:
         mem_mb=1000,
         runtime=30,
+    params:
+        settings=lambda wildcards: text(PLAN.image_set(wildcards.set)),
+        mod=lambda wildcards: PLAN.mod(wildcards.set),
     message:
         "Preparing HR images of {wildcards.set}"
     shell:

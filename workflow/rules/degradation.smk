@@ -11,11 +11,11 @@ rule degrade_test_set:
         f"{LOGS}/degrade_test_set/{{set}}-{{kind}}.log",
     benchmark:
         f"{BENCHMARKS}/degrade_test_set/{{set}}-{{kind}}.tsv"
-    params:
-        settings=lambda wildcards: text(PLAN.benchmark_settings(wildcards.kind)),
     resources:
         mem_mb=1000,
         runtime=30,
+    params:
+        settings=lambda wildcards: text(PLAN.benchmark_settings(wildcards.kind)),
     message:
         "Degrading {wildcards.set}: {wildcards.kind}"
     shell:
@@ -33,12 +33,12 @@ rule synthesise_pairs:
         f"{LOGS}/synthesise_pairs/{{setting}}.log",
     benchmark:
         f"{BENCHMARKS}/synthesise_pairs/{{setting}}.tsv"
-    params:
-        settings=lambda wildcards: text(PLAN.pool_settings(wildcards.setting)),
     threads: PLAN.scale.threads
     resources:
         mem_mb=4000,
         runtime=240,
+    params:
+        settings=lambda wildcards: text(PLAN.pool_settings(wildcards.setting)),
     message:
         "Synthesising training pairs: {wildcards.setting}"
     shell:

@@ -20,15 +20,15 @@ rule evaluate_network:
         f"{LOGS}/evaluate_network/{{run}}/{{set}}.log",
     benchmark:
         f"{BENCHMARKS}/evaluate_network/{{run}}/{{set}}.tsv"
-    params:
-        weights=lambda wildcards, input: input.get("weights") or "bicubic",
-        settings=text(PLAN.scale.evaluation),
-        lr=lambda wildcards, input: [f"--lr {Path(m).parent}" for m in input.lr],
     threads: PLAN.scale.threads
     resources:
         gpu=min(1, GPUS),
         mem_mb=4000,
         runtime=120,
+    params:
+        weights=lambda wildcards, input: input.get("weights") or "bicubic",
+        settings=text(PLAN.scale.evaluation),
+        lr=lambda wildcards, input: [f"--lr {Path(m).parent}" for m in input.lr],
     message:
         "Evaluating {wildcards.run} on {wildcards.set}"
     shell:
@@ -46,14 +46,14 @@ rule upscale_examples:
         f"{RUNS}/{{run}}/examples/{{set}}/{{kind}}/manifest.csv",
     log:
         f"{LOGS}/upscale_examples/{{run}}/{{set}}-{{kind}}.log",
-    params:
-        weights=lambda wildcards, input: input.get("weights") or "bicubic",
-        limit=lambda wildcards: PLAN.example_count,
     threads: PLAN.scale.threads
     resources:
         gpu=min(1, GPUS),
         mem_mb=4000,
         runtime=30,
+    params:
+        weights=lambda wildcards, input: input.get("weights") or "bicubic",
+        limit=lambda wildcards: PLAN.example_count,
     message:
         "Upscaling example images with {wildcards.run}"
     shell:

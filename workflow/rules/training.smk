@@ -15,14 +15,14 @@ rule train_network:
         f"{LOGS}/train_network/{{run}}.log",
     benchmark:
         f"{BENCHMARKS}/train_network/{{run}}.tsv"
-    params:
-        settings=lambda wildcards: text(PLAN.run_settings(wildcards.run)),
-        source="--pairs" if PLAN.scale.pairs.synthesis == "pool" else "--images",
     threads: PLAN.scale.threads
     resources:
         gpu=min(1, GPUS),
         mem_mb=8000,
         runtime=2880,
+    params:
+        settings=lambda wildcards: text(PLAN.run_settings(wildcards.run)),
+        source="--pairs" if PLAN.scale.pairs.synthesis == "pool" else "--images",
     message:
         "Training {wildcards.run}"
     shell:

@@ -29,7 +29,7 @@ class Context(Settings):
     """Whether a result at this scale says anything about the paper's claims."""
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
     """Seeds every model was trained with."""
-    models: Annotated[tuple[str, ...], Field(min_length=1)]
+    models: tuple[str, ...] = ()
     """Models the artefact shows, in order, without bicubic: network/setting/dropout."""
     labels: Mapping[str, str] = {}
     """Name shown for each model and for bicubic; one without is shown by its own name."""
@@ -84,13 +84,13 @@ def no_evidence(context: Context) -> str:
     return f"{scale} scale: no evidence about the paper."
 
 
-def seeds_sentence(context: Context, spread: str = "±") -> str:
+def seeds_sentence(context: Context, spread: str = "± is") -> str:
     """Say how many seeds there are and what is shown of them."""
     seeds = context.seeds
     if len(seeds) == 1:
         return f"One seed ({seeds[0]})."
     listed = ", ".join(map(str, seeds))
-    return f"Mean over {len(seeds)} seeds ({listed}); {spread} is one standard deviation (n - 1)."
+    return f"Mean over {len(seeds)} seeds ({listed}); {spread} one standard deviation (n - 1)."
 
 
 def sets_phrase(images: Mapping[str, int]) -> str:

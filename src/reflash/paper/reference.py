@@ -23,10 +23,11 @@ NOT_FOUND = "not found"
 COMPARABLE_SET = "Set5"
 """The test set of the known values (inferred); no other set's numbers can be held against them."""
 
-EVIDENCE_SENTENCE = (
-    "Values of the paper are digitised from the authors' bar chart; that its test set is Set5 "
-    "and which dropout probability it shows are inferred."
+EVIDENCE_NOTE = (
+    "digitised from the authors' bar chart; that its test set is Set5 and which dropout "
+    "probability it shows are inferred"
 )
+"""How the known values are known, as a part of a sentence."""
 
 
 @cache

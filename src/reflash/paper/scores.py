@@ -45,7 +45,7 @@ def read_table(path: Path | str, columns: Sequence[str], remedy: str) -> pd.Data
     """
     path = require_file(path, remedy)
     try:
-        table = pd.read_csv(path, float_precision="round_trip")
+        table = pd.read_csv(path)
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0].strip()
         raise ReflashError(f"{path}: cannot be read as CSV ({reason}); {remedy}") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -30,6 +30,8 @@ class DropoutGrid(Artefact):
 class TeaserBars(Artefact):
     """Figure: mean metric per degradation as grouped bars, the paper's bar chart."""
 
+    inputs: ClassVar[tuple[str, ...]] = ("evaluations",)
+
     set: str | None = None
     """Test set shown; null: the scale's first."""
     kinds: Annotated[tuple[Kind | Literal["mean"], ...], Field(min_length=1)] = (
@@ -46,9 +48,13 @@ class TeaserBars(Artefact):
 class TrainingCurves(Artefact):
     """Figure: validation PSNR (EMA weights) against iterations, one line per model."""
 
+    inputs: ClassVar[tuple[str, ...]] = ("logs",)
+
 
 class VisualComparison(Artefact):
     """Figure: the same crop from every model side by side, with the PSNR of its image."""
+
+    inputs: ClassVar[tuple[str, ...]] = ("evaluations", "hr", "lr", "sr")
 
     set: str | None = None
     """Test set shown; null: the scale's first."""
@@ -62,6 +68,8 @@ class VisualComparison(Artefact):
 
 class DropoutPlacements(Settings):
     """Figure: where the dropout layers sit, drawn from the network's own description."""
+
+    inputs: ClassVar[tuple[str, ...]] = ("network",)
 
     network: str = "srresnet"
     """Name of the scale's network that is drawn."""

@@ -9,7 +9,7 @@ import pandas as pd
 from reflash.paper.context import Context, baseline_of, kind_label
 from reflash.paper.reference import (
     COMPARABLE_SET,
-    EVIDENCE_SENTENCE,
+    EVIDENCE_NOTE,
     NOT_FOUND,
     reference_psnr,
     reference_table,
@@ -49,8 +49,8 @@ def main_comparison(context: Context, table: Path | str | None) -> Layout:
         columns.append(Column(name="paper", group=kind_label(kind)))
         if own:
             columns.append(Column(name="ours", group=kind_label(kind)))
-            columns.append(Column(name="difference", group=kind_label(kind)))
-    columns.append(Column(name="evidence of the paper's values", numeric=False))
+            columns.append(Column(name="diff.", group=kind_label(kind)))
+    columns.append(Column(name="evidence", numeric=False))
     rows: list[Row] = []
     for model in LABELS:
         rows.append(_row(context.labels.get(model, LABELS[model]), model, None, kinds, own))
@@ -116,11 +116,9 @@ def _row(
             value = own.get((model, "gain" if gain else "model", kind), float("nan"))
             cells.append(Cell(text=number(value, sign=gain)))
             cells.append(Cell(text=number(value - paper, sign=True)))
-    text = ", ".join(dict.fromkeys(evidence))
-    inferred = _model_evidence(model)
-    if inferred != "seen":
-        text += f"; p of dropout {inferred}"
-    cells.append(Cell(text=f"{text}; test set inferred"))
+    inferred = "test set" if _model_evidence(model) == "seen" else "p and test set"
+    known_how = ", ".join(dict.fromkeys(evidence))
+    cells.append(Cell(text=f"{known_how}; {inferred} inferred"))
     return Row(kind="gain" if gain else "model", cells=tuple(cells))
 
 
@@ -130,9 +128,9 @@ def _model_evidence(model: str) -> str:
 
 
 def _caption(context: Context, compared: bool) -> str:
-    parts = [EVIDENCE_SENTENCE, "The paper's other values were not found."]
+    parts = [f"The paper's values are {EVIDENCE_NOTE}.", "The paper's other values were not found."]
     if compared:
-        parts.append(f"Ours: scale {context.scale}; difference: ours less the paper's.")
+        parts.append(f"Ours: scale {context.scale}; diff.: ours less the paper's.")
     elif COMPARABLE_SET in context.test_sets:
         parts.append("This study makes no table of these models to compare with.")
     else:

@@ -109,9 +109,7 @@ def read_drawing(csv: Path | str) -> tuple[Drawing, FigureStyle]:
     except (ValueError, KeyError, TypeError) as error:
         raise ReflashError(f"{path}: does not describe a figure ({error!r}); {_REMEDY}") from error
     try:
-        frame = pd.read_csv(
-            csv, keep_default_na=False, na_values=[""], float_precision="round_trip"
-        )
+        frame = pd.read_csv(csv, keep_default_na=False, na_values=[""])
     except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
         raise ReflashError(f"{csv}: cannot be read as CSV; {_REMEDY}") from error
     if frame.empty:

@@ -18,6 +18,7 @@ from matplotlib.path import Path as Outline
 from reflash.errors import ReflashError
 from reflash.models.describe import Stage, describe
 from reflash.models.settings import NetworkSettings, parse_dropout
+from reflash.paper.context import Context, scale_sentence
 from reflash.paper.figures.drawing import Drawing
 from reflash.paper.figures.style import (
     ACCENT,
@@ -42,7 +43,7 @@ _WIDTHS = {"conv": 0.62, "upsample": 0.85, "block": 1.0, "add": 0.55}
 _SPACE = 0.28
 
 
-def gather(settings: DropoutPlacements, network: NetworkSettings) -> Drawing:
+def gather(context: Context, settings: DropoutPlacements, network: NetworkSettings) -> Drawing:
     """Describe the network with dropout at each placement.
 
     The frame has a row per stage: placement, order, depth (0, or deeper inside a block), block
@@ -85,7 +86,7 @@ def gather(settings: DropoutPlacements, network: NetworkSettings) -> Drawing:
         caption=(
             f"{title} with {blocks} blocks, a row per placement, drawn from the layers of the "
             "network that is trained; activations are drawn in the opened blocks only. "
-            "b4 to b16 count in sixteenths of the blocks."
+            f"b4 to b16 count in sixteenths of the blocks. {scale_sentence(context)}"
         ),
         alt=_alt(frame),
     )

@@ -35,7 +35,7 @@ from reflash.paper.figures.style import (
     spread,
     two_columns,
 )
-from reflash.paper.reference import COMPARABLE_SET, EVIDENCE_SENTENCE, reference_psnr
+from reflash.paper.reference import COMPARABLE_SET, EVIDENCE_NOTE, reference_psnr
 from reflash.paper.scores import (
     MEAN,
     METRIC_LABELS,
@@ -68,7 +68,7 @@ def gather(context: Context, settings: TeaserBars, evaluations: Iterable[Path | 
     Raises
     ------
     ReflashError
-        The test set or a kind is not known, a file is missing or empty, a run not evaluated.
+        The test set is not one of the scale, a file is missing or empty, a run not evaluated.
     """
     test_set = settings.set or context.test_sets[0]
     if test_set not in context.test_sets:
@@ -76,12 +76,6 @@ def gather(context: Context, settings: TeaserBars, evaluations: Iterable[Path | 
             f"figures.{NAME}.set: {test_set!r} is not a test set of scale {context.scale}; "
             f"use one of {', '.join(context.test_sets)}"
         )
-    for kind in settings.kinds:
-        if kind not in (*KINDS, MEAN):
-            raise ReflashError(
-                f"figures.{NAME}.kinds: no such degradation {kind!r}; use some of "
-                f"{', '.join(KINDS)}, {MEAN}"
-            )
     only = context.model_copy(update={"test_sets": (test_set,)})
     needed = KINDS if MEAN in settings.kinds else tuple(k for k in KINDS if k in settings.kinds)
     scores = read_scores(evaluations, only, settings.metric, needed)
@@ -123,7 +117,7 @@ def _caption(
     context: Context, metric: str, images: dict[str, int], frame: pd.DataFrame, comparable: bool
 ) -> str:
     if frame["paper"].notna().any():
-        paper = f"Black lines: the paper's values. {EVIDENCE_SENTENCE}"
+        paper = f"Black lines: the paper's values, {EVIDENCE_NOTE}."
     elif comparable:
         paper = "The paper's values for these models were not found."
     else:
@@ -133,7 +127,7 @@ def _caption(
             f"Test set {sets_phrase(images)}.",
             metric_sentence(metric, context),
             "The axis does not start at 0.",
-            seeds_sentence(context, "error bars"),
+            seeds_sentence(context, "error bars are"),
             paper,
             scale_sentence(context),
         ]

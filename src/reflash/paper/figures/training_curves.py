@@ -78,7 +78,7 @@ def _caption(context: Context, kinds: list[str]) -> str:
         [
             "PSNR in dB of the moving average of the weights on the validation images"
             f"{only}{mean} (8-bit RGB, border of {context.crop} pixels left out).",
-            seeds_sentence(context, "bands"),
+            seeds_sentence(context, "bands are"),
             scale_sentence(context),
         ]
     )

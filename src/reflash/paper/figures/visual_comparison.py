@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from reflash.datasets.images import Pixels, list_images, read_rgb
-from reflash.degradations.benchmark import KINDS
 from reflash.errors import ReflashError
 from reflash.paper.context import BICUBIC, Context, kind_label, listing, scale_sentence
 from reflash.paper.figures.drawing import Drawing
@@ -72,11 +71,6 @@ def gather(
     ReflashError
         A folder, image or evaluation is missing, or an image has the wrong size.
     """
-    if settings.kind not in KINDS:
-        raise ReflashError(
-            f"figures.{NAME}.kind: no such degradation {settings.kind!r}; "
-            f"use one of {', '.join(KINDS)}"
-        )
     test_set = settings.set or context.test_sets[0]
     models = [m for m in (BICUBIC, *context.models) if m in sr]
     for model in context.models:

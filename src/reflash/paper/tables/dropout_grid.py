@@ -143,7 +143,7 @@ def arrange(frame: pd.DataFrame, context: Context) -> Layout:
     )
     return Layout(
         name=NAME,
-        title=f"Where, what and how much to drop, {context.title}",
+        title="Where, what and how much to drop",
         caption=caption,
         columns=tuple(columns),
         rows=tuple(rows),

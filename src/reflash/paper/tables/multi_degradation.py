@@ -19,7 +19,7 @@ from reflash.paper.context import (
 )
 from reflash.paper.reference import (
     COMPARABLE_SET,
-    EVIDENCE_SENTENCE,
+    EVIDENCE_NOTE,
     NOT_FOUND,
     reference_psnr,
 )
@@ -151,10 +151,10 @@ def arrange(frame: pd.DataFrame, context: Context) -> Layout:
     columns = [Column(name="model", numeric=False)]
     columns += [Column(name=kind_label(kind)) for kind in COLUMNS]
     if compared:
-        about_paper = EVIDENCE_SENTENCE
+        about_paper = f"The paper's values are {EVIDENCE_NOTE}."
     else:
         about_paper = (
-            f"The paper's values known to date are for {COMPARABLE_SET} and are not shown beside "
+            f"The paper's values that are known are for {COMPARABLE_SET} and not shown beside "
             "other images."
         )
     caption = " ".join(
@@ -168,7 +168,7 @@ def arrange(frame: pd.DataFrame, context: Context) -> Layout:
     )
     return Layout(
         name=NAME,
-        title=f"PSNR by degradation and test set, {context.title}",
+        title="PSNR by degradation and test set",
         caption=caption,
         columns=tuple(columns),
         rows=tuple(rows),

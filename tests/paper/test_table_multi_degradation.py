@@ -1,0 +1,161 @@
+"""The main table: means, gains, marks and the paper's values where they belong."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+
+import pandas as pd
+import pytest
+
+from reflash.degradations.settings import KINDS
+from reflash.errors import ReflashError
+from reflash.paper.settings import MultiDegradation
+from reflash.paper.tables.multi_degradation import arrange, gather
+from reflash.paper.tables.registry import make_table, table_module
+
+PLAIN = "srresnet/multi/none"
+DROPPED = "srresnet/multi/last_conv-channel-p0.7"
+SEEDS = (0, 1, 2)
+BASE = {PLAIN: (24.0, 24.3, 23.9), DROPPED: (24.6, 24.5, 25.0)}
+
+
+@pytest.fixture
+def evaluations(write_evaluation):
+    """Three seeds of two models and bicubic on two sets, two images 1 dB either side."""
+    paths = [write_evaluation("bicubic", [25.0 - 1, 25.0 + 1], s) for s in ("photos", "Set5")]
+    for model, values in BASE.items():
+        for seed, value in zip(SEEDS, values, strict=True):
+            for name in ("photos", "Set5"):
+                run = f"{model}/seed{seed}"
+                paths.append(write_evaluation(run, [value - 1, value + 1], name))
+    return paths
+
+
+def line(frame: pd.DataFrame, **keys: str) -> pd.Series:
+    hit = frame
+    for name, value in keys.items():
+        hit = hit[hit[name] == value]
+    assert len(hit) == 1
+    return hit.iloc[0]
+
+
+def test_means_stds_and_gains_over_seeds(make_context, evaluations):
+    context = make_context(seeds=SEEDS)
+    frame = gather(context, MultiDegradation(), evaluations)
+    for index, kind in enumerate(KINDS):
+        one = line(frame, model=DROPPED, row="model", kind=kind)
+        values = [v - index for v in BASE[DROPPED]]
+        assert one["value"] == pytest.approx(statistics.mean(values))
+        assert one["std"] == pytest.approx(statistics.stdev(values))
+        assert (one["seeds"], one["images"]) == (3, 2)
+    differences = [b - a for a, b in zip(BASE[PLAIN], BASE[DROPPED], strict=True)]
+    for kind in (*KINDS, "mean"):
+        gain = line(frame, model=DROPPED, row="gain", kind=kind)
+        assert gain["value"] == pytest.approx(statistics.mean(differences))
+        assert gain["std"] == pytest.approx(statistics.stdev(differences))
+        assert gain["against"] == PLAIN
+
+
+def test_mean_column_is_the_mean_of_the_eight(make_context, evaluations):
+    frame = gather(make_context(seeds=SEEDS), MultiDegradation(), evaluations)
+    rows = frame[(frame["model"] == PLAIN) & (frame["row"] == "model")].set_index("kind")["value"]
+    assert rows["mean"] == pytest.approx(sum(rows[kind] for kind in KINDS) / 8)
+
+
+def test_best_and_second_of_every_column(make_context, evaluations):
+    frame = gather(make_context(seeds=SEEDS), MultiDegradation(), evaluations)
+    marks = frame[frame["row"] == "model"].groupby("model")["mark"].unique()
+    assert {model: list(found) for model, found in marks.items()} == {
+        "bicubic": ["best"],
+        DROPPED: ["second"],
+        PLAIN: [""],
+    }
+    assert set(frame.loc[frame["row"] == "gain", "mark"]) == {""}
+
+
+def test_paper_only_beside_its_own_test_set(make_context, evaluations):
+    context = make_context(seeds=SEEDS, test_sets=("photos", "Set5"))
+    frame = gather(context, MultiDegradation(), evaluations)
+    photos = frame[frame["set"] == "photos"]
+    assert photos["paper"].isna().all()
+    assert photos["delta"].isna().all()
+    clean = line(frame, set="Set5", model=DROPPED, row="model", kind="clean")
+    assert (clean["paper"], clean["paper_evidence"]) == (25.67, "digitised")
+    assert clean["delta"] == pytest.approx(statistics.mean(BASE[DROPPED]) - 25.67)
+    gain = line(frame, set="Set5", model=DROPPED, row="gain", kind="jpeg")
+    assert gain["paper"] == pytest.approx(24.06 - 23.70)
+    unknown = line(frame, set="Set5", model=DROPPED, row="model", kind="blur_jpeg")
+    assert math.isnan(unknown["paper"])
+    assert unknown["paper_evidence"] == "not found"
+
+
+def test_layout_of_other_images_says_that_nothing_is_comparable(make_context, evaluations):
+    context = make_context(seeds=SEEDS)
+    layout = arrange(gather(context, MultiDegradation(), evaluations), context)
+    assert [row.cells[0].text for row in layout.rows] == [
+        "photos (2 images)",
+        "Bicubic",
+        "SRResNet",
+        "SRResNet + dropout",
+        "gain over SRResNet",
+    ]
+    assert [column.name for column in layout.columns][1:3] == ["clean", "blur"]
+    assert "not shown beside other images" in layout.caption
+    assert "Demo scale: no evidence about the paper." in layout.caption
+    assert "Mean over 3 seeds (0, 1, 2)" in layout.caption
+    assert "border of 4 pixels left out" in layout.caption
+
+
+def test_layout_prints_mean_std_gain_and_paper(make_context, evaluations):
+    context = make_context(seeds=SEEDS, test_sets=("Set5",), evidence=True)
+    layout = arrange(gather(context, MultiDegradation(), evaluations), context)
+    rows = {}
+    for row in layout.rows:
+        rows.setdefault(row.cells[0].text, []).append([cell.text for cell in row.cells[1:]])
+    ours, paper = rows["SRResNet + dropout"]
+    assert ours[0] == "24.70 ± 0.26"
+    assert paper[:2] == ["25.67 (-0.97)", "25.34 (-1.64)"]
+    assert paper[4:] == ["--"] * 5
+    gain, paper_gain = rows["gain over SRResNet"]
+    assert gain[0] == "+0.63 ± 0.45"
+    assert paper_gain[0] == "+0.78 (-0.15)"
+    assert "digitised from the authors' bar chart" in layout.caption
+    assert "no evidence" not in layout.caption
+
+
+def test_no_gain_without_the_network_without_dropout(make_context, write_evaluation):
+    context = make_context(models=(DROPPED,))
+    paths = [write_evaluation(f"{DROPPED}/seed0", [25.0])]
+    frame = gather(context, MultiDegradation(), paths)
+    assert set(frame["row"]) == {"model"}
+    assert len(frame) == 9
+
+
+def test_made_files_agree_with_the_frame(tmp_path, make_context, evaluations):
+    context = make_context(seeds=SEEDS)
+    make_table(
+        "multi_degradation",
+        context,
+        MultiDegradation(),
+        evaluations,
+        tmp_path / "multi_degradation",
+    )
+    frame = gather(context, MultiDegradation(), evaluations)
+    stored = pd.read_csv(tmp_path / "multi_degradation.csv")
+    assert list(stored["value"]) == pytest.approx(list(frame["value"]), rel=1e-15)
+    text = (tmp_path / "multi_degradation.tex").read_text()
+    assert r"Bicubic & \textbf{25.00} & \textbf{24.00}" in text
+    assert r"SRResNet + dropout & \underline{24.70 $\pm$ 0.26}" in text
+    assert r"\textit{gain over SRResNet} & \textit{$+$0.63 $\pm$ 0.45}" in text
+    assert "no evidence about the paper" in text
+    assert "| Bicubic | **25.00** |" in (tmp_path / "multi_degradation.md").read_text()
+    meta = json.loads((tmp_path / "multi_degradation.json").read_text())
+    assert meta["name"] == "multi_degradation"
+    assert "photos (2 images)" in json.dumps(meta)
+
+
+def test_unknown_table_is_named():
+    with pytest.raises(ReflashError, match="'multi': no such table; there are: multi_degradation"):
+        table_module("multi")
