@@ -46,10 +46,12 @@ class Project:
     def planned(self, *arguments: str) -> Counter[str]:
         """Return the rules a dry run would run and how often, without ``all``."""
         output = self.snakemake("--dry-run", *arguments).stdout
-        jobs = re.findall(r"^(?:local)?rule (\w+):$", output, re.MULTILINE)
-        if not jobs:
-            assert "Nothing to be done" in output, output
-        return Counter(job for job in jobs if job != "all")
+        if "Nothing to be done" in output:
+            return Counter()
+        table = output.split("Job stats:")[1].split("\n\n")[0]
+        jobs = dict(re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE))
+        assert jobs.pop("total")
+        return Counter({rule: int(count) for rule, count in jobs.items() if rule != "all"})
 
     def edit(self, file: str, old: str, new: str) -> None:
         """Replace text in a file of the copy; it must be there."""

@@ -58,7 +58,11 @@ def read_table(path: Path | str, columns: Sequence[str], remedy: str) -> pd.Data
 
 
 def read_scores(
-    paths: Iterable[Path | str], context: Context, metric: str, kinds: Sequence[str]
+    paths: Iterable[Path | str],
+    context: Context,
+    metric: str,
+    kinds: Sequence[str],
+    bicubic: bool = True,
 ) -> pd.DataFrame:
     """Average the images of every run, test set and degradation of the context.
 
@@ -73,6 +77,8 @@ def read_scores(
         Column that is averaged.
     kinds
         Degradations there must be; their mean is added under the name ``mean``.
+    bicubic
+        Whether the baseline is wanted too, where it was evaluated.
 
     Returns
     -------
@@ -91,22 +97,22 @@ def read_scores(
     for path in paths:
         part = read_table(path, ("run", "set", "kind", "image", metric), remedy)
         if not is_numeric_dtype(part[metric]) or part[metric].isna().any():
-            raise ReflashError(
-                f"{path}: column {metric!r} holds something else than numbers; {remedy}"
-            )
+            raise ReflashError(f"{path}: column {metric!r} holds other than numbers; {remedy}")
         parts.append(part[["run", "set", "kind", "image", metric]].assign(path=str(path)))
     if not parts:
         raise ReflashError("evaluations: no file is given; name the CSV files of reflash evaluate")
     table = pd.concat(parts, ignore_index=True)
     table = table[table["kind"].isin(kinds) & table["set"].isin(context.test_sets)]
     _check_unique(table)
-    bicubic = [BICUBIC] if (table["run"] == BICUBIC).any() else []
+    runs = context.runs
+    if bicubic and (table["run"] == BICUBIC).any():
+        runs = (BICUBIC, *runs)
     rows = []
     for name in context.test_sets:
         of_set = table[table["set"] == name]
-        for run in (*bicubic, *context.runs):
+        for run in runs:
             rows += _rows(of_set[of_set["run"] == run], name, run, metric, kinds)
-        _check_same_images(of_set[of_set["run"].isin([*bicubic, *context.runs])], name)
+        _check_same_images(of_set[of_set["run"].isin(runs)], name)
     return pd.DataFrame(rows)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
+from pandas.api.types import is_numeric_dtype
 
 from reflash.datasets.images import Pixels, read_rgb, write_png
 from reflash.errors import ReflashError
@@ -114,6 +115,9 @@ def read_drawing(csv: Path | str) -> tuple[Drawing, FigureStyle]:
         raise ReflashError(f"{csv}: cannot be read as CSV; {_REMEDY}") from error
     if frame.empty:
         raise ReflashError(f"{csv}: holds no rows; {_REMEDY}")
+    for column in frame.columns:
+        if not is_numeric_dtype(frame[column]):
+            frame[column] = frame[column].fillna("")
     folder = csv.with_suffix("")
     files = list(frame["file"].dropna().unique()) if "file" in frame else []
     images = {str(file): read_rgb(folder / str(file)) for file in files}

@@ -120,7 +120,7 @@ def _alt(frame: pd.DataFrame) -> str:
 
 def draw(drawing: Drawing, style: FigureStyle) -> Figure:
     """Draw the rows, and the opened blocks below them where some have dropout inside."""
-    frame = drawing.frame.fillna("")
+    frame = drawing.frame
     placements = list(dict.fromkeys(frame["placement"]))
     width = two_columns(style)
     opened = _opened(frame)

@@ -175,7 +175,8 @@ def draw(drawing: Drawing, style: FigureStyle) -> Figure:
     labels = [str(frame.loc[frame["model"] == m, "label"].iloc[0]) for m in models]
     if frame["paper"].notna().any():
         handles.append(Line2D([], [], color="black", linewidth=1.3))
-        labels.append(f"the paper ({frame['paper_evidence'].dropna().iloc[0]})")
+        evidence = dict.fromkeys(frame.loc[frame["paper"].notna(), "paper_evidence"])
+        labels.append(f"the paper ({', '.join(evidence)})")
     legend_above(figure, handles, labels, style)
     return figure
 

@@ -102,6 +102,7 @@ def draw(drawing: Drawing, style: FigureStyle) -> Figure:
         rows = frame[frame["model"] == model]
         own = look[model]
         x, y = rows["iteration"].to_numpy(), rows["psnr"].to_numpy()
+        every = max(1, len(x) // 10)  # markers, the last point among them
         if rows["std"].notna().any():
             std = rows["std"].to_numpy()
             axes.fill_between(x, y - std, y + std, color=own.color, alpha=0.2, linewidth=0)
@@ -114,7 +115,7 @@ def draw(drawing: Drawing, style: FigureStyle) -> Figure:
             markerfacecolor=own.color if own.filled else "white",
             markeredgecolor=own.edge,
             markeredgewidth=0.6,
-            markevery=max(1, len(x) // 10),
+            markevery=((len(x) - 1) % every, every),
             label=model,
         )
         handles.append(line)

@@ -55,8 +55,8 @@ def gather(
     ReflashError
         A file is missing or empty, or a run was not evaluated (see ``read_scores``).
     """
-    scores = read_scores(evaluations, context, "psnr", KINDS)
-    scores = scores[scores["kind"].isin(MEASURES) & scores["model"].isin(context.models)]
+    scores = read_scores(evaluations, context, "psnr", KINDS, bicubic=False)
+    scores = scores[scores["kind"].isin(MEASURES)]
     means = over_seeds(scores)
     lines = []
     for model in sorted(context.models, key=lambda m: _order(m, context)):

@@ -1,0 +1,311 @@
+"""The page has every artefact, is well-formed, and its links lead somewhere."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import pandas as pd
+import pytest
+
+from reflash.degradations.settings import KINDS
+from reflash.errors import ReflashError
+from reflash.paper.context import Context
+from reflash.paper.figures.drawing import write_figure
+from reflash.paper.figures.training_curves import gather as gather_curves
+from reflash.paper.settings import FigureStyle, MultiDegradation, TrainingCurves
+from reflash.paper.tables.registry import make_table
+from reflash.report.comparison import main_comparison, restated_notes
+from reflash.report.page import duration, write_report
+
+PLAIN = "srresnet/multi/none"
+DROPPED = "srresnet/multi/last_conv-channel-p0.7"
+VALUES = {PLAIN: 25.0, DROPPED: 25.5}
+VOID = {"meta", "img", "br", "hr", "link", "input", "wbr"}
+
+
+class Page(HTMLParser):
+    """Checks that elements nest, and collects what tests ask about."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: dict[str, list[str]] = {}
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = [name for name, _ in attrs]
+        assert len(names) == len(set(names)), f"<{tag}> has an attribute twice"
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+            self.texts.setdefault(tag, []).append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert tag not in VOID
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        for tag in set(self.open):
+            self.texts[tag][-1] += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def context(**changes: object) -> Context:
+    values: dict[str, object] = {
+        "study": "paper",
+        "title": "Dropout & <others>",
+        "scale": "demo",
+        "description": "tiny networks",
+        "evidence": False,
+        "models": (PLAIN, DROPPED),
+        "labels": {PLAIN: "SRResNet", DROPPED: "SRResNet + dropout", "bicubic": "Bicubic"},
+        "test_sets": ("photos",),
+    }
+    return Context.model_validate(values | changes)
+
+
+def make_results(folder: Path, about: Context) -> tuple[list[Path], list[Path], list[Path]]:
+    """Make a table, a figure and two runs below ``folder``."""
+    evaluations, logs, runs = [], [], []
+    for model, value in VALUES.items():
+        run = f"{model}/seed0"
+        home = folder / "runs" / run
+        home.mkdir(parents=True)
+        rows = [
+            {"run": run, "set": s, "kind": k, "image": "a", "psnr": value - i}
+            for s in about.test_sets
+            for i, k in enumerate(KINDS)
+        ]
+        pd.DataFrame(rows).to_csv(home / "evaluation.csv", index=False)
+        log = pd.DataFrame({"run": run, "iteration": [1, 2], "psnr": [value - 1, value]})
+        log.to_csv(home / "log.csv", index=False)
+        settings = {
+            "id": run,
+            "network": {"name": "srresnet", "blocks": 4, "features": 24},
+            "training": {"iterations": 12345, "batch": 8},
+            "pairs": {"patch": 64},
+        }
+        (home / "settings.json").write_text(json.dumps(settings))
+        (home / "timing.json").write_text(json.dumps({"seconds": 62.0, "device": "cpu"}))
+        evaluations.append(home / "evaluation.csv")
+        logs.append(home / "log.csv")
+        runs.append(home)
+    table = folder / "results" / "demo" / "multi_degradation"
+    make_table("multi_degradation", about, MultiDegradation(), evaluations, table)
+    figure = folder / "figures 1" / "training_curves"
+    write_figure(gather_curves(about, TrainingCurves(), logs), figure, FigureStyle(dpi=100))
+    return [table], [figure], runs
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo")
+    return folder, make_results(folder, context())
+
+
+@pytest.fixture
+def inputs(demo, tmp_path):
+    """Tables, figures and runs of the demo in a folder of one's own: (tables, figures, runs)."""
+    source, groups = demo
+    shutil.copytree(source, tmp_path, dirs_exist_ok=True)
+    return [[tmp_path / path.relative_to(source) for path in group] for group in groups]
+
+
+@pytest.fixture
+def made(tmp_path, inputs):
+    out = tmp_path / "results" / "demo" / "index.html"
+    write_report(out, context(), *inputs, "make reproduce SCALE=demo", {"x": "1.2"})
+    return out
+
+
+@pytest.fixture
+def page(made):
+    return Page(made.read_text(encoding="utf-8"))
+
+
+def test_page_is_well_formed_and_titled(made, page):
+    text = made.read_text(encoding="utf-8")
+    assert text.startswith("<!DOCTYPE html>")
+    assert page.all("html") == [{"lang": "en"}]
+    assert page.texts["title"] == ["Dropout & <others> · demo scale"]
+    assert page.texts["h1"] == ["Dropout & <others>"]
+    assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in page.all(
+        "meta"
+    )
+
+
+def test_page_is_one_file_that_loads_nothing(page):
+    assert not page.all("script")
+    assert not page.all("link")
+    assert all(image["src"].startswith("data:image/png;base64,") for image in page.all("img"))
+
+
+def test_ids_are_unique_and_anchors_lead_to_them(page):
+    ids = [a["id"] for _, a in page.elements if "id" in a]
+    assert len(ids) == len(set(ids))
+    anchors = [a["href"][1:] for a in page.all("a") if a["href"].startswith("#")]
+    assert anchors
+    assert set(anchors) <= set(ids)
+    for _, attributes in page.elements:
+        if "aria-labelledby" in attributes:
+            assert attributes["aria-labelledby"] in ids
+
+
+def test_links_are_relative_and_lead_to_files(made, page):
+    links = [a["href"] for a in page.all("a") if not a["href"].startswith("#")]
+    assert len(links) == 6
+    for link in links:
+        assert not re.match(r"[a-z]+:|/", link)
+        assert (made.parent / unquote(link)).is_file()
+    assert "../../figures%201/training_curves.pdf" in links
+
+
+def test_figure_is_embedded_with_alt_text_and_caption(made, page):
+    (image,) = page.all("img")
+    png = made.parents[2] / "figures 1" / "training_curves.png"
+    assert base64.b64decode(image["src"].split(",")[1]) == png.read_bytes()
+    assert "Lines of validation PSNR" in image["alt"]
+    assert int(image["width"]) == round(335 * 96 * 1.3 / 100)
+    assert "Validation PSNR while training." in page.texts["figcaption"][0]
+
+
+def test_tables_have_headers_and_values(page):
+    rows = " ".join(page.texts["tr"]).split()
+    assert rows.count("25.50") == 1
+    assert page.texts["strong"][:2] == ["bold", "25.50"]
+    assert "+0.50" in rows
+    scopes = {a.get("scope") for a in page.all("th")}
+    assert scopes == {"col", "colgroup", "row", "rowgroup"}
+    regions = [a for a in page.all("div") if a.get("class") == "wide"]
+    assert len(regions) == len(page.all("table")) == 3
+    assert all(a["tabindex"] == "0" for a in regions)
+
+
+def test_banner_warns_where_there_is_no_evidence(page):
+    text = " ".join(page.texts["main"])
+    assert "Demo scale: no evidence about the paper." in text
+
+
+def test_runs_are_listed_with_settings_time_and_device(page):
+    (row,) = [t.split("\n") for t in page.texts["tr"] if f"{DROPPED}/seed0" in t]
+    cells = [cell for cell in row if cell]
+    assert cells == [
+        f"{DROPPED}/seed0",
+        "srresnet, 4 blocks, 24 features",
+        "12,345",
+        "8 × 64 px",
+        "1 min 02 s",
+        "cpu",
+    ]
+
+
+def test_command_and_versions(page):
+    assert page.texts["code"][-1] == "make reproduce SCALE=demo"
+    assert "x 1.2" in " ".join(page.texts["p"])
+
+
+def test_paper_is_not_compared_with_other_images(page):
+    text = " ".join(page.texts["main"])
+    assert "24.89" in text
+    assert "digitised; test set inferred" in text
+    assert "not comparable with these values" in text
+    assert "22.438 dB for RRDB + dropout on Set14, restated by SEAL (ICLR 2024)" in text
+
+
+def test_page_with_evidence_compares_and_does_not_warn(tmp_path):
+    about = context(evidence=True, scale="paper", test_sets=("Set5",))
+    out = tmp_path / "index.html"
+    write_report(out, about, *make_results(tmp_path, about))
+    page = Page(out.read_text(encoding="utf-8"))
+    text = " ".join(page.texts["main"])
+    assert "no evidence about the paper" not in text
+    row = next(t.split() for t in page.texts["tr"] if t.split()[:2] == ["SRResNet", "24.89"])
+    assert row[1:7] == ["24.89", "25.00", "+0.11", "24.76", "24.00", "−0.76"]
+    assert "Python" in text
+
+
+def test_page_needs_neither_tables_nor_figures_nor_runs(tmp_path):
+    out = tmp_path / "index.html"
+    write_report(out, context(), [], [])
+    page = Page(out.read_text(encoding="utf-8"))
+    assert page.texts["h2"] == ["What this is", "The paper’s numbers", "How to make it again"]
+    anchors = [a["href"] for a in page.all("a")]
+    assert anchors == ["#about", "#paper", "#again"]
+
+
+def test_same_input_gives_the_same_page(inputs, made):
+    again = made.with_name("again.html")
+    write_report(again, context(), *inputs, "make reproduce SCALE=demo", {"x": "1.2"})
+    assert again.read_bytes() == made.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "results/demo/multi_degradation.json",
+        "results/demo/multi_degradation.tex",
+        "figures 1/training_curves.png",
+        "figures 1/training_curves.pdf",
+        f"runs/{PLAIN}/seed0/settings.json",
+        f"runs/{PLAIN}/seed0/timing.json",
+    ],
+)
+def test_missing_file_is_named_and_no_page_is_written(tmp_path, inputs, missing):
+    (tmp_path / missing).unlink()
+    out = tmp_path / "index.html"
+    with pytest.raises(ReflashError, match=re.escape(missing)):
+        write_report(out, context(), *inputs)
+    assert not out.exists()
+
+
+def test_broken_table_is_named(tmp_path):
+    (tmp_path / "chi.json").write_text('{"name": "chi"}')
+    with pytest.raises(ReflashError, match=r"chi\.json: is no table"):
+        write_report(tmp_path / "index.html", context(), [tmp_path / "chi"], [])
+
+
+def test_comparison_shows_known_gains():
+    layout = main_comparison(context(), None)
+    rows = [[cell.text for cell in row.cells] for row in layout.rows]
+    assert [row[0] for row in rows] == [
+        "SRResNet",
+        "SRResNet + dropout",
+        "gain by dropout",
+        "RRDB",
+        "RRDB + dropout",
+        "gain by dropout",
+    ]
+    assert rows[2][1:5] == ["+0.78", "+0.58", "+0.39", "+0.36"]
+    assert rows[5][1:5] == ["+0.84", "+0.95", "+0.63", "+0.46"]
+    assert rows[1][-1] == "digitised; p and test set inferred"
+
+
+def test_restated_value_says_who_restated_it():
+    (note,) = restated_notes()
+    assert note.startswith("22.438 dB for RRDB + dropout on Set14, restated by SEAL (ICLR 2024)")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.04, "0.0 s"),
+        (59.94, "59.9 s"),
+        (60, "1 min 00 s"),
+        (3599, "59 min 59 s"),
+        (3600, "1 h 00 min"),
+        (100000, "27 h 46 min"),
+    ],
+)
+def test_duration(seconds, text):
+    assert duration(seconds) == text

@@ -1,0 +1,101 @@
+"""The whole study from an empty folder: everything it declares comes out, made of that run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+
+from conftest import Project
+from reflash.config import load
+from reflash.study import Plan
+
+pytestmark = [pytest.mark.slow, pytest.mark.workflow]
+
+
+@pytest.fixture(scope="module")
+def plan(finished: Project) -> Plan:
+
+    values = yaml.safe_load((finished.folder / "config/config.yaml").read_text())
+
+    return Plan(load({**values, "scale": "tiny"}, finished.folder / "config"))
+
+
+def evaluations(finished: Project) -> pd.DataFrame:
+    files = (finished.folder / "results/tiny/runs").rglob("evaluation/*.csv")
+    return pd.concat(pd.read_csv(path) for path in files)
+
+
+def test_every_declared_artefact_is_there_and_not_empty(finished: Project, plan: Plan) -> None:
+    figures, tables = plan.artefacts("figures"), plan.artefacts("tables")
+    assert figures
+    assert tables
+    for name in figures:
+        for suffix in ("csv", "json", "pdf", "png"):
+            path = finished.folder / f"figures/tiny/{name}.{suffix}"
+            assert path.stat().st_size > 100, path
+        with Image.open(finished.folder / f"figures/tiny/{name}.png") as image:
+            pixels = np.asarray(image.convert("L"))
+        assert pixels.std() > 5, f"{name} is blank"
+    for name in tables:
+        for suffix in ("csv", "json", "md", "tex"):
+            path = finished.folder / f"results/tiny/tables/{name}.{suffix}"
+            assert path.stat().st_size > 100, path
+    page = (finished.folder / "results/tiny/report/index.html").read_text()
+    for name in (*figures, *tables):
+        assert f"{name}.csv" in page
+
+
+def test_every_run_is_evaluated_on_every_set_and_kind(finished: Project, plan: Plan) -> None:
+    table = evaluations(finished)
+    runs = {"bicubic", *plan.all_runs}
+    assert set(table.run) == runs
+    counts = table.groupby(["run", "set", "kind"]).size()
+    assert len(counts) == len(runs) * len(plan.test_sets) * 8
+    assert set(counts) == {2}  # images at this scale
+
+
+def test_tables_and_bars_hold_the_means_of_this_run(finished: Project) -> None:
+    means = evaluations(finished).groupby(["run", "kind"]).psnr.mean()
+    bars = pd.read_csv(finished.folder / "figures/tiny/teaser_bars.csv")
+    assert len(bars)
+    for row in bars.itertuples():
+        run = row.model if row.model == "bicubic" else f"{row.model}/seed0"
+        assert row.value == pytest.approx(means[run, row.kind], abs=1e-5)
+
+
+def test_curves_hold_the_logs_of_this_run(finished: Project) -> None:
+    curves = pd.read_csv(finished.folder / "figures/tiny/training_curves.csv")
+    for model, rows in curves.groupby("model"):
+        log = pd.read_csv(finished.folder / f"results/tiny/runs/{model}/seed0/log.csv")
+        np.testing.assert_allclose(rows.psnr, log.psnr, atol=1e-5)
+        assert list(rows.iteration) == [10, 20]
+
+
+def test_captions_say_that_this_is_no_evidence(finished: Project) -> None:
+    for path in (finished.folder / "figures/tiny").glob("[tv]*.json"):
+        assert "no evidence about the paper" in path.read_text(), path.name
+
+
+def test_the_same_run_gives_the_same_weights(finished: Project, project: Project) -> None:
+    """Training again in a copy of the folder gives the same bytes."""
+    run = "results/tiny/runs/rrdb/multi/none/seed0/params.safetensors"
+    before = (project.folder / run).read_bytes()
+    (project.folder / run).unlink()
+    project.snakemake(run)
+    assert (project.folder / run).read_bytes() == before
+
+
+def test_mistakes_stop_before_any_work(project: Project) -> None:
+    result = project.snakemake("--config", "scale=tiny", "overrides={trainin: {}}", check=False)
+    assert result.returncode != 0
+    output = result.stdout + result.stderr
+    assert "config/scale/tiny.yaml with overrides: trainin: unknown key" in output
+    assert "Traceback" not in output
+
+
+def test_snakemake_report(project: Project) -> None:
+    project.snakemake("--report", "report.zip")
+    assert (project.folder / "report.zip").stat().st_size > 10_000
