@@ -38,10 +38,9 @@ class Project:
 
     def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run Snakemake on two cores at scale tiny (unless the arguments name another)."""
-        config = (
-            () if any(a.startswith("scale=") for a in arguments) else ("--config", "scale=tiny")
-        )
-        return self.run("snakemake", "--cores", "2", *config, *arguments, check=check)
+        if not any(argument.startswith("scale=") for argument in arguments):
+            arguments = (*arguments, "--config", "scale=tiny")
+        return self.run("snakemake", "--cores", "2", *arguments, check=check)
 
     def planned(self, *arguments: str) -> Counter[str]:
         """Return the rules a dry run would run and how often, without ``all``."""
