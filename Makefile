@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 EXPORTED := export PATH="$(CURDIR)/$(BIN):$$PATH" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help install reproduce test check format docs clean
+.PHONY: help install reproduce test check format docs publish restore clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,7 +40,14 @@ format: $(BIN)/.tested  ## Format the code
 	@$(EXPORTED) ruff check --fix . ; ruff format . ; snakefmt Snakefile workflow
 
 docs: $(BIN)/.installed  ## Write the generated parts of config/ again
-	@$(EXPORTED) reflash config schema > config/schema.json && reflash config readme > config/README.md
+	@$(EXPORTED) reflash config schema > config/schema.json && reflash config readme > config/README.md \
+	  && reflash config dvc > dvc.yaml
+
+publish: $(BIN)/.installed  ## Store the finished results of SCALE with DVC (and push them)
+	@$(EXPORTED) reflash store publish --scale $(SCALE)
+
+restore: $(BIN)/.installed  ## Bring back stored results of SCALE instead of training
+	@$(EXPORTED) reflash store restore --scale $(SCALE)
 
 clean:  ## Remove everything that was made at SCALE, and the workflow's memory of it
 	rm -rf data/$(SCALE) results/$(SCALE) figures/$(SCALE) .snakemake

@@ -11,10 +11,14 @@ configfile: "config/config.yaml"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/degradation.smk"
-include: "workflow/rules/training.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/paper.smk"
 include: "workflow/rules/report.smk"
+
+
+if PLAN.config.weights == "trained":
+
+    include: "workflow/rules/training.smk"
 
 
 rule all:
@@ -23,3 +27,4 @@ rule all:
         TABLES,
         FIGURES,
         REPORT,
+        METRICS,

@@ -26,9 +26,11 @@ app = typer.Typer(
     "degrade, train, evaluate, interpret.",
 )
 data_app = typer.Typer(no_args_is_help=True, help="Get, make and check images.")
+store_app = typer.Typer(no_args_is_help=True, help="Publish and restore results with DVC.")
 config_app = typer.Typer(no_args_is_help=True, help="Check and document the configuration.")
 app.add_typer(data_app, name="data")
 app.add_typer(config_app, name="config")
+app.add_typer(store_app, name="store")
 
 
 class Weights(StrEnum):
@@ -79,35 +81,50 @@ def _root(
 def data_list(
     raw: Annotated[Path, typer.Option(help="Folder the sets lie in.")] = Path("data/raw"),
 ) -> None:
-    """Show the known datasets: images, terms, and whether they are here."""
-    from reflash.datasets.registry import registry
+    """Show the known datasets: images, size, use, terms, and whether they are here."""
+    from reflash.datasets.table import print_datasets
 
-    for name, dataset in registry().items():
-        here = "here" if (raw / name / "manifest.csv").is_file() else "-"
-        typer.echo(f"{name:18} {dataset.images:5} images  {here:5} {dataset.terms}")
+    print_datasets(raw)
 
 
 @data_app.command("fetch")
 def data_fetch(
     names: Annotated[list[str], typer.Argument(help="Names of `reflash data list`.")],
     source: Annotated[
-        Path | None,
-        typer.Option(envvar="REFLASH_MIRROR", help="Folder that holds the sets."),
+        str | None,
+        typer.Option(
+            envvar="REFLASH_MIRROR",
+            metavar="FOLDER|URL",
+            help="Mirror: a folder, an archive, or the address of one; default: where each set "
+            "is published.",
+        ),
     ] = None,
     raw: Annotated[Path, typer.Option(help="Folder to put them in.")] = Path("data/raw"),
+    accept_terms: Annotated[
+        bool,
+        typer.Option(
+            "--accept-terms",
+            envvar="REFLASH_ACCEPT_TERMS",
+            help="Accept the terms of the sets (see `reflash data list`).",
+        ),
+    ] = False,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, help="Seconds without data after which a transfer failed.")
+    ] = 30,
+    retries: Annotated[
+        int, typer.Option(min=0, help="Further attempts before the next source is tried.")
+    ] = 4,
 ) -> None:
-    """Copy datasets from a mirror folder and verify every image."""
+    """Get datasets, by download or from a mirror, and verify every image."""
+    from reflash.datasets.download import Network
     from reflash.datasets.fetch import fetch
     from reflash.datasets.registry import find
 
+    network = Network(stall_timeout=timeout, retries=retries)
     for name in names:
         find(name)
-        if source is None:
-            raise ReflashError(
-                f"{name}: no source is given; name a folder that holds it with --source "
-                "(in the workflow: --config mirror=FOLDER)"
-            )
-        manifest = fetch(name, source, raw)
+    for name in names:
+        manifest = fetch(name, source, raw, accept_terms=accept_terms, network=network)
         typer.echo(f"{name}: verified, {manifest.parent}")
 
 
@@ -117,14 +134,41 @@ def data_verify(
     raw: Annotated[Path, typer.Option(help="Folder the sets lie in.")] = Path("data/raw"),
 ) -> None:
     """Check every image of fetched datasets against its pixel hash."""
-    from reflash.datasets.fetch import verify
+    from reflash.datasets.verify import verify
 
     problems = [line for name in names for line in verify(name, raw)]
     for line in problems:
         typer.echo(line, err=True)
     if problems:
-        raise ReflashError(f"{len(problems)} problems; fetch the sets again")
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise ReflashError(f"{count} in {', '.join(names)}; run: reflash data fetch NAME")
     typer.echo(f"{', '.join(names)}: every image is as it should be")
+
+
+@data_app.command("leaks")
+def data_leaks(
+    train: Annotated[list[Path], typer.Option(help="Folder of training images; repeat.")],
+    test: Annotated[list[Path], typer.Option(help="Folder of test images; repeat.")],
+    out: Annotated[Path | None, typer.Option(help="CSV to write, also without leaks.")] = None,
+) -> None:
+    """Look for test images among the training images: equal, scaled, flipped or cropped."""
+    from reflash.datasets.leaks import find_leaks, write_leaks
+
+    leaks = find_leaks(train, test)
+    if out is not None:
+        write_leaks(out, leaks)
+    for leak in leaks:
+        how = "has the same pixels as" if leak.kind == "pixels" else "is the same photograph as"
+        typer.echo(
+            f"{leak.train}: {how} {leak.test} (correlation {leak.correlation:.2f})", err=True
+        )
+    if leaks:
+        count = "1 leak" if len(leaks) == 1 else f"{len(leaks)} leaks"
+        raise ReflashError(
+            f"{leaks[0].train}: is the test image {leaks[0].test} ({count}); "
+            "remove it from the training images"
+        )
+    typer.echo("no test image is among the training images")
 
 
 @data_app.command("training-images")
@@ -206,12 +250,11 @@ def pairs(
 ) -> None:
     """Synthesise a pool of training pairs that all runs of a setting read."""
     from reflash.datasets.cache import ImageCache
-    from reflash.training.pairs import build_pool
+    from reflash.training.pool import build_pool
     from reflash.training.settings import PoolSettings
 
     settings = parse_settings(PoolSettings, config)
-    set_threads(threads)
-    build_pool(settings, ImageCache.open(images), out)
+    build_pool(settings, ImageCache.open(images), out, threads=threads)
 
 
 @app.command()
@@ -291,6 +334,21 @@ def evaluate(
     evaluate_to_csv(
         out, upscaler, hr, folders, run or Path(weights).stem, test_set or hr.parent.name, chosen
     )
+
+
+@app.command()
+def metrics(
+    evaluation: Annotated[list[Path], typer.Argument(help="CSVs of `reflash evaluate`.")],
+    out: Annotated[Path, typer.Option(help="JSON to write.")],
+) -> None:
+    """Write the mean PSNR per run, set and kind as JSON (what `dvc metrics` shows)."""
+    import pandas as pd
+
+    from reflash.evaluation.summary import nested_psnr
+    from reflash.files import require_file, write_json
+
+    tables = [pd.read_csv(require_file(p, "make it with reflash evaluate")) for p in evaluation]
+    write_json(out, nested_psnr(pd.concat(tables)))
 
 
 @app.command()
@@ -474,6 +532,40 @@ def config_schema() -> None:
     from reflash.config import json_schema
 
     typer.echo(json.dumps(json_schema(), indent=2, sort_keys=True))
+
+
+@config_app.command("dvc")
+def config_dvc(
+    folder: Annotated[Path, typer.Option(help="Folder of study/ and scale/.")] = Path("config"),
+) -> None:
+    """Print dvc.yaml: what is stored of every scale."""
+    from reflash.config import load
+    from reflash.store import STORED_SCALES, dvc_yaml
+    from reflash.study import Plan
+
+    plans = {scale: Plan(load({"scale": scale}, folder)) for scale in STORED_SCALES}
+    seeds = {scale: plan.scale.seeds for scale, plan in plans.items()}
+    typer.echo(dvc_yaml(list(plans["paper"].models), seeds), nl=False)
+
+
+@store_app.command("publish")
+def store_publish(
+    scale: Annotated[str, typer.Option(help="Scale whose results are published.")] = "demo",
+) -> None:
+    """Record finished results in DVC and push them where a remote is set."""
+    from reflash.store import publish
+
+    publish(scale)
+
+
+@store_app.command("restore")
+def store_restore(
+    scale: Annotated[str, typer.Option(help="Scale whose results are restored.")] = "demo",
+) -> None:
+    """Bring back published results; the workflow then has nothing to train or fetch."""
+    from reflash.store import restore
+
+    restore(scale)
 
 
 @config_app.command("readme")

@@ -78,8 +78,8 @@ class Config(Settings):
     """Name of a file in config/study."""
     scale: str = "demo"
     """Name of a file in config/scale."""
-    weights: Literal["trained"] = "trained"
-    """Where weights come from: trained by this pipeline."""
+    weights: Literal["trained", "published"] = "trained"
+    """Where weights come from: trained by this pipeline, or restored (`make restore`)."""
     mirror: Path | None = None
     """Folder with datasets (or URL prefix) to take named datasets from."""
     overrides: Mapping[str, Any] = Field(default_factory=dict)

@@ -223,6 +223,22 @@ class Plan:
         """Return the runs of ``model``, one per seed."""
         return [f"{model}/seed{seed}" for seed in self.scale.seeds]
 
+    def check_published(self, runs: str) -> None:
+        """Check that the weights and logs of every run lie below ``runs``.
+
+        Raises
+        ------
+        ReflashError
+            A file is missing; the message names it and how to restore it.
+        """
+        for run in self.all_runs:
+            for file in (f"{self.scale.evaluation.weights}.safetensors", "log.csv"):
+                if not Path(runs, run, file).is_file():
+                    raise ReflashError(
+                        f"{runs}/{run}/{file}: not there, but weights are `published`; restore "
+                        f"them with make restore SCALE={self.resolved.scale_name}"
+                    )
+
     @property
     def all_runs(self) -> list[str]:
         """Every run of the study."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,11 @@ import pytest
 from PIL import Image
 
 from reflash.datasets import fetch as fetch_module
-from reflash.datasets.fetch import fetch, verify
+from reflash.datasets import verify as verify_module
+from reflash.datasets.fetch import fetch
 from reflash.datasets.images import list_images, read_rgb, write_png
 from reflash.datasets.manifest import Entry, check_folder, describe, read_manifest
+from reflash.datasets.verify import verify
 from reflash.errors import ReflashError
 
 
@@ -32,7 +35,8 @@ def source(tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyP
         "Set5": {"cropped": entries("test/Set5", 12), "full": entries("test/Set5", 24)},
         "BSDS500_train": {"full": entries("train/BSDS500_train", 24)},
     }
-    monkeypatch.setattr(fetch_module, "shipped_manifests", lambda name: manifests.get(name, {}))
+    for module in (fetch_module, verify_module):
+        monkeypatch.setattr(module, "shipped_manifests", lambda name: manifests.get(name, {}))
     return folder
 
 
@@ -75,7 +79,7 @@ def test_a_changed_image_stops_it(tmp_path: Path, source: Path) -> None:
     write_png(path, rgb)
     with pytest.raises(ReflashError, match=r"b\.png: its pixels differ .* full states; get this f"):
         fetch("Set5", source, tmp_path / "raw")
-    assert not (tmp_path / "raw").exists()
+    assert [path.name for path in (tmp_path / "raw").iterdir()] == [".Set5.lock"]
 
 
 def test_a_missing_image_stops_it(tmp_path: Path, source: Path) -> None:
@@ -128,11 +132,50 @@ def test_what_cannot_be_found_is_named(tmp_path: Path, source: Path) -> None:
         verify("Set5", tmp_path / "raw")
 
 
-def test_fetching_a_set_onto_itself_is_refused(tmp_path: Path, source: Path) -> None:
+def test_a_set_that_is_there_is_only_verified(
+    tmp_path: Path, source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     fetch("Set5", source, tmp_path / "raw")
-    with pytest.raises(ReflashError, match="choose another folder"):
-        fetch("Set5", tmp_path / "raw", tmp_path / "raw")
+    stamps = [path.stat().st_mtime_ns for path in (tmp_path / "raw" / "Set5").iterdir()]
+    fetch("Set5", tmp_path / "absent", tmp_path / "raw")
+    assert "Set5: is there already" in capsys.readouterr().err
+    assert [path.stat().st_mtime_ns for path in (tmp_path / "raw" / "Set5").iterdir()] == stamps
+
+
+def test_fetching_again_heals_what_was_changed(tmp_path: Path, source: Path) -> None:
+    folder = fetch("Set5", source, tmp_path / "raw").parent
+    write_png(folder / "a.png", np.zeros((24, 32, 3), np.uint8))
+    (folder / "b.png").unlink()
+    write_png(folder / "extra.png", np.zeros((24, 32, 3), np.uint8))
+    assert len(verify("Set5", tmp_path / "raw")) == 3
+    fetch("Set5", source, tmp_path / "raw")
     assert verify("Set5", tmp_path / "raw") == []
+    assert not (folder / "extra.png").exists()
+
+
+def test_images_of_another_origin_are_left_alone(tmp_path: Path, source: Path) -> None:
+    foreign = tmp_path / "raw" / "Set5" / "holiday.png"
+    write_png(foreign, np.zeros((9, 9, 3), np.uint8))
+    with pytest.raises(ReflashError, match="holds images of another origin; choose another folder"):
+        fetch("Set5", source, tmp_path / "raw")
+    assert foreign.is_file()
+
+
+def test_the_disk_need_is_said_and_checked_first(
+    tmp_path: Path,
+    source: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    size = sum(path.stat().st_size for path in list_images(source / "test" / "Set5"))
+    usage = shutil.disk_usage(tmp_path)._replace(free=size - 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(ReflashError, match=r"Set5: 3 images takes .* of disk and .* are free"):
+        fetch("Set5", source, tmp_path / "raw")
+    assert not (tmp_path / "raw" / "Set5").exists()
+    usage = usage._replace(free=size)
+    fetch("Set5", source, tmp_path / "raw")
+    assert "Set5: 3 images: needs 7." in capsys.readouterr().err
 
 
 def test_verify_finds_a_later_change(tmp_path: Path, source: Path) -> None:

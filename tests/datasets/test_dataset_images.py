@@ -275,7 +275,7 @@ def test_damaged_bytes_give_an_image_or_one_line(data: st.DataObject) -> None:
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     problem, rgb = None, np.zeros((1, 1, 3), np.uint8)
     try:
-        rgb = images._decode_bytes(Path("x"), bytes(damaged))[0]
+        rgb = images.decode_rgb("x", bytes(damaged))
     except ReflashError as error:
         problem = str(error)
     assert problem is None or re.fullmatch(r"x: [^\n]+; [^\n]+", problem)

@@ -65,7 +65,7 @@ def test_sources_are_pinned_and_manga109_is_never_downloaded() -> None:
 def test_address_of_a_raw_file() -> None:
     source = find("BSD100").sources[0]
     assert isinstance(source, GithubSource)
-    assert source.url("101085") == (
+    assert source.address("101085") == (
         "https://raw.githubusercontent.com/BIDS/BSDS500/"
         "a04b7c6c3a9f0ace74bf205c72a43d32e1c72722/BSDS500/data/images/val/101085.jpg"
     )

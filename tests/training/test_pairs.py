@@ -8,17 +8,13 @@ import torch
 from toy_run import run_settings
 
 from reflash.datasets.cache import ImageCache
-from reflash.degradations.second_order import second_order
+from reflash.degradations.fast import second_order
 from reflash.errors import ReflashError
-from reflash.training.pairs import (
-    OnlinePairs,
-    PoolPairs,
-    WindowSampler,
-    build_pool,
-    make_pairs,
-    to_tensor,
-)
+from reflash.training.pairs import OnlinePairs, PoolPairs
+from reflash.training.pool import build_pool
 from reflash.training.settings import PairSettings, PoolSettings
+from reflash.training.synthesis import make_pairs
+from reflash.training.windows import WindowSampler, to_tensor
 
 CPU = torch.device("cpu")
 

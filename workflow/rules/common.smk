@@ -12,6 +12,8 @@ from reflash.study import Plan
 
 try:
     PLAN = Plan(load(config))
+    if PLAN.config.weights == "published":
+        PLAN.check_published(f"results/{PLAN.resolved.scale_name}/runs")
 except ReflashError as error:
     sys.exit(f"error: {error}")
 
@@ -25,6 +27,7 @@ FIGURE = f"figures/{PLAN.name}/{{name}}"
 TABLES = expand(f"{TABLE}.csv", name=PLAN.artefacts("tables"))
 FIGURES = expand(f"{FIGURE}.pdf", name=PLAN.artefacts("figures"))
 REPORT = f"results/{PLAN.name}/report/index.html"
+METRICS = f"results/{PLAN.name}/metrics.json"
 GPUS = len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
 
 # `reflash` of the environment that runs Snakemake, also where that is not activated.

@@ -17,47 +17,6 @@ rule fetch_dataset:
         "reflash data fetch {wildcards.name:q} --raw data/raw > {log} 2>&1"
 
 
-rule make_training_images:
-    input:
-        raw=PLAN.training_manifests,
-        code=code("reflash.datasets.sources"),
-    output:
-        f"{DATA}/train/images/manifest.csv",
-    log:
-        f"{LOGS}/make_training_images.log",
-    benchmark:
-        f"{BENCHMARKS}/make_training_images.tsv"
-    resources:
-        mem_mb=1000,
-        runtime=30,
-    params:
-        settings=text(PLAN.scale.training_images),
-    message:
-        "Making training images"
-    shell:
-        "reflash data training-images $(dirname {output}) --settings {params.settings:q}"
-        " --raw data/raw > {log} 2>&1"
-
-
-rule cache_training_images:
-    input:
-        images=f"{DATA}/train/images/manifest.csv",
-        code=code("reflash.datasets.cache"),
-    output:
-        f"{DATA}/train/cache/cache.json",
-    log:
-        f"{LOGS}/cache_training_images.log",
-    benchmark:
-        f"{BENCHMARKS}/cache_training_images.tsv"
-    resources:
-        mem_mb=2000,
-        runtime=120,
-    message:
-        "Decoding training images once for all runs"
-    shell:
-        "reflash data cache $(dirname {input.images}) $(dirname {output}) > {log} 2>&1"
-
-
 rule make_test_set:
     input:
         raw=lambda wildcards: PLAN.raw_manifest(wildcards.set),

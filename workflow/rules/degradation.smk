@@ -1,4 +1,4 @@
-# LR images: the eight degradations of every test set, and the pool of training pairs.
+# LR images: the eight degradations of every test set.
 
 
 rule degrade_test_set:
@@ -21,26 +21,3 @@ rule degrade_test_set:
     shell:
         "reflash degrade $(dirname {input.hr}) $(dirname {output}) --kind {wildcards.kind}"
         " --settings {params.settings:q} > {log} 2>&1"
-
-
-rule synthesise_pairs:
-    input:
-        images=f"{DATA}/train/cache/cache.json",
-        code=code("reflash.training.pairs"),
-    output:
-        f"{DATA}/train/pairs/{{setting}}/pool.json",
-    log:
-        f"{LOGS}/synthesise_pairs/{{setting}}.log",
-    benchmark:
-        f"{BENCHMARKS}/synthesise_pairs/{{setting}}.tsv"
-    threads: PLAN.scale.threads
-    resources:
-        mem_mb=4000,
-        runtime=240,
-    params:
-        settings=lambda wildcards: text(PLAN.pool_settings(wildcards.setting)),
-    message:
-        "Synthesising training pairs: {wildcards.setting}"
-    shell:
-        "reflash pairs --config {params.settings:q} --images $(dirname {input.images})"
-        " --out $(dirname {output}) --threads {threads} > {log} 2>&1"

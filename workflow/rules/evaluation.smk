@@ -59,3 +59,24 @@ rule upscale_examples:
     shell:
         "reflash upscale $(dirname {input.lr}) $(dirname {output}) --weights {params.weights}"
         " --limit {params.limit} --manifest --threads {threads} > {log} 2>&1"
+
+
+rule summarise_metrics:
+    input:
+        evaluations=expand(
+            f"{RUNS}/{{run}}/evaluation/{{set}}.csv",
+            run=["bicubic", *PLAN.all_runs],
+            set=PLAN.test_sets,
+        ),
+        code=code("reflash.evaluation.summary"),
+    output:
+        METRICS,
+    log:
+        f"{LOGS}/summarise_metrics/{PLAN.name}.log",
+    resources:
+        mem_mb=500,
+        runtime=10,
+    message:
+        "Mean PSNR of every run"
+    shell:
+        "reflash metrics {input.evaluations} --out {output} > {log} 2>&1"

@@ -1,5 +1,70 @@
-# Training: one job per run. Only weights and log are declared, so that the resume state beside
-# them survives when Snakemake removes the outputs of a job it starts again.
+# Training: its images, the pool of pairs, and one job per run. Left out with weights: published.
+# A run declares only its weights and log, so that the resume state beside them survives when
+# Snakemake removes the outputs of a job it starts again.
+
+
+rule make_training_images:
+    input:
+        raw=PLAN.training_manifests,
+        code=code("reflash.datasets.sources"),
+    output:
+        f"{DATA}/train/images/manifest.csv",
+    log:
+        f"{LOGS}/make_training_images.log",
+    benchmark:
+        f"{BENCHMARKS}/make_training_images.tsv"
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        settings=text(PLAN.scale.training_images),
+    message:
+        "Making training images"
+    shell:
+        "reflash data training-images $(dirname {output}) --settings {params.settings:q}"
+        " --raw data/raw > {log} 2>&1"
+
+
+rule cache_training_images:
+    input:
+        images=f"{DATA}/train/images/manifest.csv",
+        code=code("reflash.datasets.cache"),
+    output:
+        f"{DATA}/train/cache/cache.json",
+    log:
+        f"{LOGS}/cache_training_images.log",
+    benchmark:
+        f"{BENCHMARKS}/cache_training_images.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    message:
+        "Decoding training images once for all runs"
+    shell:
+        "reflash data cache $(dirname {input.images}) $(dirname {output}) > {log} 2>&1"
+
+
+rule synthesise_pairs:
+    input:
+        images=f"{DATA}/train/cache/cache.json",
+        code=code("reflash.training.pairs"),
+    output:
+        f"{DATA}/train/pairs/{{setting}}/pool.json",
+    log:
+        f"{LOGS}/synthesise_pairs/{{setting}}.log",
+    benchmark:
+        f"{BENCHMARKS}/synthesise_pairs/{{setting}}.tsv"
+    threads: PLAN.scale.threads
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        settings=lambda wildcards: text(PLAN.pool_settings(wildcards.setting)),
+    message:
+        "Synthesising training pairs: {wildcards.setting}"
+    shell:
+        "reflash pairs --config {params.settings:q} --images $(dirname {input.images})"
+        " --out $(dirname {output}) --threads {threads} > {log} 2>&1"
 
 
 rule train_network:

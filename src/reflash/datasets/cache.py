@@ -8,19 +8,19 @@ fitting ``cache.json`` is not one. ``ImageCache`` reads it.
 from __future__ import annotations
 
 import csv
-import fcntl
 import hashlib
 import io
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from reflash.datasets.images import Pixels, read_rgb
+from reflash.datasets.lock import only_one
 from reflash.datasets.manifest import Entry, check_image, pixel_hash, read_manifest
+from reflash.datasets.parallel import ordered_map
+from reflash.datasets.space import require_space
 from reflash.errors import ReflashError
 from reflash.files import atomic, write_json, write_text
 
@@ -39,34 +39,43 @@ class Region(NamedTuple):
     w: int
 
 
-def build_cache(folder: Path | str, dst: Path | str) -> Path:
+def build_cache(folder: Path | str, dst: Path | str, workers: int | None = None) -> Path:
     """Decode the images of ``folder/manifest.csv`` into a cache in ``dst`` and return ``dst``.
 
-    A cache of the same content is left as it is. Processes that build the same cache at the same
-    time wait for the first; one that was killed leaves nothing that would be taken for a cache.
+    ``workers`` threads (by default one per core) decode; only a few images at a time are in
+    memory. The disk need is said on stderr and checked first. A cache of the same content is left
+    as it is. Processes that build the same cache at the same time wait for the first; one that was
+    killed leaves nothing that would be taken for a cache.
 
     Raises
     ------
     ReflashError
-        An image is missing, unreadable or not what the manifest says.
+        An image is missing, unreadable or not what the manifest says, or there is not enough
+        free disk space.
     """
     folder, dst = Path(folder), Path(dst)
     entries = read_manifest(folder)
     key = _content_key(entries)
     dst.mkdir(parents=True, exist_ok=True)
-    with _only_one(dst):
+    with only_one(dst / ".lock", f"{dst}: another process is building this cache; waiting"):
         if _stored_key(dst) == key:
             return dst
         (dst / _KEY).unlink(missing_ok=True)
         for leftover in dst.glob(f".{_PIXELS}.*"):
             leftover.unlink()
+        need = sum(3 * entry.height * entry.width for entry in entries)
+        require_space(dst, need, f"cache of {len(entries)} images")
+
+        def read(entry: Entry) -> Pixels:
+            path = folder / entry.file
+            rgb = read_rgb(path)
+            if pixel_hash(rgb) != entry.sha256_rgb8:
+                raise ReflashError(check_image(entry, path) or f"{path}: changed while it was read")
+            return rgb
+
         offset, rows = 0, []
         with atomic(dst / _PIXELS) as temporary, temporary.open("wb") as file:
-            for entry in entries:
-                path = folder / entry.file
-                rgb = read_rgb(path)
-                if pixel_hash(rgb) != entry.sha256_rgb8:
-                    raise ReflashError(str(check_image(entry, path)))
+            for entry, rgb in zip(entries, ordered_map(read, entries, workers), strict=True):
                 file.write(rgb.data)
                 rows.append((entry.name, entry.height, entry.width, offset))
                 offset += rgb.nbytes
@@ -187,11 +196,3 @@ def _stored_key(folder: Path) -> str | None:
         return str(stored["key"]) if complete and (folder / _INDEX).is_file() else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-@contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; the system releases it when the process ends, however it ends."""
-    with (folder / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -1,140 +1,394 @@
-"""Getting a named dataset from a folder, every image verified by its pixels."""
+"""Getting a named dataset: from a mirror or its public sources, every image verified.
+
+Downloads gather in ``.NAME.incoming`` beside the dataset's folder, where an interrupted run
+continues; the folder itself is filled from there when every image is proven, its manifest last.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
+import hashlib
+import shutil
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path, PurePosixPath
+from urllib.parse import quote, urlsplit
 
-from reflash.datasets.folder import filling
-from reflash.datasets.images import list_images, read_rgb
-from reflash.datasets.manifest import MANIFEST, Entry, check_folder, describe
-from reflash.datasets.registry import Dataset, find, shipped_manifests
+from reflash.datasets.download import (
+    Network,
+    NotFoundError,
+    download,
+    hash_problem,
+    new_session,
+)
+from reflash.datasets.folder import filling, require_own
+from reflash.datasets.images import EXTENSIONS
+from reflash.datasets.lock import only_one
+from reflash.datasets.manifest import MANIFEST, Entry, write_manifest
+from reflash.datasets.matching import Found, Match, best_match, image_files, scan, take_all
+from reflash.datasets.meter import transfer_meter
+from reflash.datasets.mirror import address_patterns, folder_places
+from reflash.datasets.registry import (
+    ArchiveSource,
+    FilesSource,
+    GithubSource,
+    ManualSource,
+    Source,
+    find,
+    shipped_manifests,
+)
+from reflash.datasets.space import DiskError, disk_errors, require_space
+from reflash.datasets.unpack import unpack
+from reflash.datasets.verify import SUMS, read_sums, verify, write_sums
 from reflash.errors import ReflashError
-from reflash.files import require_folder
+
+_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 
 
-def fetch(name: str, source: Path | str, dst: Path | str = "data/raw") -> Path:
-    """Copy the dataset ``name`` from the folder ``source`` to ``dst/name``; return its manifest.
+def fetch(
+    name: str,
+    source: Path | str | None = None,
+    dst: Path | str = "data/raw",
+    *,
+    accept_terms: bool = False,
+    network: Network | None = None,
+) -> Path:
+    """Get the dataset ``name`` into ``dst/name``, verify every image, return its manifest.
 
-    ``source`` holds the images themselves, or is a mirror with a folder of the dataset's name,
-    at its top or in ``test``, ``validation`` or ``train``. Images are recognised by their pixels
-    and stored under the names of the shipped manifest, in their own format; other files of the
-    folder are left out. Where no manifest is shipped all images are taken if their number fits.
+    Parameters
+    ----------
+    name
+        A name of the registry.
+    source
+        A mirror: a folder (see ``mirror.folder_places``), an archive, or the http(s) address of
+        an archive or of a folder of images. By default the sources of the registry are tried in
+        their order until one has the whole set.
+    dst
+        Folder of all datasets.
+    accept_terms
+        Whether the user accepts the terms of a dataset that may not be passed on.
+    network
+        How patient downloads are.
 
-    Raises
-    ------
-    ReflashError
-        The dataset or folder is unknown, or an image is missing, changed or unreadable; nothing
-        is written then.
-    """
-    dataset = find(name)
-    source = require_folder(source, "give the folder of a mirror or of the images")
-    folder = _locate(name, source)
-    found = _describe(folder, dataset)
-    manifests = shipped_manifests(name)
-    if manifests:
-        chosen, problems = _best_match(folder, name, found)
-    else:
-        chosen, problems = [(entry.name, entry) for entry in found], _count(folder, name, found)
-    if problems:
-        more = f" ({len(problems) - 1} more like this)" if len(problems) > 1 else ""
-        raise ReflashError(problems[0] + more)
-    target = Path(dst) / name
-    if target.resolve() == folder.resolve():
-        raise ReflashError(f"{folder}: is where {name} would be copied to; choose another folder")
-    with filling(target) as filler:
-        for new_name, entry in chosen:
-            filler.copy(new_name, folder / entry.file, entry)
-    return target / MANIFEST
-
-
-def verify(name: str, raw: Path | str = "data/raw") -> list[str]:
-    """Check the dataset in ``raw/name`` and return one line for each problem.
-
-    The images are compared with the folder's own manifest and with the shipped one, if any.
+    Images are recognised by their pixels and stored under the names of the shipped manifest, in
+    their own format. Where no manifest is shipped, the archive's hash and the number of images
+    must fit. A dataset that is there already is only verified; of an incomplete one, what is right
+    is kept. Two processes that fetch the same dataset take turns.
 
     Raises
     ------
     ReflashError
-        The dataset is unknown or not there.
+        The dataset or folder is unknown, its terms are not accepted, or no source has it whole.
+        ``dst/name`` then holds nothing that it did not hold before.
     """
-    dataset = find(name)
-    folder = require_folder(Path(raw) / name, f"run: reflash data fetch {name}")
-    problems = check_folder(folder)
-    if problems:
-        return problems
-    found = _describe(folder, dataset)
-    if shipped_manifests(name):
-        return _best_match(folder, name, found)[1]
-    return _count(folder, name, found)
+    job = _Job(name, Path(dst), network or Network())
+    with disk_errors(job.dst):
+        job.dst.mkdir(parents=True, exist_ok=True)
+        with only_one(
+            job.dst / f".{name}.lock", f"{name}: another process is fetching it; waiting for that"
+        ):
+            if (job.target / MANIFEST).is_file() and not verify(name, dst):
+                _say(f"{name}: is there already")
+                return job.target / MANIFEST
+            try:
+                if source is not None and not _is_address(source):
+                    job.from_local(Path(source))
+                else:
+                    job.from_network(None if source is None else str(source), accept_terms)
+            finally:
+                job.tidy()
+    return job.target / MANIFEST
 
 
-def _locate(name: str, source: Path) -> Path:
-    for place in (name, f"test/{name}", f"validation/{name}", f"train/{name}"):
-        if (source / place).is_dir():
-            return source / place
-    try:
-        list_images(source)
-    except ReflashError as error:
+class _Job:
+    """Getting one dataset."""
+
+    def __init__(self, name: str, dst: Path, network: Network) -> None:
+        self.name, self.dataset, self.dst, self.network = name, find(name), dst, network
+        self.target, self.staging = dst / name, dst / f".{name}.incoming"
+        self.manifests = shipped_manifests(name)
+
+    def match(self, found: Sequence[Found], where: Path | str) -> Match:
+        found = [item for item in found if item.path.stem not in self.dataset.exclude]
+        if self.manifests:
+            return best_match(self.manifests, found, where)
+        return take_all(self.name, self.dataset.images, found, where)
+
+    def tidy(self) -> None:
+        """Remove what gathered, unless the next run can continue with it."""
+        done = (self.target / MANIFEST).is_file()
+        if done or all(path.suffix == ".json" or path.is_dir() for path in self.staging.rglob("*")):
+            shutil.rmtree(self.staging, ignore_errors=True)
+
+    def from_local(self, source: Path) -> None:
+        """Copy the dataset from a mirror folder or an archive on disk."""
+        require_own(self.target)
+        if source.is_file():
+            self._from_local_archive(source)
+            return
+        if not source.is_dir():
+            raise ReflashError(
+                f"{source}: no such folder; give the folder of a mirror or of the images"
+            )
+        best: Match | None = None
+        for place, files in folder_places(self.name, self.dataset, source):
+            match = self.match(scan(files), place)
+            if not match.problems:
+                self._put(match)
+                return
+            if best is None or len(match.problems) < len(best.problems):
+                best = match
+        for archive in (source / self._file_name(o) for o in self._archives()):
+            if archive.is_file():
+                self._from_local_archive(archive)
+                return
+        if best is None:
+            raise ReflashError(
+                f"{source}: holds neither images nor a folder {self.name}; "
+                "give the folder of a mirror or of the images"
+            )
+        raise ReflashError(_first(best.problems))
+
+    def from_network(self, address: str | None, accept_terms: bool) -> None:
+        """Download the dataset from ``address``, or from the first source that has it whole."""
+        if self._adopt():
+            return
+        require_own(self.target)
+        for source in self.dataset.sources:
+            if address is None and isinstance(source, ManualSource):
+                raise ReflashError(
+                    f"{self.name}: is never downloaded; {source.instructions}: "
+                    f"reflash data fetch {self.name} --source FOLDER"
+                )
+        self._terms(accept_terms)
+        sources = self.dataset.sources if address is None else [self._at(address)]
+        reasons = []
+        for source in sources:
+            try:
+                if isinstance(source, ArchiveSource):
+                    self._from_archive(source)
+                elif not isinstance(source, ManualSource):
+                    self._from_files(source)
+                return
+            except DiskError:
+                raise
+            except ReflashError as error:
+                reasons.append(str(error))
+                more = "; trying the next source" if len(reasons) < len(sources) else ""
+                _say(f"{self.name}: {error}{more}")
+        tried = "; ".join(f"({i}) {reason}" for i, reason in enumerate(reasons, 1))
         raise ReflashError(
-            f"{source}: holds neither images nor a folder {name}; "
-            "give the folder of a mirror or of the images"
-        ) from error
-    return source
+            f"{self.name}: could not be fetched from any source: {tried}; try again later, or get "
+            f"it by hand and run: reflash data fetch {self.name} --source FOLDER"
+        )
 
-
-def _describe(folder: Path, dataset: Dataset) -> list[Entry]:
-    """Describe every image of ``folder`` but the excluded ones."""
-    paths = [path for path in list_images(folder) if path.stem not in dataset.exclude]
-    return [describe(path.name, read_rgb(path)) for path in paths]
-
-
-def _count(folder: Path, name: str, found: list[Entry]) -> list[str]:
-    wanted = find(name).images
-    if len(found) == wanted:
-        return []
-    return [f"{folder}: holds {len(found)} images, {name} has {wanted}; get the whole set"]
-
-
-def _best_match(
-    folder: Path, name: str, found: list[Entry]
-) -> tuple[list[tuple[str, Entry]], list[str]]:
-    """Match the images with the shipped manifest that fits best.
-
-    Returns the (name, image) pairs that fit and one line for each image that does not.
-    """
-    matches = [
-        _match(folder, manifest, wanted, found)
-        for manifest, wanted in shipped_manifests(name).items()
-    ]
-    return min(matches, key=lambda match: len(match[1]))
-
-
-def _match(
-    folder: Path, manifest: str, wanted: list[Entry], found: list[Entry]
-) -> tuple[list[tuple[str, Entry]], list[str]]:
-    by_pixels = {entry.sha256_rgb8: entry for entry in found}
-    by_name = {entry.name: entry for entry in found}
-    pairs, problems = [], []
-    for entry in wanted:
-        namesake = by_name.get(entry.name)
-        same = by_pixels.get(entry.sha256_rgb8)
-        if namesake and namesake.sha256_rgb8 == entry.sha256_rgb8:
-            pairs.append((entry.name, namesake))
-        elif same:
-            pairs.append((entry.name, same))
-        elif not namesake:
-            problems.append(
-                f"{folder / entry.name}: missing, and no other image there has the pixels that "
-                f"the manifest {manifest} states; get this file again"
+    def _terms(self, accepted: bool) -> None:
+        _say(f"{self.name}: terms of use: {self.dataset.terms}")
+        if self.dataset.accept_terms and not accepted:
+            raise ReflashError(
+                f"{self.name}: its terms ({self.dataset.terms}) must be accepted before it is "
+                "downloaded; add --accept-terms or set REFLASH_ACCEPT_TERMS=1"
             )
-        elif (namesake.width, namesake.height) != (entry.width, entry.height):
-            problems.append(
-                f"{folder / namesake.file}: is {namesake.width}x{namesake.height} pixels, the "
-                f"manifest {manifest} states {entry.width}x{entry.height}; get this file again"
+
+    def _at(self, address: str) -> Source:
+        """Return the source that the user's ``address`` is."""
+        path = PurePosixPath(urlsplit(address).path)
+        if path.name.lower().endswith(_ARCHIVES):
+            known = self._known(path.name) or ArchiveSource(kind="archive", url=address)
+            return known.model_copy(update={"url": address})
+        if not self.manifests:
+            raise ReflashError(
+                f"{address}: the names of the images of {self.name} are not known; "
+                "give the address of an archive"
             )
-        else:
-            problems.append(
-                f"{folder / namesake.file}: its pixels differ from those that the manifest "
-                f"{manifest} states; get this file again"
-            )
-    return pairs, problems
+        return FilesSource(kind="files", url=self._probe(address))
+
+    def _probe(self, base: str) -> str:
+        """Return where below ``base`` the first image lies."""
+        first = next(iter(self.manifests.values()))[0].name
+        session = new_session()
+        for pattern in address_patterns(self.name, self.dataset, base):
+            url = pattern.replace("{name}", quote(first))
+            try:
+                download(
+                    url,
+                    self.staging / "files" / f"{first}{Path(pattern).suffix}",
+                    network=self.network,
+                    session=session,
+                )
+                return pattern
+            except NotFoundError:
+                continue
+        raise ReflashError(
+            f"{base}: has no image {first} in any of the usual places of {self.name}; "
+            "give the address of the folder with the images, or of an archive"
+        )
+
+    def _adopt(self) -> bool:
+        """Complete a folder that holds exactly the right images but no manifest."""
+        found = scan(image_files(self.target))
+        if not found:
+            return False
+        match = self.match(found, self.target)
+        right = {item.path.name for name, item in match.pairs if item.path.stem == name}
+        if match.problems or right != {item.path.name for item in found}:
+            return False
+        sums = {item.path.name: item.sha256_file for item in found}
+        if not self.manifests and read_sums(self.target) != sums:
+            return False
+        write_sums(self.target, sums)
+        write_manifest(self.target, [item.entry for item in found if item.entry])
+        return True
+
+    def _from_files(self, source: GithubSource | FilesSource) -> None:
+        """Download the images that are not here yet, one file each."""
+        images, base = self.staging / "files", source.address("NAME").rpartition("/")[0]
+        have = self._scan_here()
+        first = {name: self.manifests[name] for name in list(self.manifests)[:1]}
+        missing = best_match(first, have, images).missing
+        if missing:
+            size = (self.dataset.bytes or 0) * len(missing) // self.dataset.images
+            what = f"{self.name}: download of {len(missing)} images"
+            require_space(self.dst, size, what, announce=size > 0)
+            self._download_all(source, missing, images)
+            have = self._scan_here()
+        match = self.match(have, base)
+        if match.problems:
+            fitting = {item.path for _, item in match.pairs}
+            for path in image_files(images):
+                if path not in fitting:
+                    path.unlink()
+            raise ReflashError(_first(match.problems).replace(f"{images}/", f"{base}/"))
+        self._put(match)
+
+    def _scan_here(self) -> list[Found]:
+        """Describe all images that are on this disk already, from this run or an earlier one."""
+        return scan([*image_files(self.staging, deep=True), *image_files(self.target)])
+
+    def _download_all(
+        self, source: GithubSource | FilesSource, missing: Sequence[Entry], images: Path
+    ) -> None:
+        stop = threading.Event()
+        session = new_session(self.network.parallel)
+        with (
+            transfer_meter(self.name, len(missing)) as meter,
+            ThreadPoolExecutor(self.network.parallel) as pool,
+        ):
+            try:
+                suffix = PurePosixPath(urlsplit(source.address("NAME")).path).suffix
+                jobs = [
+                    pool.submit(
+                        download,
+                        source.address(quote(entry.name)),
+                        images / f"{entry.name}{suffix}",
+                        network=self.network,
+                        session=session,
+                        meter=meter,
+                        stop=stop,
+                    )
+                    for entry in missing
+                ]
+                for job in as_completed(jobs):
+                    job.result()
+            finally:
+                stop.set()
+                pool.shutdown(cancel_futures=True)
+
+    def _from_archive(self, source: ArchiveSource) -> None:
+        key = hashlib.sha256(source.url.encode()).hexdigest()[:12]
+        archive = self.staging / f"{key}-{self._file_name(source)}"
+        if not archive.is_file():
+            known = source.bytes or 0
+            need = known + (self.dataset.bytes or known)
+            what = f"{self.name}: download of {source.url}"
+            require_space(self.dst, need, what, announce=need > 0)
+        download(
+            source.url,
+            archive,
+            size=source.bytes,
+            sha256=source.sha256,
+            md5=source.md5,
+            network=self.network,
+        )
+        try:
+            self._from_archive_file(archive, source)
+        except DiskError:
+            raise
+        except ReflashError as error:
+            archive.unlink(missing_ok=True)
+            raise ReflashError(str(error).replace(str(archive), source.url)) from error
+
+    def _from_local_archive(self, archive: Path) -> None:
+        source = self._known(archive.name)
+        problem = source and hash_problem(archive, source.sha256, source.md5)
+        if problem:
+            raise ReflashError(f"{archive}: {problem}; get this file again")
+        self._from_archive_file(archive, source)
+
+    def _from_archive_file(self, archive: Path, source: ArchiveSource | None) -> None:
+        """Unpack an archive and take its images."""
+        folder = PurePosixPath(source.folder) if source and source.folder else None
+        state = archive.stat()
+        version = f"{archive.absolute()} {state.st_size} {state.st_mtime_ns}"
+        unpacked = self.staging / f"{hashlib.sha256(version.encode()).hexdigest()[:12]}-unpacked"
+
+        def wanted(path: PurePosixPath) -> bool:
+            image = path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
+            return image and (folder is None or _inside(path.parent, folder))
+
+        files = image_files(unpacked, deep=True) or unpack(archive, unpacked, wanted)
+        if not files:
+            inside = f" in {folder}" if folder else ""
+            raise ReflashError(f"{archive}: holds no image{inside}; get it from another source")
+        found = scan(files)
+        match = self.match(found, archive)
+        if match.problems:
+            shutil.rmtree(unpacked, ignore_errors=True)
+            raise ReflashError(_first(match.problems).replace(f"{unpacked}/", f"{archive}: "))
+        self._put(match)
+
+    def _archives(self) -> Iterator[ArchiveSource]:
+        return (s for s in self.dataset.sources if isinstance(s, ArchiveSource))
+
+    def _known(self, file: str) -> ArchiveSource | None:
+        """Return the source whose archive is named ``file``, for its hashes and layout."""
+        return next((s for s in self._archives() if self._file_name(s) == file), None)
+
+    @staticmethod
+    def _file_name(source: ArchiveSource) -> str:
+        return PurePosixPath(urlsplit(source.url).path).name
+
+    def _put(self, match: Match) -> None:
+        """Fill the dataset's folder with the images of ``match``."""
+        paths = [item.path for _, item in match.pairs]
+        own = {path for path in paths if path.is_relative_to(self.staging)}
+        copied = sum(item.bytes for _, item in match.pairs if item.path not in own)
+        require_space(self.dst, copied, f"{self.name}: {len(paths)} images", announce=copied > 0)
+        (self.target / SUMS).unlink(missing_ok=True)
+        with filling(self.target) as filler:
+            for name, item in match.pairs:
+                if item.entry is not None:
+                    link = item.path in own
+                    filler.copy(name, item.path, item.entry, item.suffix, link)
+            hashes = {f"{name}{item.suffix}": item.sha256_file for name, item in match.pairs}
+            write_sums(self.target, hashes)
+
+
+def _inside(path: PurePosixPath, folder: PurePosixPath) -> bool:
+    """Tell whether ``folder`` is ``path`` or the end of one of its parents."""
+    n = len(folder.parts)
+    return any(path.parts[i : i + n] == folder.parts for i in range(len(path.parts) - n + 1))
+
+
+def _is_address(source: Path | str) -> bool:
+    return "://" in str(source)
+
+
+def _first(problems: Sequence[str]) -> str:
+    more = f" ({len(problems) - 1} more like this)" if len(problems) > 1 else ""
+    return f"{problems[0]}{more}"
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

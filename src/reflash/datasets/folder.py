@@ -29,11 +29,26 @@ class Filler:
         write_png(self.folder / f"{name}.png", rgb)
         self.entries.append(describe(f"{name}.png", rgb))
 
-    def copy(self, name: str, source: Path, entry: Entry) -> None:
-        """Copy the file ``source``, whose content ``entry`` describes, as ``name``."""
-        file = f"{name}{source.suffix.lower()}"
-        with atomic(self.folder / file) as temporary:
-            shutil.copyfile(source, temporary)
+    def copy(
+        self,
+        name: str,
+        source: Path,
+        entry: Entry,
+        suffix: str | None = None,
+        link: bool = False,
+    ) -> None:
+        """Copy the file ``source``, whose content ``entry`` describes, as ``name``.
+
+        ``suffix`` is the new file's; by default that of ``source``, in lower case. With ``link``
+        it is no copy but a hard link, where the file system can do that. A file that is in its
+        place already stays as it is.
+        """
+        file = f"{name}{suffix or source.suffix.lower()}"
+        target = self.folder / file
+        if source.absolute() != target.absolute():
+            with atomic(target) as temporary:
+                if not (link and _linked(source, temporary)):
+                    shutil.copyfile(source, temporary)
         self.entries.append(entry._replace(name=name, file=file))
 
 
@@ -50,12 +65,7 @@ def filling(folder: Path | str) -> Iterator[Filler]:
         ``folder`` holds images that were not written here: they are not touched.
     """
     folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise ReflashError(f"{folder}: is a file; choose another folder")
-    if any(_is_image(path) for path in _files(folder)):
-        mine = (folder / _MARK).is_file() or (folder / MANIFEST).is_file()
-        if not mine:
-            raise ReflashError(f"{folder}: holds images of another origin; choose another folder")
+    require_own(folder)
     write_text(folder / _MARK, "Images that reflash did not write are removed from this folder.\n")
     (folder / MANIFEST).unlink(missing_ok=True)
     filler = Filler(folder)
@@ -65,6 +75,24 @@ def filling(folder: Path | str) -> Iterator[Filler]:
         if path.name not in written and (_is_image(path) or _TEMPORARY.fullmatch(path.name)):
             path.unlink()
     write_manifest(folder, filler.entries)
+
+
+def require_own(folder: Path) -> None:
+    """Raise where ``folder`` is a file, or holds images that were not written by ``filling``."""
+    if folder.exists() and not folder.is_dir():
+        raise ReflashError(f"{folder}: is a file; choose another folder")
+    if any(_is_image(path) for path in _files(folder)):
+        mine = (folder / _MARK).is_file() or (folder / MANIFEST).is_file()
+        if not mine:
+            raise ReflashError(f"{folder}: holds images of another origin; choose another folder")
+
+
+def _linked(source: Path, target: Path) -> bool:
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        return False
+    return True
 
 
 def _files(folder: Path) -> list[Path]:

@@ -30,6 +30,15 @@ EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp
 MAX_PIXELS = 500_000_000
 """Larger images are refused: decoded they would take more than 1.5 GB."""
 
+_STARTS = {
+    b"\x89PNG": (".png",),
+    b"\xff\xd8\xff": (".jpg", ".jpeg"),
+    b"BM": (".bmp",),
+    b"II*\0": (".tif", ".tiff"),
+    b"MM\0*": (".tif", ".tiff"),
+    b"RIFF": (".webp",),
+}
+
 _PNG_COMPRESSION = 2  # zlib level: within 2 % of the default level's size in half its time
 
 # Pillow's own guard stops at 89 (warning) and 179 (error) megapixels, which real photographs and
@@ -56,8 +65,39 @@ def read_rgb(path: Path | str) -> Pixels:
         The file is missing, truncated, not an image, of more than 8 or 16 bits per channel, or
         larger than ``MAX_PIXELS``.
     """
-    rgb, _, _ = _decode(Path(path))
-    return rgb
+    return decode_rgb(path, read_bytes(path))
+
+
+def read_bytes(path: Path | str) -> bytes:
+    """Return the content of an image file.
+
+    Raises
+    ------
+    ReflashError
+        The file is missing or cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ReflashError(f"{path}: cannot be read ({reason}); check the path") from error
+
+
+def decode_rgb(path: Path | str, data: bytes) -> Pixels:
+    """Decode the content ``data`` of an image file as ``read_rgb`` does; ``path`` names it."""
+    return _decode(Path(path), data)[0]
+
+
+def true_suffix(path: Path | str, data: bytes) -> str:
+    """Return the suffix, in lower case, that fits the content ``data`` of the image file ``path``.
+
+    That of ``path``, unless the content begins as another of the formats in ``EXTENSIONS`` does.
+    """
+    suffix = Path(path).suffix.lower()
+    for start, suffixes in _STARTS.items():
+        if data.startswith(start):
+            return suffix if suffix in suffixes else suffixes[0]
+    return suffix
 
 
 def read_rgba(path: Path | str) -> tuple[Pixels, Pixels | None]:
@@ -70,7 +110,7 @@ def read_rgba(path: Path | str) -> tuple[Pixels, Pixels | None]:
     rgb : (H, W, 3) uint8
     alpha : (H, W) uint8, or None where the file stores no transparency.
     """
-    rgb, alpha, orientation = _decode(Path(path))
+    rgb, alpha, orientation = _decode(Path(path), read_bytes(path))
     return _upright(rgb, orientation), None if alpha is None else _upright(alpha, orientation)
 
 
@@ -146,18 +186,11 @@ def list_images(folder: Path | str) -> list[Path]:
     return [found[stem] for stem in sorted(found)]
 
 
-def _decode(path: Path) -> tuple[Pixels, Pixels | None, int]:
-    """Return rgb, alpha or None, and the EXIF orientation (1 to 8) not yet applied."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise ReflashError(f"{path}: cannot be read ({reason}); check the path") from error
-    return _decode_bytes(path, data)
+def _decode(path: Path, data: bytes) -> tuple[Pixels, Pixels | None, int]:
+    """Return rgb, alpha or None, and the EXIF orientation (1 to 8) not yet applied.
 
-
-def _decode_bytes(path: Path, data: bytes) -> tuple[Pixels, Pixels | None, int]:
-    """Do the work of ``_decode`` on the file's bytes; ``path`` names it in messages."""
+    ``data`` is the content of the file; ``path`` names it in messages.
+    """
     if not data:
         raise ReflashError(f"{path}: the file is empty; copy or download it again")
     try:

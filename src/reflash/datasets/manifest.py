@@ -15,7 +15,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from reflash.datasets.images import EXTENSIONS, Pixels, list_images, read_rgb
+from reflash.datasets.images import (
+    EXTENSIONS,
+    Pixels,
+    list_images,
+    read_bytes,
+    read_rgb,
+    true_suffix,
+)
+from reflash.datasets.parallel import ordered_map
 from reflash.errors import ReflashError
 from reflash.files import require_file, write_text
 
@@ -129,8 +137,18 @@ def check_image(entry: Entry, path: Path) -> str | None:
             f"should be {entry.width}x{entry.height}; get this file again"
         )
     if pixel_hash(rgb) != entry.sha256_rgb8:
-        return f"{path}: its pixels differ from the manifest's; get this file again"
+        return f"{path}: its pixels differ from the manifest's{disguise(path)}; get this file again"
     return None
+
+
+def disguise(path: Path, suffix: str | None = None) -> str:
+    """Return a remark for messages where the file's name is that of another format.
+
+    ``suffix`` is what fits the content; by default it is found out.
+    """
+    suffix = suffix or true_suffix(path, read_bytes(path)[:16])
+    same = suffix == path.suffix.lower()
+    return "" if same else f" (it is a {suffix[1:].upper()} file named {path.suffix})"
 
 
 def check_folder(folder: Path | str, manifest: Sequence[Entry] | None = None) -> list[str]:
@@ -147,17 +165,21 @@ def check_folder(folder: Path | str, manifest: Sequence[Entry] | None = None) ->
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         if not path.name.startswith(".") and path.suffix.lower() in EXTENSIONS and path.is_file():
             found.setdefault(path.stem, []).append(path)
-    problems = []
+    pairs: list[tuple[Entry, Path | None]] = []
     for entry in manifest:
         candidates = found.get(entry.name, [])
         match = [path for path in candidates if path.name == entry.file or not entry.file]
-        if not match:
-            problems.append(f"{folder / (entry.file or entry.name)}: missing; get this file again")
-            continue
-        candidates.remove(match[0])
-        problem = check_image(entry, match[0])
-        if problem:
-            problems.append(problem)
+        pairs.append((entry, match[0] if match else None))
+        if match:
+            candidates.remove(match[0])
+
+    def check(pair: tuple[Entry, Path | None]) -> str | None:
+        entry, path = pair
+        if path is None:
+            return f"{folder / (entry.file or entry.name)}: missing; get this file again"
+        return check_image(entry, path)
+
+    problems = [problem for problem in ordered_map(check, pairs) if problem]
     extra = sorted(path for paths in found.values() for path in paths)
     problems.extend(f"{path}: not in the manifest; move it elsewhere" for path in extra)
     return problems

@@ -25,7 +25,7 @@ class GithubSource(Settings):
     path: str
     suffix: str
 
-    def url(self, name: str) -> str:
+    def address(self, name: str) -> str:
         """Return the address of the image ``name``."""
         base = "https://raw.githubusercontent.com"
         return f"{base}/{self.repository}/{self.commit}/{self.path}/{name}{self.suffix}"
@@ -36,6 +36,10 @@ class FilesSource(Settings):
 
     kind: Literal["files"]
     url: Annotated[str, Field(pattern=r"\{name\}")]
+
+    def address(self, name: str) -> str:
+        """Return the address of the image ``name``."""
+        return self.url.replace("{name}", name)
 
 
 class ArchiveSource(Settings):
@@ -70,7 +74,13 @@ class Dataset(Settings):
     split: Literal["train", "validation", "test", "real"]
     """What it is for; real means LR photographs without HR counterpart."""
     terms: str
-    """The licence or what is known of it."""
+    """The licence or what is known of it, in one sentence."""
+    accept_terms: bool
+    """Whether the user must accept them before a download: no right to pass the images on."""
+    bytes: Annotated[int, Field(ge=1)] | None = None
+    """Size of its images on disk, where that is known."""
+    aliases: tuple[str, ...] = ()
+    """Other names of its folder on mirrors."""
     note: str | None = None
     """What a user should know."""
     manifests: tuple[str, ...] = ()

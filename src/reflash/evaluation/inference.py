@@ -119,7 +119,7 @@ def upscale_tensor(
     (B, 3, scale * h, scale * w) float, not clamped, on the network's device
     """
     batch, channels, height, width = lr.shape
-    with torch.inference_mode(), _as_tested(model):
+    with torch.inference_mode(), as_tested(model):
         sr = None
         for row, column, window, scale in _windows(model, lr, tile, overlap):
             if sr is None:
@@ -162,7 +162,7 @@ def upscale_image(
     batch = torch.from_numpy(np.array(lr)).to(device).permute(2, 0, 1)[None]
     sr = None
     try:
-        with torch.inference_mode(), _as_tested(model):
+        with torch.inference_mode(), as_tested(model):
             for row, column, window, scale in _windows(model, batch, tile, overlap):
                 levels = window[0].clamp(0, 1).mul(255).round().to(torch.uint8)
                 if sr is None:
@@ -213,7 +213,7 @@ def _spans(size: int, tile: int, overlap: int) -> list[_Span]:
 
 
 @contextmanager
-def _as_tested(model: nn.Module) -> Iterator[None]:
+def as_tested(model: nn.Module) -> Iterator[None]:
     """Set evaluation mode and reproducible full-precision convolutions; undo both afterwards.
 
     cuDNN would otherwise use TF32, which keeps 10 of the 23 bits of a float's fraction, and may

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 _KEYS = ["run", "set", "kind"]
@@ -26,3 +28,12 @@ def mean_table(table: pd.DataFrame) -> pd.DataFrame:
     means = groups[metrics].mean()
     means["images"] = groups.size()
     return means.reset_index()
+
+
+def nested_psnr(table: pd.DataFrame) -> dict[str, Any]:
+    """Return run -> set -> kind -> mean PSNR over images (dB), for ``dvc metrics``."""
+    nested: dict[str, Any] = {}
+    for row in mean_table(table).itertuples():
+        kinds = nested.setdefault(row.run, {}).setdefault(row.set, {})
+        kinds[row.kind] = round(float(row.psnr), 4)  # type: ignore[arg-type]
+    return nested

@@ -1,0 +1,54 @@
+"""The known datasets as a table for people."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from reflash.datasets.manifest import MANIFEST
+from reflash.datasets.matching import image_files
+from reflash.datasets.registry import registry
+from reflash.datasets.space import human
+
+HEAD = ("name", "images", "size", "split", "here", "terms")
+
+
+def dataset_rows(raw: Path | str = "data/raw") -> list[tuple[str, ...]]:
+    """Return one row of texts for each known dataset, in the order of ``HEAD``.
+
+    ``here`` is yes, no or unfinished, as the folder ``raw`` shows without reading any image; a
+    star after the terms says that a download asks for consent.
+    """
+    rows: list[tuple[str, ...]] = []
+    for name, dataset in registry().items():
+        folder = Path(raw) / name
+        started = (folder.with_name(f".{name}.incoming")).is_dir() or bool(image_files(folder))
+        here = "yes" if (folder / MANIFEST).is_file() else "unfinished" if started else "no"
+        size = human(dataset.bytes) if dataset.bytes else "unknown"
+        terms = f"{dataset.terms}{' *' if dataset.accept_terms else ''}"
+        rows.append((name, str(dataset.images), size, dataset.split, here, terms))
+    return rows
+
+
+def print_datasets(raw: Path | str = "data/raw") -> None:
+    """Print the table on stdout: framed on a terminal, plain aligned columns elsewhere."""
+    rows, note = dataset_rows(raw), "* a download asks you to accept the terms (--accept-terms)"
+    if not sys.stdout.isatty():
+        widths = [max(len(row[i]) for row in (HEAD, *rows)) for i in range(len(HEAD))]
+        for row in (HEAD, *rows):
+            cells = [
+                text.rjust(width) if title in ("images", "size") else text.ljust(width)
+                for title, text, width in zip(HEAD, row, widths, strict=True)
+            ]
+            print("  ".join(cells).rstrip())
+        print(note)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(caption=note, caption_justify="left")
+    for title in HEAD:
+        table.add_column(title, justify="right" if title in ("images", "size") else "left")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)

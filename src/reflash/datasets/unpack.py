@@ -1,0 +1,223 @@
+"""Unpacking archives of unknown origin: nothing leaves the folder, nothing grows without bound."""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO, Annotated, Any, NamedTuple
+
+from pydantic import Field
+
+from reflash.datasets.space import disk_errors, human, require_space
+from reflash.errors import ReflashError
+from reflash.settings import Settings
+
+_CHUNK = 1 << 20
+_DAMAGED = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    gzip.BadGzipFile,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    NotImplementedError,  # a compression method that zipfile does not know
+)
+
+
+class Limits(Settings):
+    """How much an archive may unpack to."""
+
+    files: Annotated[int, Field(ge=1)] = 50_000
+    """Number of entries."""
+    bytes: Annotated[int, Field(ge=1)] = 200 * 10**9
+    """Bytes of all entries together."""
+    ratio: Annotated[float, Field(ge=1)] = 50.0
+    """Bytes of all entries together for each byte of the archive (images: below 5)."""
+    slack: Annotated[int, Field(ge=0)] = 1 << 20
+    """Bytes that any archive may have, whatever the ratio."""
+
+
+class _Member(NamedTuple):
+    name: str
+    size: int
+    folder: bool
+    problem: str | None
+    """What it is instead of a plain file or folder."""
+    open: Callable[[], IO[bytes]]
+
+
+def unpack(
+    archive: Path | str,
+    dst: Path | str,
+    wanted: Callable[[PurePosixPath], bool] = lambda path: True,
+    limits: Limits | None = None,
+) -> list[Path]:
+    """Unpack the zip or tar file ``archive`` to the new folder ``dst`` and return what it wrote.
+
+    Parameters
+    ----------
+    archive
+        zip, tar or gzip-compressed tar, told apart by content.
+    dst
+        Is filled under a temporary name first, so that it is either whole or not there. A folder
+        that is there already is replaced.
+    wanted
+        Chooses among the entries by their path; the others are checked but not written.
+    limits
+        How much may come out.
+
+    Raises
+    ------
+    ReflashError
+        The archive is damaged or no archive; an entry has an absolute path or ``..``, is a link or
+        a device, or occurs twice; or more would come out than ``limits`` allow.
+    DiskError
+        The disk is full.
+    """
+    archive, dst = Path(archive), Path(dst)
+    limits = limits or Limits()
+    temporary = dst.with_name(f".{dst.name}.unpacking")
+    most = min(limits.bytes, int(archive.stat().st_size * limits.ratio) + limits.slack)
+    written, size = [], 0
+    with disk_errors(dst):
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        try:
+            with _members(archive, most) as members:
+                for count, member in enumerate(members, 1):
+                    path = _safe_path(archive, member)
+                    size += member.size
+                    if count > limits.files:
+                        raise ReflashError(_too_much(archive, f"{limits.files} files"))
+                    if size > most:
+                        raise ReflashError(_too_much(archive, human(most)))
+                    if not member.folder and wanted(path):
+                        _write(archive, member, temporary / path)
+                        written.append(dst / path)
+            shutil.rmtree(dst, ignore_errors=True)
+            temporary.replace(dst)
+        except _DAMAGED as error:
+            raise ReflashError(
+                f"{archive}: the archive is damaged or cut off; get it again"
+            ) from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return written
+
+
+def _write(archive: Path, member: _Member, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        target = path.open("xb")
+    except (FileExistsError, NotADirectoryError) as error:
+        raise ReflashError(_refused(archive, member.name, "occurs twice")) from error
+    with target, member.open() as source:
+        left = member.size
+        while chunk := source.read(min(_CHUNK, left + 1)):
+            left -= len(chunk)
+            if left < 0:
+                raise ReflashError(_refused(archive, member.name, "is larger than it says"))
+            target.write(chunk)
+    if left:
+        raise EOFError
+
+
+def _safe_path(archive: Path, member: _Member) -> PurePosixPath:
+    name = member.name.replace("\\", "/")
+    path = PurePosixPath(name)
+    if path.is_absolute() or (len(name) > 1 and name[1] == ":"):
+        raise ReflashError(_refused(archive, member.name, "has an absolute path"))
+    if ".." in path.parts:
+        raise ReflashError(_refused(archive, member.name, "would leave the folder"))
+    if member.problem:
+        raise ReflashError(_refused(archive, member.name, member.problem))
+    if "\0" in name or (not path.parts and not member.folder):
+        raise ReflashError(_refused(archive, member.name, "has no proper name"))
+    return path
+
+
+def _refused(archive: Path, name: str, why: str) -> str:
+    return (
+        f"{archive}: the entry {name!r} {why}, which no honest archive of images needs; "
+        "get it from another source"
+    )
+
+
+def _too_much(archive: Path, what: str) -> str:
+    return f"{archive}: would unpack to more than {what}; get it from another source"
+
+
+@contextmanager
+def _members(archive: Path, most: int) -> Iterator[Iterator[_Member]]:
+    with archive.open("rb") as file:
+        head = file.read(4)
+        file.seek(0)
+        if head.startswith(b"PK"):
+            with zipfile.ZipFile(file) as zipped:
+                infos = zipped.infolist()
+                need = sum(info.file_size for info in infos)
+                if need <= most:
+                    require_space(archive.parent, need, f"unpacking {archive.name}")
+                yield (_zip_member(zipped, info) for info in infos)
+            return
+        stream: Any = gzip.GzipFile(fileobj=file) if head.startswith(b"\x1f\x8b") else file
+        if need := archive.stat().st_size:
+            require_space(archive.parent, need, f"unpacking {archive.name}")
+        guarded: Any = _Guarded(stream, archive, most)
+        with tarfile.open(fileobj=guarded, mode="r:") as tarred:
+            yield (_tar_member(tarred, info) for info in tarred)
+
+
+def _zip_member(zipped: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
+    mode = info.external_attr >> 16
+    problem = None
+    if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
+        problem = "is a link" if stat.S_ISLNK(mode) else "is a device"
+    elif info.flag_bits & 1:
+        problem = "is encrypted"
+    return _Member(info.filename, info.file_size, info.is_dir(), problem, lambda: zipped.open(info))
+
+
+def _tar_member(tarred: tarfile.TarFile, info: tarfile.TarInfo) -> _Member:
+    problem = None
+    if info.issym() or info.islnk():
+        problem = "is a link"
+    elif not (info.isreg() or info.isdir()):
+        problem = "is a device"
+
+    def opened() -> IO[bytes]:
+        file = tarred.extractfile(info)
+        if file is None:
+            raise tarfile.ReadError(info.name)
+        return file
+
+    return _Member(info.name, info.size, info.isdir(), problem, opened)
+
+
+class _Guarded:
+    """A stream that stops at ``most`` bytes, headers included: tarfile reads some of them whole."""
+
+    def __init__(self, stream: IO[bytes], archive: Path, most: int) -> None:
+        self._stream, self._archive = stream, archive
+        self._most = most + (16 << 20)
+
+    def read(self, size: int = -1) -> bytes:
+        if size > 16 << 20 or self._stream.tell() > self._most:
+            raise ReflashError(_too_much(self._archive, human(self._most)))
+        return self._stream.read(size)
+
+    def seek(self, position: int, whence: int = 0) -> int:
+        if position > self._most:
+            raise ReflashError(_too_much(self._archive, human(self._most)))
+        return self._stream.seek(position, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()

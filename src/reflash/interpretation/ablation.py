@@ -1,0 +1,151 @@
+"""Channel ablation: what the output loses when one channel of a layer is missing.
+
+As in the authors' analysis code: the channel is set to zero, the others are rescaled so that the
+layer keeps its sum of magnitudes, and PSNR is taken on 8-bit RGB without border crop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from reflash.files import write_csv
+from reflash.interpretation.inputs import (
+    Which,
+    check_layers,
+    opened,
+    quality,
+    read_pairs,
+    run_name,
+    table_path,
+    to_batch,
+)
+from reflash.interpretation.settings import AnalysisSettings
+from reflash.interpretation.silencing import silenced
+from reflash.models.staged import StagedNetwork
+
+
+def ablate_channels(
+    network: StagedNetwork,
+    lr: Tensor,
+    hr: NDArray[np.uint8],
+    layer: str = "last",
+    linear: bool = True,
+) -> tuple[NDArray[np.float64], float]:
+    """Return the PSNR without each of a layer's channels, and with all of them.
+
+    The network runs once up to the layer and is restarted from there (see
+    ``reflash.interpretation.silencing``).
+
+    Parameters
+    ----------
+    network : StagedNetwork
+        In evaluation mode.
+    lr : (1, 3, h, w) float in [0, 1]
+    hr : (scale h, scale w, 3) uint8
+    layer : str
+        One of ``network.tap_names``.
+    linear : bool
+        Use the linearity of the last convolution at ``last``: the same values, much faster.
+
+    Returns
+    -------
+    psnr : (C,) float, dB
+    full : float, dB
+
+    Raises
+    ------
+    ReflashError
+        The network has no such layer.
+    """
+    with torch.inference_mode():
+        sr, taps = network.forward_features(lr, (layer,))
+        features = taps[layer]
+        keep = ~np.eye(features.shape[1], dtype=bool)
+        outputs = silenced(network, layer, features, lr, keep, linear)
+        return np.array([quality(output, hr) for output in outputs]), quality(sr, hr)
+
+
+def worst_losses(ablation: pd.DataFrame) -> pd.DataFrame:
+    """Return the largest loss that a single channel causes, per run, image and layer.
+
+    Parameters
+    ----------
+    ablation : pandas.DataFrame
+        As `run_ablation` returns.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``run, image, layer, channel, loss``: the channel whose absence costs most, and
+        how much in dB (negative if PSNR rises without any of them).
+    """
+    losses = ablation.assign(loss=ablation["psnr_full"] - ablation["psnr"])
+    worst = losses.groupby(["run", "image", "layer"], sort=False)["loss"].idxmax()
+    return losses.loc[worst, ["run", "image", "layer", "channel", "loss"]].reset_index(drop=True)
+
+
+def run_ablation(
+    weights: Path | str,
+    lr: Path | str,
+    hr: Path | str,
+    out: Path | str,
+    settings: AnalysisSettings | None = None,
+    *,
+    layers: Sequence[str] = ("last",),
+    run: str | None = None,
+    key: Which | None = None,
+    device: str = "auto",
+) -> pd.DataFrame:
+    """Write the PSNR without each channel of some layers, for one or several images.
+
+    Parameters
+    ----------
+    weights, key
+        As in ``reflash.models.weights.load_network``.
+    lr, hr : path
+        Two images, or two folders of which the first ``settings.images`` are taken.
+    out : path
+        The CSV to write, or a folder for ``ablation.csv``.
+    settings : AnalysisSettings, optional
+        ``images`` and ``crop`` count.
+    layers : sequence of str
+        Which layers, of ``network.tap_names``.
+    run : str, optional
+        What the column ``run`` says; by default the name of the weights file.
+    device : str
+        As in ``reflash.devices.choose_device``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``run, image, layer, channel, psnr, psnr_full``; ``psnr_full`` is the PSNR with
+        all channels.
+
+    Raises
+    ------
+    ReflashError
+        Unreadable weights or images, HR images of another size, no such layer or device.
+    """
+    settings, run = settings or AnalysisSettings(), run_name(weights, run)
+    rows: list[tuple[str, str, str, int, float, float]] = []
+    with opened(weights, key, device) as network:
+        check_layers(network, layers)
+        scale = network.settings.scale
+        for picture in read_pairs(lr, hr, scale, settings.images, settings.crop):
+            batch = to_batch(picture.lr, network)
+            for layer in layers:
+                values, full = ablate_channels(network, batch, picture.hr, layer)
+                rows += [
+                    (run, picture.name, layer, channel, float(value), full)
+                    for channel, value in enumerate(values)
+                ]
+    table = pd.DataFrame(rows, columns=["run", "image", "layer", "channel", "psnr", "psnr_full"])
+    write_csv(table_path(out, "ablation"), table)
+    return table

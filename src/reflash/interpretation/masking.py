@@ -1,0 +1,184 @@
+"""Progressive masking: how fast the output decays as channels are masked one after another.
+
+As in the authors' analysis code: channels are set to zero one by one and the others rescaled by
+the cumulative sum of magnitudes. Their last step divides by zero; here, when all channels are
+masked, the layer is zero and what is left is what the rest of the network makes of that (for
+SRResNet at ``last`` the bilinearly enlarged input and a bias).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from reflash.files import write_csv
+from reflash.interpretation.inputs import (
+    Which,
+    check_layers,
+    opened,
+    quality,
+    read_pairs,
+    run_name,
+    table_path,
+    to_batch,
+)
+from reflash.interpretation.saliency import channel_saliency, channel_totals
+from reflash.interpretation.settings import AnalysisSettings
+from reflash.interpretation.silencing import silenced
+from reflash.keys import numpy_generator
+from reflash.models.staged import StagedNetwork
+
+Orders = dict[tuple[str, int], NDArray[np.intp]]
+"""(name of the order, draw) -> channels in the order in which they are masked."""
+
+
+def mask_progressively(
+    network: StagedNetwork,
+    lr: Tensor,
+    hr: NDArray[np.uint8],
+    orders: Orders,
+    layer: str = "last",
+    linear: bool = True,
+) -> dict[tuple[str, int], NDArray[np.float64]]:
+    """Return the PSNR after each step of masking a layer's channels in given orders.
+
+    Parameters
+    ----------
+    network : StagedNetwork
+        In evaluation mode.
+    lr : (1, 3, h, w) float in [0, 1]
+    hr : (scale h, scale w, 3) uint8
+    orders : dict
+        Permutations of the layer's C channels, by name and draw.
+    layer : str
+        One of ``network.tap_names``.
+    linear : bool
+        As in ``reflash.interpretation.silencing.silenced``.
+
+    Returns
+    -------
+    dict of (name, draw) to (C + 1,) float, dB
+        Nothing masked first, everything masked last.
+    """
+    with torch.inference_mode():
+        features = network.forward_features(lr, (layer,))[1][layer]
+        curves = {}
+        for name, order in orders.items():
+            outputs = silenced(network, layer, features, lr, kept_by_step(order), linear)
+            curves[name] = np.array([quality(output, hr) for output in outputs])
+        return curves
+
+
+def masking_orders(saliency: NDArray[np.float64], draws: int, seed: int, image: str) -> Orders:
+    """Return the orders of masking: natural, by saliency (largest first), and random ones.
+
+    Parameters
+    ----------
+    saliency : (C,) float
+        Channel saliency; equal ones keep their natural order.
+    draws : int
+        How many random orders; they depend on ``seed``, ``image`` and their number alone, so that
+        runs are compared under the same ones.
+    """
+    orders: Orders = {
+        ("natural", 0): np.arange(saliency.size),
+        ("saliency", 0): np.argsort(-saliency, kind="stable"),
+    }
+    for draw in range(draws):
+        rng = numpy_generator(seed, "masking", image, draw)
+        orders["random", draw] = rng.permutation(saliency.size)
+    return orders
+
+
+def kept_by_step(order: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Return (C + 1, C) bool: row m is what is left when the first m channels are masked."""
+    place = np.empty(order.size, int)
+    place[order] = np.arange(order.size)
+    return np.asarray(place[None, :] >= np.arange(order.size + 1)[:, None])
+
+
+def masking_areas(masking: pd.DataFrame) -> pd.DataFrame:
+    """Return the normalised area under each masking curve.
+
+    The mean height of the curve (trapezoids over the masked share, from none to all) over its
+    height at the start: 1 if masking costs nothing.
+
+    Parameters
+    ----------
+    masking : pandas.DataFrame
+        As `run_masking` returns, for one layer.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``run, image, order, draw, area``.
+    """
+    rows = []
+    for keys, curve in masking.groupby(["run", "image", "order", "draw"], sort=False):
+        psnr = curve.sort_values("masked")["psnr"].to_numpy()
+        rows.append((*keys, float(((psnr[1:] + psnr[:-1]) / 2).mean() / psnr[0])))
+    return pd.DataFrame(rows, columns=["run", "image", "order", "draw", "area"])
+
+
+def run_masking(
+    weights: Path | str,
+    lr: Path | str,
+    hr: Path | str,
+    out: Path | str,
+    settings: AnalysisSettings | None = None,
+    *,
+    layer: str = "last",
+    run: str | None = None,
+    key: Which | None = None,
+    device: str = "auto",
+) -> pd.DataFrame:
+    """Write masking curves in natural, saliency-ranked and random order, and their areas.
+
+    Parameters
+    ----------
+    weights, lr, hr, run, key, device
+        As in ``reflash.interpretation.ablation.run_ablation``.
+    out : path
+        The CSV to write (the areas go to ``NAME_area.csv`` beside it), or a folder for
+        ``masking.csv`` and ``masking_area.csv``.
+    settings : AnalysisSettings, optional
+        ``images``, ``crop``, ``masking_draws`` and ``seed`` count.
+    layer : str
+        One of ``network.tap_names``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``run, image, layer, order, draw, masked, psnr``; ``order`` is natural, saliency
+        or random, ``draw`` counts the random ones, ``masked`` the masked channels from 0 to C.
+
+    Raises
+    ------
+    ReflashError
+        Unreadable weights or images, HR images of another size, no such layer or device.
+    """
+    settings, run = settings or AnalysisSettings(), run_name(weights, run)
+    rows: list[tuple[str, str, str, str, int, int, float]] = []
+    with opened(weights, key, device) as network:
+        check_layers(network, (layer,))
+        scale = network.settings.scale
+        for picture in read_pairs(lr, hr, scale, settings.images, settings.crop):
+            batch = to_batch(picture.lr, network)
+            saliency = channel_totals(channel_saliency(network, batch)[layer])
+            orders = masking_orders(saliency, settings.masking_draws, settings.seed, picture.name)
+            curves = mask_progressively(network, batch, picture.hr, orders, layer)
+            rows += [
+                (run, picture.name, layer, order, draw, masked, float(value))
+                for (order, draw), curve in curves.items()
+                for masked, value in enumerate(curve)
+            ]
+    table = pd.DataFrame(rows, columns=["run", "image", "layer", "order", "draw", "masked", "psnr"])
+    path = table_path(out, "masking")
+    write_csv(path.with_name(f"{path.stem}_area.csv"), masking_areas(table))
+    write_csv(path, table)
+    return table

@@ -1,0 +1,218 @@
+"""Deep degradation representations: how far deep features cluster by degradation.
+
+The same images in several kinds go through a network; the features of a layer are flattened,
+reduced by PCA and embedded in the plane by t-SNE. The Calinski-Harabasz index (CHI) with the kind
+as label says how separate the kinds are, on the PCA coordinates and on the embedding: the lower,
+the more they mix.
+
+The authors never released this part. The method is that of their group's earlier work ("Discovering
+'Semantics' in Super-Resolution Networks", arXiv 2108.00406); which images and sizes the paper used
+is not known. Here all images are cropped at the centre to one size, as flattening needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from reflash.errors import ReflashError
+from reflash.files import write_csv
+from reflash.interpretation.inputs import (
+    Which,
+    batch_size,
+    check_layers,
+    opened,
+    read_kinds,
+    run_name,
+    to_batch,
+)
+from reflash.interpretation.principal import FeatureFile, principal_components
+from reflash.interpretation.settings import AnalysisSettings
+from reflash.models.staged import StagedNetwork
+
+
+def write_features(
+    network: StagedNetwork, batches: Iterable[Tensor], files: Mapping[str, FeatureFile]
+) -> None:
+    """Append the flattened features of images to the file of each layer, one row per image.
+
+    Parameters
+    ----------
+    network : StagedNetwork
+        In evaluation mode.
+    batches : iterable of (B, 3, h, w) float in [0, 1]
+        All of the same size h, w.
+    files : mapping of str to FeatureFile
+        By layer.
+    """
+    with torch.inference_mode():
+        for batch in batches:
+            for layer, features in network.forward_features(batch, tuple(files))[1].items():
+                files[layer].append(features.flatten(1).cpu().numpy())
+
+
+def separation(features: ArrayLike, labels: Sequence[str]) -> float:
+    """Return the Calinski-Harabasz index of labelled samples (scikit-learn's).
+
+    Between-group over within-group dispersion, each over its degrees of freedom: large where the
+    groups are separate, around 1 where they are drawn from one distribution.
+
+    Parameters
+    ----------
+    features : (samples, dimensions) array of float
+    labels : sequence of str
+        One per sample; at least two different ones, fewer than samples.
+    """
+    from sklearn.metrics import calinski_harabasz_score
+
+    return float(calinski_harabasz_score(np.asarray(features), list(labels)))
+
+
+def embed(components: NDArray[np.float64], perplexity: float, seed: int) -> NDArray[np.float64]:
+    """Embed samples in the plane by t-SNE (scikit-learn's, started from PCA).
+
+    One thread does it: several would add numbers in changing order, and are slower.
+
+    Parameters
+    ----------
+    components : (samples, dimensions) float
+        At least 4 samples and 2 dimensions, not all the same.
+    perplexity : float
+        At most a third of the samples is used.
+    seed : int
+
+    Returns
+    -------
+    (samples, 2) float
+    """
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
+
+    samples = components.shape[0]
+    tsne = TSNE(
+        n_components=2,
+        init="pca",
+        perplexity=min(perplexity, (samples - 1) / 3),
+        random_state=seed,
+    )
+    with threadpool_limits(1):
+        return np.asarray(tsne.fit_transform(components.astype(np.float32)), np.float64)
+
+
+def compare_kinds(
+    features: NDArray[np.float32],
+    kinds: Sequence[str],
+    settings: AnalysisSettings,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[str, float]]:
+    """Reduce features by PCA and t-SNE and measure the separation of kinds in both.
+
+    Parameters
+    ----------
+    features : (samples, features) float
+    kinds : sequence of str
+        The kind of each sample.
+    settings : AnalysisSettings
+        ``pca``, ``perplexity`` and ``seed`` count.
+
+    Returns
+    -------
+    components : (samples, min(pca, samples - 1)) float
+    points : (samples, 2) float
+    chi : dict of str to float
+        The separation in the spaces ``pca`` and ``tsne``.
+
+    Raises
+    ------
+    ReflashError
+        All samples have the same features, or some are not finite.
+    """
+    components = principal_components(features, settings.pca)
+    if not np.isfinite(components).all() or not components.any():
+        raise ReflashError(
+            "representations: the features are all the same or not finite; "
+            "choose another layer, or weights of a network that was trained"
+        )
+    points = embed(components, settings.perplexity, settings.seed)
+    chi = {"pca": separation(components, kinds), "tsne": separation(points, kinds)}
+    return components, points, chi
+
+
+def run_representations(
+    weights: Path | str,
+    lr: Mapping[str, Path | str],
+    out: Path | str,
+    settings: AnalysisSettings | None = None,
+    *,
+    run: str | None = None,
+    key: Which | None = None,
+    device: str = "auto",
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Write the representations of images in several kinds as points of the plane, and their CHI.
+
+    Parameters
+    ----------
+    weights, key
+        As in ``reflash.models.weights.load_network``.
+    lr : mapping of str to path
+        A folder of LR images for each kind, with the same names in each.
+    out : path
+        Folder for ``points.csv`` and ``chi.csv``.
+    settings : AnalysisSettings, optional
+        ``layers``, ``representation_images``, ``representation_crop``, ``pca``, ``perplexity``
+        and ``seed`` count; the kinds are those of ``lr``.
+    run : str, optional
+        What the column ``run`` says; by default the name of the weights file.
+    device : str
+        As in ``reflash.devices.choose_device``.
+
+    Returns
+    -------
+    points : pandas.DataFrame
+        Columns ``run, layer, image, kind, x, y``.
+    chi : pandas.DataFrame
+        Columns ``run, layer, space, chi, images, kinds, components``: the space is pca or tsne,
+        ``images`` counts those of one kind, ``components`` the dimensions of the space.
+
+    Raises
+    ------
+    ReflashError
+        Unreadable weights or images, an image that a kind lacks, fewer than two kinds or images,
+        no such layer or device, features that do not differ.
+    """
+    settings, out, run = settings or AnalysisSettings(), Path(out), run_name(weights, run)
+    names, images = read_kinds(lr, settings.representation_images, settings.representation_crop)
+    kinds = [kind for kind in lr for _ in names]
+    samples = images.reshape(-1, *images.shape[2:])
+    points, chi = [], []
+    with ExitStack() as stack, opened(weights, key, device) as network:
+        check_layers(network, settings.layers)
+        files = {layer: stack.enter_context(FeatureFile()) for layer in settings.layers}
+        size = batch_size(network, to_batch(samples[:1], network))
+        starts = range(0, len(samples), size)
+        write_features(network, (to_batch(samples[i : i + size], network) for i in starts), files)
+        for layer, file in files.items():
+            components, plane, by_space = compare_kinds(file.matrix(), kinds, settings)
+            dimensions = {"pca": components.shape[1], "tsne": 2}
+            points += [
+                (run, layer, image, kind, x, y)
+                for image, kind, (x, y) in zip(names * len(lr), kinds, plane, strict=True)
+            ]
+            chi += [
+                (run, layer, space, value, len(names), len(lr), dimensions[space])
+                for space, value in by_space.items()
+            ]
+    chi_columns = ["run", "layer", "space", "chi", "images", "kinds", "components"]
+    tables = (
+        pd.DataFrame(points, columns=["run", "layer", "image", "kind", "x", "y"]),
+        pd.DataFrame(chi, columns=chi_columns),
+    )
+    write_csv(out / "points.csv", tables[0])
+    write_csv(out / "chi.csv", tables[1])
+    return tables

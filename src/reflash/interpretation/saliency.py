@@ -1,0 +1,156 @@
+"""Channel saliency maps: how much each channel of each layer matters for the output's detail.
+
+As in the authors' analysis code: one plain backward pass of the output's gradient magnitude.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from reflash.datasets.images import write_png
+from reflash.files import atomic, write_csv
+from reflash.interpretation.concentration import concentration_table
+from reflash.interpretation.contact_sheet import contact_sheet
+from reflash.interpretation.inputs import Which, opened, read_pictures, run_name, to_batch
+from reflash.interpretation.settings import AnalysisSettings
+from reflash.models.staged import StagedNetwork
+
+
+def detail(sr: Tensor) -> Tensor:
+    """Return the objective: the sum of the gradient magnitude over pixels, channels and images.
+
+    At each pixel but the last row and column, ``sqrt(dy^2 + dx^2)`` of the differences to the
+    pixels below and to the right. Where both are zero the derivative is taken as zero (the
+    authors' code gives 0 / 0 there).
+
+    Parameters
+    ----------
+    sr : (B, C, H, W) float, not clamped
+    """
+    corner = sr[..., :-1, :-1]
+    squares = (corner - sr[..., 1:, :-1]).square() + (corner - sr[..., :-1, 1:]).square()
+    flat = squares == 0
+    return squares.masked_fill(flat, 1).sqrt().masked_fill(flat, 0).sum()
+
+
+def channel_saliency(network: StagedNetwork, lr: Tensor) -> dict[str, Tensor]:
+    """Return the channel saliency maps of all taps of a network for one image.
+
+    A map is the magnitude of the derivative of `detail` with respect to the tap's tensor, over
+    the largest one in all channels of the tap; all zero if no derivative is above zero. The
+    derivatives of all taps come from one backward pass.
+
+    Parameters
+    ----------
+    network : StagedNetwork
+        In evaluation mode.
+    lr : (1, 3, h, w) float in [0, 1]
+
+    Returns
+    -------
+    dict of str to Tensor
+        (C, h', w') in [0, 1] for each tap, in network order.
+    """
+    with torch.enable_grad():
+        sr, features = network.forward_features(lr.detach().requires_grad_())
+        gradients = torch.autograd.grad(detail(sr), list(features.values()))
+    maps = {}
+    for tap, gradient in zip(features, gradients, strict=True):
+        magnitude = gradient[0].abs()
+        peak = magnitude.max()
+        maps[tap] = magnitude / peak if peak > 0 else magnitude
+    return maps
+
+
+def channel_totals(maps: Tensor) -> NDArray[np.float64]:
+    """Return each channel's saliency, the sum of its map: (C, h, w) to (C,)."""
+    return np.asarray(maps.sum((1, 2), dtype=torch.float64).cpu().numpy())
+
+
+def saliency_table(maps: Mapping[str, Tensor], run: str, image: str) -> pd.DataFrame:
+    """Return the channel saliencies of one image as ``run, image, layer, channel, saliency``.
+
+    Parameters
+    ----------
+    maps : mapping of str to Tensor
+        As `channel_saliency` returns.
+    run, image : str
+        What these columns say.
+    """
+    return pd.DataFrame(
+        [
+            (run, image, layer, channel, total)
+            for layer, of_layer in maps.items()
+            for channel, total in enumerate(channel_totals(of_layer))
+        ],
+        columns=["run", "image", "layer", "channel", "saliency"],
+    )
+
+
+def run_saliency(
+    weights: Path | str,
+    lr: Path | str,
+    out: Path | str,
+    settings: AnalysisSettings | None = None,
+    *,
+    run: str | None = None,
+    key: Which | None = None,
+    device: str = "auto",
+    arrays: bool = False,
+) -> pd.DataFrame:
+    """Write the channel saliency of all layers of a network for one or several images.
+
+    Parameters
+    ----------
+    weights, key
+        As in ``reflash.models.weights.load_network``.
+    lr : path
+        An LR image, or a folder of which the first ``settings.images`` are taken.
+    out : path
+        Folder for ``saliency.csv`` (`saliency_table`), ``concentration.csv``
+        (``reflash.interpretation.concentration``) and ``maps/IMAGE-LAYER.png``, the maps of all
+        channels of a layer side by side.
+    settings : AnalysisSettings, optional
+        ``images`` and ``crop`` count.
+    run : str, optional
+        What the column ``run`` says; by default the name of the weights file.
+    device : str
+        As in ``reflash.devices.choose_device``.
+    arrays : bool
+        Also write ``maps/IMAGE.npz`` with the maps themselves, 16-bit floats by layer.
+
+    Returns
+    -------
+    pandas.DataFrame
+        What is in ``saliency.csv``.
+
+    Raises
+    ------
+    ReflashError
+        Unreadable weights or images, or no such device.
+    """
+    settings, out, run = settings or AnalysisSettings(), Path(out), run_name(weights, run)
+    tables = []
+    with opened(weights, key, device) as network:
+        for picture in read_pictures(lr, settings.images, settings.crop):
+            maps = channel_saliency(network, to_batch(picture.lr, network))
+            tables.append(saliency_table(maps, run, picture.name))
+            stored = {layer: of_layer.cpu().numpy() for layer, of_layer in maps.items()}
+            for layer, of_layer in stored.items():
+                sheet = contact_sheet(of_layer, f"{picture.name}, {layer}")
+                write_png(out / "maps" / f"{picture.name}-{layer}.png", sheet)
+            if arrays:
+                with atomic(out / "maps" / f"{picture.name}.npz") as temporary:
+                    halves = {layer: of_layer.astype("f2") for layer, of_layer in stored.items()}
+                    np.savez_compressed(temporary, allow_pickle=False, **halves)
+    table = pd.concat(tables, ignore_index=True)
+    write_csv(out / "concentration.csv", concentration_table(table))
+    write_csv(out / "saliency.csv", table)
+    return table

@@ -1,0 +1,186 @@
+"""Dropping features at test time: super-resolution beside a small classifier.
+
+A share of a layer's features is set to zero. By default nothing makes up for them; with
+``rescale`` what is left is scaled up as by a dropout layer left on after training. Which of the
+two, and which layer, the paper used is not known. The features dropped at a ratio are also dropped
+at every larger one, and the same ones in every run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from reflash.files import write_csv
+from reflash.interpretation.digits import (
+    NAME,
+    DigitClassifier,
+    Digits,
+    load_digits,
+    train_classifier,
+)
+from reflash.interpretation.inputs import (
+    Which,
+    check_layers,
+    opened,
+    quality,
+    read_pairs,
+    run_name,
+    table_path,
+    to_batch,
+)
+from reflash.interpretation.settings import AnalysisSettings
+from reflash.keys import KeyPart, key_seed
+from reflash.models.settings import Dimension
+from reflash.models.staged import StagedNetwork
+
+
+def drop_features(
+    features: Tensor, ratio: float, dimension: Dimension, key: Sequence[KeyPart], rescale: bool
+) -> Tensor:
+    """Return features of which a share is zero, chosen anew for each image of the batch.
+
+    Parameters
+    ----------
+    features : (B, C, h, w) float
+    ratio : float in [0, 1]
+        ``channel``: exactly ``round(ratio C)`` channels of each image are zero. ``element``: each
+        element is zero with this probability.
+    dimension : {"channel", "element"}
+    key : sequence of int or str
+        What the choice depends on; under one key, a larger ratio drops more of the same order.
+    rescale : bool
+        Divide what is left by the share that is left.
+
+    Returns
+    -------
+    (B, C, h, w) float
+    """
+    generator = torch.Generator().manual_seed(key_seed(*key))
+    if dimension == "channel":
+        batch, channels = features.shape[:2]
+        places = torch.rand(batch, channels, generator=generator).argsort(1).argsort(1)
+        dropped = round(ratio * channels)
+        keep, left = (places >= dropped)[:, :, None, None], 1 - dropped / channels
+    else:
+        keep, left = torch.rand(features.shape, generator=generator) >= ratio, 1 - ratio
+    factor = 1 / left if rescale and left > 0 else 1.0
+    return features * keep.to(features) * factor
+
+
+def psnr_when_dropping(
+    network: StagedNetwork,
+    pictures: Sequence[tuple[str, Tensor, np.ndarray]],
+    settings: AnalysisSettings,
+) -> list[tuple[float, int, float]]:
+    """Return (ratio, draw, mean PSNR in dB over the images).
+
+    Parameters
+    ----------
+    network : StagedNetwork
+        In evaluation mode.
+    pictures : sequence of (name, lr, hr)
+        ``lr`` (1, 3, h, w) float in [0, 1], ``hr`` (scale h, scale w, 3) uint8.
+    settings : AnalysisSettings
+        ``ratios``, ``seed`` and those that begin with ``sensitivity`` count.
+    """
+    layer = settings.sensitivity_layer
+    sums = dict.fromkeys(_steps(settings), 0.0)
+    with torch.inference_mode():
+        for name, lr, hr in pictures:
+            features = network.forward_features(lr, (layer,))[1][layer]
+            for ratio, draw in sums:
+                key = (settings.seed, "drop", name, draw)
+                left = _dropped(features, ratio, key, settings)
+                sums[ratio, draw] += quality(network.forward_from(layer, left, lr), hr)
+    return [(*step, total / len(pictures)) for step, total in sums.items()]
+
+
+def accuracy_when_dropping(
+    model: DigitClassifier, test: Digits, settings: AnalysisSettings
+) -> list[tuple[float, int, float]]:
+    """Return (ratio, draw, share of test digits classified rightly) of the classifier.
+
+    The features dropped are the last before the output; every digit has its own choice.
+    """
+    rows = []
+    with torch.inference_mode():
+        features = model.features(test.images)
+        for ratio, draw in _steps(settings):
+            left = _dropped(features, ratio, (settings.seed, "drop", "digits", draw), settings)
+            right = model.classify(left).argmax(1) == test.labels
+            rows.append((ratio, draw, float(right.double().mean())))
+    return rows
+
+
+def run_sensitivity(
+    weights: Path | str,
+    lr: Path | str,
+    hr: Path | str,
+    out: Path | str,
+    settings: AnalysisSettings | None = None,
+    *,
+    run: str | None = None,
+    key: Which | None = None,
+    device: str = "auto",
+) -> pd.DataFrame:
+    """Write PSNR and a classifier's accuracy against the share of features dropped at test time.
+
+    Parameters
+    ----------
+    weights, lr, hr, run, key, device
+        As in ``reflash.interpretation.ablation.run_ablation``.
+    out : path
+        The CSV to write, or a folder for ``sensitivity.csv``.
+    settings : AnalysisSettings, optional
+        ``images``, ``crop``, ``ratios``, ``seed`` and those that begin with ``sensitivity`` count.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``task, model, ratio, draw, metric, value``: task ``sr`` with metric psnr (dB,
+        mean over the images, no border crop) for the run, and task ``classification`` with metric
+        accuracy (0 to 1) for ``digits_cnn``, the same for every run of one seed.
+
+    Raises
+    ------
+    ReflashError
+        Unreadable weights or images, HR images of another size, no such layer or device.
+    """
+    settings, run = settings or AnalysisSettings(), run_name(weights, run)
+    with opened(weights, key, device) as network:
+        check_layers(network, (settings.sensitivity_layer,))
+        scale = network.settings.scale
+        pictures = [
+            (picture.name, to_batch(picture.lr, network), picture.hr)
+            for picture in read_pairs(lr, hr, scale, settings.images, settings.crop)
+        ]
+        dropped = psnr_when_dropping(network, pictures, settings)
+    train, test = load_digits(settings.seed)
+    model = train_classifier(train, settings.seed)
+    rows = [("sr", run, ratio, draw, "psnr", value) for ratio, draw, value in dropped]
+    rows += [
+        ("classification", NAME, ratio, draw, "accuracy", value)
+        for ratio, draw, value in accuracy_when_dropping(model, test, settings)
+    ]
+    table = pd.DataFrame(rows, columns=["task", "model", "ratio", "draw", "metric", "value"])
+    write_csv(table_path(out, "sensitivity"), table)
+    return table
+
+
+def _steps(settings: AnalysisSettings) -> list[tuple[float, int]]:
+    return [
+        (ratio, draw) for ratio in settings.ratios for draw in range(settings.sensitivity_draws)
+    ]
+
+
+def _dropped(
+    features: Tensor, ratio: float, key: Sequence[KeyPart], settings: AnalysisSettings
+) -> Tensor:
+    dimension, rescale = settings.sensitivity_dimension, settings.sensitivity_rescale
+    return drop_features(features, ratio, dimension, key, rescale)

@@ -1,0 +1,105 @@
+"""Finishing a forward pass with some channels of a layer set to zero and the others rescaled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from reflash.interpretation.inputs import batch_size
+from reflash.models.staged import StagedNetwork
+
+
+def channel_amounts(features: Tensor) -> NDArray[np.float64]:
+    """Return each channel's sum of magnitudes: (1, C, h, w) to (C,)."""
+    return np.asarray(features.abs().sum((0, 2, 3), dtype=torch.float64).cpu().numpy())
+
+
+def rescale_factors(amounts: NDArray[np.float64], keep: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the factors that give what is kept the magnitude of the whole layer.
+
+    ``S / (S - s)`` with S the sum of all ``amounts`` and s that of the channels that are not
+    kept. Where nothing is left to rescale (S = s; a division by zero in the authors' code) the
+    factor is 1.
+
+    Parameters
+    ----------
+    amounts : (C,) float, not negative
+    keep : (N, C) bool
+
+    Returns
+    -------
+    (N,) float
+    """
+    kept = np.where(keep, amounts, 0.0).sum(1)
+    left = kept > 0
+    return np.where(left, amounts.sum() / np.where(left, kept, 1.0), 1.0)
+
+
+@torch.inference_mode()
+def silenced(
+    network: StagedNetwork,
+    layer: str,
+    features: Tensor,
+    lr: Tensor,
+    keep: NDArray[np.bool_],
+    linear: bool = True,
+) -> Iterator[Tensor]:
+    """Yield what the network makes of one image when only some channels of a layer are kept.
+
+    The channels that are not kept are zero, the others are multiplied by `rescale_factors`, and
+    the forward pass is finished from the layer. At layer ``last`` only a convolution follows,
+    which is linear: its output is the sum of the single channels' outputs, so from one choice of
+    channels to the next only those that change are convolved (summed in double precision).
+
+    Parameters
+    ----------
+    network : StagedNetwork
+        In evaluation mode.
+    layer : str
+        One of ``network.tap_names``.
+    features : (1, C, h', w') float
+        The layer's tensor for ``lr``.
+    lr : (1, 3, h, w) float in [0, 1]
+    keep : (N, C) bool
+        A choice of channels per row.
+    linear : bool
+        Use the shortcut at ``last``; without it, and at other layers, as many rows as memory
+        allows pass through the rest of the network together.
+
+    Yields
+    ------
+    (1, 3, scale h, scale w) float, not clamped, one per row
+    """
+    factors = rescale_factors(channel_amounts(features), keep)
+    if linear and layer == "last":
+        yield from _through_last_convolution(network, features, lr, keep, factors)
+        return
+    weights = torch.from_numpy(keep * factors[:, None]).to(features)
+    for rows in weights.split(batch_size(network, lr)):
+        yield from network.forward_from(layer, features * rows[:, :, None, None], lr).split(1)
+
+
+def _through_last_convolution(
+    network: StagedNetwork,
+    features: Tensor,
+    lr: Tensor,
+    keep: NDArray[np.bool_],
+    factors: NDArray[np.float64],
+) -> Iterator[Tensor]:
+    """Yield the same from the outputs of single channels, each of 3 x 3 weights, padded by 1."""
+    rest = network.forward_from("last", torch.zeros_like(features), lr)  # bias, global residual
+    weight = network.get_parameter("conv_last.weight")
+    total = torch.zeros_like(rest, dtype=torch.float64)
+    kept = np.zeros(keep.shape[1], bool)
+    for row, factor in zip(keep, factors, strict=True):
+        for channel in np.flatnonzero(row != kept):
+            one = slice(channel, channel + 1)
+            change = F.conv2d(features[:, one], weight[:, one], padding=1)
+            total.add_(change, alpha=1 if row[channel] else -1)
+        kept = row
+        yield rest + (total * float(factor)).to(rest.dtype)

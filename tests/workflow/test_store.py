@@ -1,0 +1,251 @@
+"""DVC as the content store: publish here, restore in a fresh clone, and what can go wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT, Project, copy_project
+
+from reflash.study import Plan
+
+pytestmark = [pytest.mark.slow, pytest.mark.workflow]
+
+NOT_NEEDED = {"train_network", "synthesise_pairs", "make_training_images", "fetch_dataset"}
+RUN = "results/tiny/runs/srresnet/multi/none/seed0"
+
+
+def git(project: Project, *arguments: str) -> str:
+    identity = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+    return project.run("git", *identity, *arguments).stdout
+
+
+def store(project: Project, action: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    command = (sys.executable, "-m", "reflash", "store", action, "--scale", "tiny")
+    return project.run(*command, check=check)
+
+
+def clone(project: Project, folder: Path) -> Project:
+    subprocess.run(["git", "clone", "-q", project.folder, folder], check=True)
+    return Project(folder)
+
+
+@pytest.fixture(scope="module")
+def published(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The finished project in git, its results in a folder remote."""
+    folder = tmp_path_factory.mktemp("published")
+    everything = tuple(path.name for path in finished.folder.iterdir())
+    project = copy_project(finished.folder, folder / "project", everything)
+    copy_project(ROOT, project.folder, (".dvc", ".dvcignore", ".gitignore"))
+    shutil.rmtree(project.folder / ".dvc/cache", ignore_errors=True)
+    shutil.rmtree(project.folder / ".dvc/tmp", ignore_errors=True)
+    git(project, "init", "-q", "-b", "main")
+    project.run("dvc", "remote", "add", "--default", "store", str(folder / "remote"))
+    assert "pushed to the remote store" in store(project, "publish").stdout
+    git(project, "add", "-A")
+    git(project, "commit", "-q", "-m", "published")
+    return project
+
+
+def remote_of(project: Project) -> Path:
+    return project.folder.parent / "remote"
+
+
+def check_restored(restored: Project, published: Project) -> None:
+    """Nothing is left to train or fetch, and everything can be drawn from the restored files."""
+    for file in ("params.safetensors", "params_ema.safetensors", "log.csv"):
+        assert (restored.folder / RUN / file).read_bytes() == (
+            published.folder / RUN / file
+        ).read_bytes()
+    assert not NOT_NEEDED & set(restored.planned())
+    restored.snakemake("--config", "scale=tiny", "weights=published")
+    for kind, folder in (("figures", "figures/tiny"), ("tables", "results/tiny/tables")):
+        paths = sorted((published.folder / folder).glob("*.csv"))
+        assert paths, kind
+        for path in paths:
+            assert (restored.folder / folder / path.name).read_bytes() == path.read_bytes()
+    assert (restored.folder / "results/tiny/report/index.html").is_file()
+    assert not (restored.folder / "data/tiny/train").exists()
+
+
+def test_a_fresh_clone_restores_and_trains_nothing(published: Project, tmp_path: Path) -> None:
+    fresh = clone(published, tmp_path / "fresh")
+    assert store(fresh, "restore").stdout.strip().endswith("restored")
+    check_restored(fresh, published)
+
+
+def test_metrics_plots_and_artifacts(published: Project, tmp_path: Path) -> None:
+    shown = json.loads(published.run("dvc", "metrics", "show", "--json").stdout)
+    values = shown["working tree" if "working tree" in shown else ""]["data"]
+    table = values["results/tiny/metrics.json"]["data"]
+    assert 5 < table["srresnet/multi/none/seed0"]["photos"]["clean"] < 40
+    published.run("dvc", "plots", "show", "--out", str(tmp_path / "plots"))
+    assert "srresnet" in (tmp_path / "plots/index.html").read_text()
+    name = "tiny-srresnet-multi-none-seed0"
+    out = tmp_path / "weights.safetensors"
+    git(published, "tag", "-a", "-m", "v1", f"{name}@v1.0.0")  # how DVC finds its versions
+    published.run("dvc", "artifacts", "get", ".", name, "--out", str(out))
+    assert out.read_bytes() == (published.folder / RUN / "params.safetensors").read_bytes()
+
+
+def test_an_unfinished_workflow_is_not_published(published: Project, tmp_path: Path) -> None:
+    fresh = clone(published, tmp_path / "fresh")
+    result = store(fresh, "publish", check=False)
+    assert result.returncode == 1
+    assert "scale tiny: the workflow is not finished" in result.stderr
+
+
+def one_line(result: subprocess.CompletedProcess[str]) -> str:
+    assert result.returncode == 1
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+def test_a_missing_remote(published: Project, tmp_path: Path) -> None:
+    fresh = clone(published, tmp_path / "fresh")
+    fresh.run("dvc", "remote", "modify", "--local", "store", "url", str(tmp_path / "nowhere"))
+    assert "the remote is missing, incomplete or damaged" in one_line(
+        store(fresh, "restore", check=False)
+    )
+
+
+def stored_object(published: Project, remote: Path, path: str) -> Path:
+    """Object of a remote that holds the content of ``path``."""
+    import hashlib
+
+    digest = hashlib.md5((published.folder / path).read_bytes()).hexdigest()
+    return remote / "files/md5" / digest[:2] / digest[2:]
+
+
+def test_a_half_pushed_remote_is_healed_by_publishing_again(
+    published: Project, tmp_path: Path
+) -> None:
+    remote = tmp_path / "remote"
+    shutil.copytree(remote_of(published), remote)
+    lost = stored_object(published, remote, f"{RUN}/params.safetensors")
+    lost.unlink()
+    fresh = clone(published, tmp_path / "fresh")
+    fresh.run("dvc", "remote", "modify", "--local", "store", "url", str(remote))
+    assert "incomplete" in one_line(store(fresh, "restore", check=False))
+    shutil.copy(stored_object(published, remote_of(published), f"{RUN}/params.safetensors"), lost)
+    store(fresh, "restore")
+    assert not NOT_NEEDED & set(fresh.planned())
+
+
+def test_a_corrupted_object_is_named_and_not_kept(published: Project, tmp_path: Path) -> None:
+    remote = tmp_path / "remote"
+    shutil.copytree(remote_of(published), remote)
+    bad = stored_object(published, remote, f"{RUN}/params.safetensors")
+    content = bad.read_bytes()
+    bad.chmod(0o644)
+    bad.write_bytes(content[:50] + b"x" + content[51:])
+    fresh = clone(published, tmp_path / "fresh")
+    fresh.run("dvc", "remote", "modify", "--local", "store", "url", str(remote))
+    line = one_line(store(fresh, "restore", check=False))
+    assert f"{RUN}/params.safetensors" in line
+    assert not (fresh.folder / RUN / "params.safetensors").exists()
+    bad.write_bytes(content)
+    store(fresh, "restore")
+    assert (fresh.folder / RUN / "params.safetensors").read_bytes() == content
+
+
+def test_a_read_only_cache_is_refused(published: Project, tmp_path: Path) -> None:
+    fresh = clone(published, tmp_path / "fresh")
+    fresh.run("dvc", "config", "--local", "cache.type", "hardlink")
+    line = one_line(store(fresh, "restore", check=False))
+    assert "hardlinks make outputs read-only" in line
+    assert not (fresh.folder / "results/tiny/runs").exists()
+
+
+def test_published_weights_that_are_not_there(published: Project, tmp_path: Path) -> None:
+    fresh = clone(published, tmp_path / "fresh")
+    result = fresh.snakemake("-n", "--config", "scale=tiny", "weights=published", check=False)
+    assert result.returncode != 0
+    assert "restore them with make restore SCALE=tiny" in result.stdout + result.stderr
+
+
+@pytest.fixture
+def s3_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A local S3 service that ends with the test."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "NO_PROXY": "127.0.0.1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
+    command = [Path(sys.executable).with_name("moto_server"), "-H", "127.0.0.1", "-p", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.2)
+        url = f"http://127.0.0.1:{port}"
+        import boto3
+
+        boto3.client("s3", endpoint_url=url).create_bucket(Bucket="team")
+        yield url
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def test_through_s3(published: Project, s3_server: str, tmp_path: Path) -> None:
+    source = copy_project(
+        published.folder, tmp_path / "source", tuple(os.listdir(published.folder))
+    )
+    for project in (source,):
+        project.run("dvc", "remote", "modify", "store", "url", "s3://team/reflash")
+        project.run("dvc", "remote", "modify", "store", "endpointurl", s3_server)
+    assert "pushed to the remote store" in store(source, "publish").stdout
+    git(source, "commit", "-q", "-a", "-m", "s3")
+    fresh = clone(source, tmp_path / "fresh")
+    store(fresh, "restore")
+    check_restored(fresh, published)
+
+
+def test_old_checkpoints_come_back_with_their_tag(published: Project, tmp_path: Path) -> None:
+    work = clone(published, tmp_path / "work")
+    git(work, "tag", "first")
+    store(work, "restore")
+    old = (work.folder / RUN / "params.safetensors").read_bytes()
+    work.edit("config/scale/tiny.yaml", "iterations: 20", "iterations: 15")
+    work.edit("config/scale/tiny.yaml", "every: 10", "every: 5")
+    work.snakemake()
+    store(work, "publish")
+    git(work, "commit", "-q", "-a", "-m", "second")
+    assert (work.folder / RUN / "params.safetensors").read_bytes() != old
+    git(work, "checkout", "-q", "first")
+    store(work, "restore")
+    assert (work.folder / RUN / "params.safetensors").read_bytes() == old
+    assert not NOT_NEEDED & set(work.planned())
+
+
+def test_dvc_yaml_is_in_step(root: Path) -> None:
+    from reflash.config import load
+    from reflash.store import STORED_SCALES, dvc_yaml
+
+    plans = {scale: Plan(load({"scale": scale}, root / "config")) for scale in STORED_SCALES}
+    seeds = {scale: plan.scale.seeds for scale, plan in plans.items()}
+    text = (root / "dvc.yaml").read_text()
+    assert text == dvc_yaml(list(plans["paper"].models), seeds), "run `make docs`"
+    stages = yaml.safe_load(text)["stages"]
+    assert all(stages[name].get("frozen") or stages[name]["do"]["frozen"] for name in stages)
