@@ -12,6 +12,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/degradation.smk"
 include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/interpretation.smk"
 include: "workflow/rules/paper.smk"
 include: "workflow/rules/report.smk"
 

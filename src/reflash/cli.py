@@ -259,8 +259,10 @@ def pairs(
 
 @app.command()
 def train(
-    config: Annotated[str, typer.Option(help="YAML file or text of one run's settings.")],
-    out: Annotated[Path, typer.Option(help="Folder of the run.")],
+    config: Annotated[
+        list[str], typer.Option(help="YAML file or text of a run's settings; repeat for several.")
+    ],
+    out: Annotated[list[Path], typer.Option(help="Folder of the run; one for each --config.")],
     validation: Annotated[Path, typer.Option(help="Folder of HR validation images.")],
     pool: Annotated[
         Path | None, typer.Option("--pairs", help="Pool of `reflash pairs` (synthesis: pool).")
@@ -275,11 +277,32 @@ def train(
         float | None, typer.Option(help="Stop, resumable, after this many seconds.")
     ] = None,
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard.")] = None,
+    compiled: Annotated[
+        bool, typer.Option("--compile/--no-compile", help="Fuse operations with torch.compile.")
+    ] = False,
+    graphs: Annotated[
+        bool, typer.Option("--graphs/--no-graphs", help="On a GPU, replay steps as CUDA graphs.")
+    ] = True,
+    ahead: Annotated[
+        bool | None,
+        typer.Option(
+            "--ahead/--no-ahead",
+            help="Make each batch one iteration early; default: on a GPU only.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
-    """Train one run; killed or stopped, the same command continues it bit by bit."""
+    """Train; killed or stopped, the same command continues bit by bit.
+
+    Several runs (--config and --out as often) see the same pairs, made once for all of them, and
+    end as if each had been trained alone.
+    """
     from reflash.training.settings import RunSettings
 
-    settings = parse_settings(RunSettings, config)
+    runs: list[RunSettings] = [parse_settings(RunSettings, text) for text in config]
+    if len(runs) != len(out):
+        raise ReflashError(f"--out: {len(out)} folders for {len(runs)} runs; give one for each")
+    settings = runs[0]
     needed, given, other = ("--pairs", pool, images)
     if settings.pairs.synthesis == "online":
         needed, given, other = ("--images", images, pool)
@@ -292,19 +315,33 @@ def train(
     from reflash.devices import choose_device
     from reflash.progress import training_progress
     from reflash.training.pairs import OnlinePairs, PoolPairs
-    from reflash.training.trainer import Options, Validation
-    from reflash.training.trainer import train as train_run
+    from reflash.training.trainer import Job, Options, check_agreement, train_together
+    from reflash.training.validation import Validation
 
+    check_agreement(runs)
     chosen = choose_device(device)
     source: OnlinePairs | PoolPairs
     if settings.pairs.synthesis == "pool":
         source = PoolPairs(given, settings.training.batch, settings.seed, chosen)
     else:
-        source = OnlinePairs(settings, ImageCache.open(given), chosen)
-    with training_progress(settings.id, settings.training.iterations) as report:
-        options = Options(save_every, time_budget, tensorboard, report)
-        validate = Validation(settings.training.validation, validation)
-        train_run(settings, source, validate, out, chosen, options)
+        cache = ImageCache.open(given)
+        source = OnlinePairs(settings, cache, chosen, graphs=graphs, compiled=compiled)
+    jobs = [
+        Job(run, Validation(run.training.validation, validation), folder)
+        for run, folder in zip(runs, out, strict=True)
+    ]
+    name = settings.id if len(runs) == 1 else f"{len(runs)} runs"
+    with training_progress(name, max(run.training.iterations for run in runs)) as report:
+        options = Options(
+            save_seconds=save_every,
+            time_budget=time_budget,
+            tensorboard=tensorboard,
+            report=report,
+            graphs=graphs,
+            compiled=compiled,
+            ahead=ahead,
+        )
+        train_together(jobs, source, chosen, options)
 
 
 @app.command()
@@ -403,6 +440,115 @@ def convert(
     if layout not in ("basicsr", "authors"):
         raise ReflashError(f"--layout {layout}: choose basicsr or authors")
     convert_weights(source, destination, key.value if key else None, layout)
+
+
+AnalysedWeights = Annotated[Path, typer.Option(help="Weights file of the network analysed.")]
+LrImages = Annotated[Path, typer.Option(help="LR image, or folder of LR images.")]
+HrImages = Annotated[Path, typer.Option(help="HR image, or folder of HR images.")]
+RunName = Annotated[str | None, typer.Option(help="What the column run says.")]
+
+
+@app.command()
+def saliency(
+    weights: AnalysedWeights,
+    lr: LrImages,
+    out: Annotated[Path, typer.Option(help="Folder for saliency.csv and maps.")],
+    arrays: Annotated[bool, typer.Option("--arrays", help="Also save the maps as .npz.")] = False,
+    run: RunName = None,
+    settings: SettingsText = "{}",
+    device: Device = "auto",
+    threads: Threads = 0,
+) -> None:
+    """Channel saliency maps of every layer, in one backward pass per image."""
+    set_threads(threads)
+    from reflash.interpretation.saliency import run_saliency
+    from reflash.interpretation.settings import AnalysisSettings
+
+    chosen = parse_settings(AnalysisSettings, settings)
+    run_saliency(weights, lr, out, chosen, run=run, device=device, arrays=arrays)
+
+
+@app.command()
+def ablate(
+    weights: AnalysedWeights,
+    lr: LrImages,
+    hr: HrImages,
+    out: Annotated[Path, typer.Option(help="CSV to write.")],
+    layer: Annotated[list[str] | None, typer.Option(help="last, hr, b1, …; repeat.")] = None,
+    run: RunName = None,
+    settings: SettingsText = "{}",
+    device: Device = "auto",
+    threads: Threads = 0,
+) -> None:
+    """PSNR after removing each channel of a layer, one at a time."""
+    set_threads(threads)
+    from reflash.interpretation.ablation import run_ablation
+    from reflash.interpretation.settings import AnalysisSettings
+
+    chosen = parse_settings(AnalysisSettings, settings)
+    layers = tuple(layer or ("last",))
+    run_ablation(weights, lr, hr, out, chosen, run=run, device=device, layers=layers)
+
+
+@app.command()
+def mask(
+    weights: AnalysedWeights,
+    lr: LrImages,
+    hr: HrImages,
+    out: Annotated[Path, typer.Option(help="CSV to write; areas go to NAME_area.csv.")],
+    layer: Annotated[str, typer.Option(help="last, hr, b1, …")] = "last",
+    run: RunName = None,
+    settings: SettingsText = "{}",
+    device: Device = "auto",
+    threads: Threads = 0,
+) -> None:
+    """PSNR while the channels of a layer are masked one after another."""
+    set_threads(threads)
+    from reflash.interpretation.masking import run_masking
+    from reflash.interpretation.settings import AnalysisSettings
+
+    chosen = parse_settings(AnalysisSettings, settings)
+    run_masking(weights, lr, hr, out, chosen, run=run, device=device, layer=layer)
+
+
+@app.command()
+def represent(
+    weights: AnalysedWeights,
+    lr: Annotated[list[Path], typer.Option(help="Folder of LR images, named by its kind; repeat.")],
+    out: Annotated[Path, typer.Option(help="Folder for points.csv and chi.csv.")],
+    run: RunName = None,
+    settings: SettingsText = "{}",
+    device: Device = "auto",
+    threads: Threads = 0,
+) -> None:
+    """Deep representations of several degradations: PCA, t-SNE, Calinski-Harabasz index."""
+    set_threads(threads)
+    from reflash.interpretation.representations import run_representations
+    from reflash.interpretation.settings import AnalysisSettings
+
+    chosen = parse_settings(AnalysisSettings, settings)
+    folders = {folder.name: folder for folder in lr}
+    run_representations(weights, folders, out, chosen, run=run, device=device)
+
+
+@app.command()
+def sensitivity(
+    weights: AnalysedWeights,
+    lr: LrImages,
+    hr: HrImages,
+    out: Annotated[Path, typer.Option(help="CSV to write.")],
+    run: RunName = None,
+    settings: SettingsText = "{}",
+    device: Device = "auto",
+    threads: Threads = 0,
+) -> None:
+    """Drop features at test time: an SR network beside a small digit classifier."""
+    set_threads(threads)
+    from reflash.interpretation.sensitivity import run_sensitivity
+    from reflash.interpretation.settings import AnalysisSettings
+
+    chosen = parse_settings(AnalysisSettings, settings)
+    run_sensitivity(weights, lr, hr, out, chosen, run=run, device=device)
 
 
 @app.command()

@@ -19,6 +19,7 @@ from reflash.datasets.settings import TestSetSettings, TrainingImagesSettings
 from reflash.degradations.settings import BenchmarkSettings, SecondOrderSettings
 from reflash.errors import ReflashError
 from reflash.evaluation.settings import EvaluationSettings
+from reflash.interpretation.settings import AnalysisSettings
 from reflash.models.settings import NetworkSettings
 from reflash.paper.settings import Figures, FigureStyle, Tables
 from reflash.settings import Settings
@@ -54,6 +55,8 @@ class Scale(Settings):
     """The eight test degradations."""
     evaluation: EvaluationSettings = EvaluationSettings()
     """Which weights are evaluated and how."""
+    analysis: AnalysisSettings = AnalysisSettings()
+    """Interpretation of the trained networks."""
 
 
 class Study(Settings):

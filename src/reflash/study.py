@@ -189,6 +189,15 @@ class Plan:
         """Names of the test sets, in order."""
         return tuple(self.scale.test_sets)
 
+    @property
+    def analysis_set(self) -> str:
+        """The test set whose images are analysed."""
+        return self.scale.analysis.set or self.test_sets[0]
+
+    def analysis_settings(self, *names: str) -> dict[str, Any]:
+        """Return the settings of the analyses that are called ``names``, as one analysis uses."""
+        return self.scale.analysis.model_dump(mode="json", include=set(names))
+
     def figure_set(self, name: str) -> str:
         """Return the test set that a figure of one set shows."""
         return getattr(self.artefacts("figures")[name], "set", None) or self.test_sets[0]

@@ -174,6 +174,11 @@ def test_command_writes_tables_and_maps(weights: Path, lr_folders, tmp_path):
     assert {path.name for path in (tmp_path / "maps").glob("*.png")} == pictures
     with np.load(tmp_path / "maps" / "b.npz") as stored:
         np.testing.assert_allclose(stored["b1"], maps["b1"], atol=1e-3)
+    _, features = network.forward_features(lr)
+    with np.load(tmp_path / "features" / "b.npz") as stored:
+        np.testing.assert_allclose(
+            stored["last"], features["last"][0].detach(), rtol=2e-3, atol=1e-3
+        )
 
 
 def test_command_repeats_itself_byte_by_byte(weights: Path, lr_folders, tmp_path):
@@ -181,7 +186,7 @@ def test_command_repeats_itself_byte_by_byte(weights: Path, lr_folders, tmp_path
         out = tmp_path / name
         run_saliency(weights, lr_folders["clean"] / "a.png", out, arrays=True)
     files = sorted(p.relative_to(out) for p in out.rglob("*") if p.is_file())
-    assert len(files) == 5 + 1 + 2
+    assert len(files) == 5 + 1 + 1 + 2
     for file in files:
         assert (tmp_path / "first" / file).read_bytes() == (out / file).read_bytes(), file
     assert set(pd.read_csv(out / "saliency.csv")["run"]) == {"tiny"}

@@ -124,7 +124,8 @@ def run_saliency(
     device : str
         As in ``reflash.devices.choose_device``.
     arrays : bool
-        Also write ``maps/IMAGE.npz`` with the maps themselves, 16-bit floats by layer.
+        Also write ``maps/IMAGE.npz`` with the maps themselves and ``features/IMAGE.npz`` with
+        the features, (C, h, w) 16-bit floats by layer.
 
     Returns
     -------
@@ -140,17 +141,27 @@ def run_saliency(
     tables = []
     with opened(weights, key, device) as network:
         for picture in read_pictures(lr, settings.images, settings.crop):
-            maps = channel_saliency(network, to_batch(picture.lr, network))
+            batch = to_batch(picture.lr, network)
+            maps = channel_saliency(network, batch)
             tables.append(saliency_table(maps, run, picture.name))
             stored = {layer: of_layer.cpu().numpy() for layer, of_layer in maps.items()}
             for layer, of_layer in stored.items():
                 sheet = contact_sheet(of_layer, f"{picture.name}, {layer}")
                 write_png(out / "maps" / f"{picture.name}-{layer}.png", sheet)
             if arrays:
-                with atomic(out / "maps" / f"{picture.name}.npz") as temporary:
-                    halves = {layer: of_layer.astype("f2") for layer, of_layer in stored.items()}
-                    np.savez_compressed(temporary, allow_pickle=False, **halves)
+                _write_halves(out / "maps" / f"{picture.name}.npz", stored)
+                with torch.no_grad():
+                    _, features = network.forward_features(batch)
+                taken = {layer: of_layer[0].cpu().numpy() for layer, of_layer in features.items()}
+                _write_halves(out / "features" / f"{picture.name}.npz", taken)
     table = pd.concat(tables, ignore_index=True)
     write_csv(out / "concentration.csv", concentration_table(table))
     write_csv(out / "saliency.csv", table)
     return table
+
+
+def _write_halves(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write arrays by layer as 16-bit floats, whole or not at all."""
+    with atomic(path) as temporary:
+        halves = {layer: of_layer.astype("f2") for layer, of_layer in arrays.items()}
+        np.savez_compressed(temporary, allow_pickle=False, **halves)
