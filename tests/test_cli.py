@@ -264,9 +264,13 @@ def test_training_explains_a_missing_source(
     assert "p is 1 but must lie" in fails(arguments, capsys)
 
 
-def test_an_unknown_dataset_is_guessed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_dataset_is_guessed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("REFLASH_MIRROR", "REFLASH_ACCEPT_TERMS"):
+        monkeypatch.delenv(variable, raising=False)
     assert "did you mean Set14" in fails(["data", "fetch", "set14"], capsys)
-    assert "--source" in fails(["data", "fetch", "Set14"], capsys)
+    assert "--source" in fails(["data", "fetch", "Set14", "--raw", tmp_path], capsys)
 
 
 def test_an_unknown_device_is_refused(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import cv2
@@ -18,6 +20,7 @@ from reflash.datasets import cache as cache_module
 from reflash.datasets.cache import ImageCache, Region, build_cache
 from reflash.datasets.images import read_rgb, write_png
 from reflash.datasets.manifest import write_manifest
+from reflash.datasets.space import human
 from reflash.errors import ReflashError
 
 SIZES = [(40, 56), (9, 130), (64, 64), (1, 5)]
@@ -232,3 +235,65 @@ def test_a_second_process_waits_for_the_first(folder: Path, tmp_path: Path) -> N
         waited = time.perf_counter() - start
     assert first.returncode == 0
     assert waited > 0.3
+
+
+def test_the_disk_need_is_said_and_checked_first(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    need = sum(3 * h * w for h, w in SIZES)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=need - 1))
+    monkeypatch.setattr(cache_module, "read_rgb", lambda path: pytest.fail(f"decoded {path}"))
+    with pytest.raises(ReflashError, match=r"cache of 4 images takes 2.\.. kB of disk and"):
+        build_cache(folder, tmp_path / "c")
+    monkeypatch.undo()
+    build_cache(folder, tmp_path / "c")
+    assert capsys.readouterr().err.startswith(f"cache of 4 images: needs {human(need)} of disk, ")
+
+
+def test_a_disk_that_fills_up_leaves_no_cache_and_the_next_run_heals(
+    tmp_path: Path, full_disk: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i in range(3):
+        image = rng.integers(0, 256, (180, 200, 3), dtype=np.uint8)
+        write_png(tmp_path / "hr" / f"im{i}.png", image)
+    write_manifest(tmp_path / "hr")
+    monkeypatch.setattr(cache_module, "require_space", lambda *arguments: None)
+    with pytest.raises(ReflashError, match=r"images\.u8: the disk is full; free some space"):
+        build_cache(tmp_path / "hr", full_disk / "c")
+    assert [path.name for path in (full_disk / "c").iterdir()] == [".lock"]
+    (tmp_path / "hr" / "im2.png").unlink()
+    write_manifest(tmp_path / "hr")
+    assert len(ImageCache.open(build_cache(tmp_path / "hr", full_disk / "c"))) == 2
+
+
+def test_few_images_are_in_memory_at_a_time(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    for i in range(60):
+        write_png(tmp_path / "hr" / f"im{i:02d}.png", image)
+    write_manifest(tmp_path / "hr")
+    alive, most = 0, 0
+
+    class Counted(np.ndarray):
+        pass
+
+    def gone() -> None:
+        nonlocal alive
+        alive -= 1
+
+    def counting(path: Path) -> np.ndarray:
+        nonlocal alive, most
+        rgb = read_rgb(path).view(Counted)
+        weakref.finalize(rgb, gone)
+        alive += 1
+        most = max(most, alive)
+        return rgb
+
+    monkeypatch.setattr(cache_module, "read_rgb", counting)
+    build_cache(tmp_path / "hr", tmp_path / "c", workers=2)
+    assert 1 < most <= 8

@@ -85,7 +85,7 @@ def test_the_half_size_set_of_image_srf_2_is_refused(images: Path, tmp_path: Pat
     halves(images, folder, lambda name: name)
     with pytest.raises(ReflashError, match="holds neither images nor a folder Toy"):
         fetch("Toy", tmp_path / "mirror", tmp_path / "raw")
-    with pytest.raises(ReflashError, match=r"im00\.png: is 28x20 pixels, .* states 56x40; .* \(5 m"):
+    with pytest.raises(ReflashError, match=r"im00\.png: is 28x20 pixels, .* states 56x40; .*\(5 m"):
         fetch("Toy", folder, tmp_path / "raw")
 
 
@@ -125,7 +125,7 @@ def test_a_known_archive_on_disk_must_have_the_known_hash(
     with zipfile.ZipFile(tmp_path / "toy_hr.zip", "w") as archive:
         for path in list_images(images):
             archive.write(path, f"Toy_HR/{path.name}")
-    with pytest.raises(ReflashError, match=r"toy_hr\.zip: wrong checksum, md5 is .*; get this file"):
+    with pytest.raises(ReflashError, match=r"toy_hr\.zip: wrong checksum, md5 is .*; get this"):
         fetch("Toy", tmp_path / "toy_hr.zip", tmp_path / "raw")
 
 

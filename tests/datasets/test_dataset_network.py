@@ -297,7 +297,9 @@ def test_terms_are_printed_once_and_must_be_accepted(
 ) -> None:
     offer(server, images)
     terms = {"terms": "Only on Sundays.", "accept_terms": True}
-    with pytest.raises(ReflashError, match=r"Toy: its terms \(Only on Sundays\.\) must be accepted"):
+    with pytest.raises(
+        ReflashError, match=r"Toy: its terms \(Only on Sundays\.\) must be accepted"
+    ):
         get(monkeypatch, images, raw, files(server), **terms)
     assert server.seen == []
     assert capsys.readouterr().err.count("Only on Sundays.") == 1
@@ -318,7 +320,16 @@ def test_a_manual_set_is_never_downloaded(
 
 @pytest.mark.parametrize(
     "place",
-    ["Toy", "test/Toy", "Toy/GTmod12", "Toy/HR", "benchmark/Toy/HR", "Toy/image_SRF_4", "", "Alias"],
+    [
+        "Toy",
+        "test/Toy",
+        "Toy/GTmod12",
+        "Toy/HR",
+        "benchmark/Toy/HR",
+        "Toy/image_SRF_4",
+        "",
+        "T6",
+    ],
 )
 def test_the_address_of_a_mirror(
     server: WebServer, images: Path, raw: Path, monkeypatch: pytest.MonkeyPatch, place: str
@@ -327,7 +338,7 @@ def test_the_address_of_a_mirror(
         name = f"{path.stem}_SRF_4_HR.png" if place.endswith("SRF_4") else path.name
         server.replies["/".join(p for p in ("/m", place, name) if p)] = Reply(path.read_bytes())
     manual = {"kind": "manual", "instructions": "ask"}
-    get(monkeypatch, images, raw, manual, source=f"{server.url}/m/", aliases=["Alias"])
+    get(monkeypatch, images, raw, manual, source=f"{server.url}/m/", aliases=["T6"])
     assert_whole(raw, images)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +21,7 @@ from reflash.datasets.settings import (
     TestSetSettings,
     TrainingImagesSettings,
 )
+from reflash.datasets.table import print_datasets
 from reflash.errors import ReflashError
 
 TRAINING: TypeAdapter[Any] = TypeAdapter(TrainingImagesSettings)
@@ -120,3 +124,44 @@ def test_a_mistake_is_one_error(adapter: TypeAdapter[Any], value: Any, message: 
     with pytest.raises(ValidationError, match=message) as caught:
         adapter.validate_python(value)
     assert caught.value.error_count() == 1
+
+
+@pytest.mark.parametrize("name", registry())
+def test_terms_are_one_sentence_and_the_size_is_that_of_the_first_manifest(name: str) -> None:
+    dataset = find(name)
+    assert dataset.terms.endswith(".")
+    assert "\n" not in dataset.terms
+    folder = resources.files("reflash.datasets").joinpath("manifests")
+    if dataset.manifests:
+        text = folder.joinpath(f"{dataset.manifests[0]}.csv").read_text("utf-8")
+        assert dataset.bytes == sum(int(row["bytes"]) for row in csv.DictReader(text.splitlines()))
+
+
+def test_only_sets_that_may_be_passed_on_need_no_consent() -> None:
+    free = {name for name, dataset in registry().items() if not dataset.accept_terms}
+    assert free == {"Photos2K", "Kodak24"}
+
+
+def test_sets_have_a_second_source_where_one_is_known() -> None:
+    for name in ("Flickr2K", "Set5", "Set14", "BSD100", "Urban100"):
+        assert len(find(name).sources) >= 2
+
+
+def test_the_list_is_aligned_and_says_what_is_here(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "Set5").mkdir()
+    (tmp_path / "Set5" / "manifest.csv").touch()
+    (tmp_path / ".Set14.incoming").mkdir()
+    print_datasets(tmp_path)
+    head, *rows, note = capsys.readouterr().out.splitlines()
+    assert head.split() == ["name", "images", "size", "split", "here", "terms"]
+    assert len(rows) == len(registry())
+    here = {row.split()[0]: row[head.index("here") :].split()[0] for row in rows}
+    assert (here["Set5"], here["Set14"], here["T91"]) == ("yes", "unfinished", "no")
+    for row, (name, dataset) in zip(rows, registry().items(), strict=True):
+        assert row.startswith(name)
+        assert row[head.index("terms") :].startswith(dataset.terms)
+        end = head.index("images") + len("images")
+        assert row[:end].endswith(str(dataset.images))
+    assert "--accept-terms" in note

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 import time
 from pathlib import Path
@@ -285,7 +286,10 @@ def test_a_log_gets_plain_lines_with_bytes_rate_and_time(
     server.replies["/f"] = Reply(BODY, piece=100_000, delay=0.05)
     download(f"{server.url}/f", dst, network=QUICK)
     lines = capsys.readouterr().err.splitlines()
-    assert any(line.startswith("file.bin: 100 kB of 300 kB, ") for line in lines)
+    states = [re.match(r"file\.bin: ([\d.]+) kB of 300 kB, [\d.]+ .?B/s", line) for line in lines]
+    done = [float(state[1]) for state in states if state]
+    assert len(done) >= 3
+    assert done == sorted(done)
     assert all("\r" not in line and "\x1b" not in line for line in lines)
     assert lines[-1].startswith("file.bin: 300 kB of 300 kB, ")
     assert lines[-1].endswith("B/s, 0 s left")

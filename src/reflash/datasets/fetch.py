@@ -188,7 +188,8 @@ class _Job:
         if self.dataset.accept_terms and not accepted:
             raise ReflashError(
                 f"{self.name}: its terms ({self.dataset.terms}) must be accepted before it is "
-                "downloaded; add --accept-terms or set REFLASH_ACCEPT_TERMS=1"
+                "downloaded; add --accept-terms or set REFLASH_ACCEPT_TERMS=1, or get it otherwise "
+                "and give --source FOLDER"
             )
 
     def _at(self, address: str) -> Source:

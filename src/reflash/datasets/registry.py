@@ -75,7 +75,7 @@ class Dataset(Settings):
     """What it is for; real means LR photographs without HR counterpart."""
     terms: str
     """The licence or what is known of it, in one sentence."""
-    accept_terms: bool
+    accept_terms: bool = False
     """Whether the user must accept them before a download: no right to pass the images on."""
     bytes: Annotated[int, Field(ge=1)] | None = None
     """Size of its images on disk, where that is known."""
