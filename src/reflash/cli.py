@@ -209,6 +209,21 @@ def data_test_set(
     prepare_test_set(parse_settings(TestSetSettings, settings), out, mod, raw)
 
 
+@data_app.command("pictures")
+def data_pictures(
+    out: Annotated[Path, typer.Argument(help="Folder to fill.")],
+    pictures: Annotated[
+        str | None, typer.Option(help="Folder or dataset; default: sample photographs.")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="Only the first N by name.", min=1)] = 3,
+    raw: Annotated[Path, typer.Option(help="Folder of named datasets.")] = Path("data/raw"),
+) -> None:
+    """Gather LR pictures without HR counterpart, with their manifest."""
+    from reflash.datasets.pictures import prepare_pictures
+
+    prepare_pictures(pictures, out, limit, raw)
+
+
 @app.command()
 def degrade(
     source: Annotated[Path, typer.Argument(help="HR image or folder of HR images.")],
@@ -551,26 +566,46 @@ def sensitivity(
     run_sensitivity(weights, lr, hr, out, chosen, run=run, device=device)
 
 
+ContextText = Annotated[str, typer.Option(help="YAML file or text: study, scale, models, labels.")]
+RunFiles = Annotated[list[Path] | None, typer.Option(help="The CSV of a run; repeat.")]
+ModelFolders = Annotated[
+    list[Path] | None, typer.Option(help="A folder for each model, in order; repeat.")
+]
+SrFolders = Annotated[
+    list[Path] | None,
+    typer.Option(help="Folder of SR images, for bicubic and each model in order; repeat."),
+]
+
+
+def _by_model(option: str, models: tuple[str, ...], folders: list[Path] | None) -> dict[str, Path]:
+    """Return the folders of an option by model."""
+    if folders and len(folders) != len(models):
+        raise ReflashError(
+            f"{option}: {len(folders)} folders for {len(models)} models; give one for each"
+        )
+    return dict(zip(models, folders or (), strict=False))
+
+
 @app.command()
 def table(
     name: Annotated[str, typer.Argument(help="multi_degradation, dropout_grid, …")],
-    context: Annotated[str, typer.Option(help="YAML file or text: study, scale, models, labels.")],
-    evaluation: Annotated[list[Path], typer.Option(help="CSV of `reflash evaluate`; repeat.")],
+    context: ContextText,
     out: Annotated[Path, typer.Option(help="File to write; other formats go beside it.")],
     settings: SettingsText = "{}",
+    evaluation: RunFiles = None,
+    chi: RunFiles = None,
+    cost: Annotated[Path | None, typer.Option(help="CSV of the benchmark of dropout.")] = None,
+    claims: Annotated[Path | None, typer.Option(help="JSON of `reflash claims`.")] = None,
 ) -> None:
     """Make a table of the paper: CSV, Markdown and LaTeX."""
     from reflash.paper.context import Context
+    from reflash.paper.inputs import Inputs
     from reflash.paper.settings import Tables
     from reflash.paper.tables.registry import make_table
 
-    make_table(
-        name,
-        parse_settings(Context, context),
-        parse_settings(_artefact_settings(Tables, "table", name), settings),
-        evaluation,
-        out.with_suffix(""),
-    )
+    inputs = Inputs(evaluations=evaluation or (), chi=chi or (), cost=cost, claims=claims)
+    own = parse_settings(_artefact_settings(Tables, "table", name), settings)
+    make_table(name, parse_settings(Context, context), own, inputs, out.with_suffix(""))
 
 
 @app.command()
@@ -585,21 +620,30 @@ def figure(
     ] = None,
     settings: SettingsText = "{}",
     style: SettingsText = "{}",
-    evaluation: Annotated[list[Path] | None, typer.Option(help="CSV of evaluate; repeat.")] = None,
-    log: Annotated[list[Path] | None, typer.Option(help="log.csv of a run; repeat.")] = None,
+    evaluation: RunFiles = None,
+    log: RunFiles = None,
+    saliency: RunFiles = None,
+    concentration: RunFiles = None,
+    ablation: RunFiles = None,
+    masking: RunFiles = None,
+    masking_area: RunFiles = None,
+    points: RunFiles = None,
+    chi: RunFiles = None,
+    sensitivity: RunFiles = None,
+    maps: ModelFolders = None,
+    features: ModelFolders = None,
+    sr: SrFolders = None,
     hr: Annotated[Path | None, typer.Option(help="Folder of HR images.")] = None,
     lr: Annotated[Path | None, typer.Option(help="Folder of LR images.")] = None,
-    sr: Annotated[
-        list[Path] | None,
-        typer.Option(help="Folder of SR images, for bicubic and each model in order; repeat."),
-    ] = None,
+    real: Annotated[Path | None, typer.Option(help="Folder of LR pictures without HR.")] = None,
     network: Annotated[str | None, typer.Option(help="YAML file or text of a network.")] = None,
 ) -> None:
     """Draw a figure of the paper (PDF, PNG) from results, or again from its own CSV."""
     from reflash.models.settings import NetworkSettings
     from reflash.paper.context import BICUBIC, Context
     from reflash.paper.figures.drawing import redraw
-    from reflash.paper.figures.make import FigureInputs, make_figure
+    from reflash.paper.figures.make import make_figure
+    from reflash.paper.inputs import Inputs
     from reflash.paper.settings import Figures, FigureStyle
 
     stem = out.with_suffix("")
@@ -610,19 +654,61 @@ def figure(
     if context is None:
         raise ReflashError(f"figure {name}: give --context, or --from to draw it again")
     chosen = parse_settings(Context, context)
-    shown = (BICUBIC, *chosen.models)
-    if sr and len(sr) != len(shown):
-        raise ReflashError(f"--sr: {len(sr)} folders for {len(shown)} models; give one for each")
-    inputs = FigureInputs(
+    inputs = Inputs(
         evaluations=evaluation or (),
         logs=log or (),
+        saliency=saliency or (),
+        concentration=concentration or (),
+        ablation=ablation or (),
+        masking=masking or (),
+        masking_area=masking_area or (),
+        points=points or (),
+        chi=chi or (),
+        sensitivity=sensitivity or (),
+        maps=_by_model("--maps", chosen.models, maps),
+        features=_by_model("--features", chosen.models, features),
+        sr=_by_model("--sr", (BICUBIC, *chosen.models), sr),
         hr=hr,
         lr=lr,
-        sr=dict(zip(shown, sr or (), strict=False)),
+        real=real,
         network=parse_settings(NetworkSettings, network) if network else None,
     )
     figure_style = parse_settings(FigureStyle, style)
     make_figure(name, chosen, parse_settings(own, settings), inputs, figure_style, stem)
+
+
+@app.command()
+def claims(
+    context: ContextText,
+    out: Annotated[Path, typer.Option(help="JSON to write.")],
+    evaluation: RunFiles = None,
+    settings: SettingsText = "{}",
+    concentration: RunFiles = None,
+    ablation: RunFiles = None,
+    masking_area: RunFiles = None,
+    points: RunFiles = None,
+    chi: RunFiles = None,
+    sensitivity: RunFiles = None,
+    cost: Annotated[Path | None, typer.Option(help="CSV of the benchmark of dropout.")] = None,
+) -> None:
+    """Test the paper's claims: effect, interval and verdict of each, as JSON."""
+    from reflash.paper.claims import make_claims
+    from reflash.paper.context import Context
+    from reflash.paper.inputs import Inputs
+    from reflash.paper.settings import Claims
+
+    inputs = Inputs(
+        evaluations=evaluation or (),
+        concentration=concentration or (),
+        ablation=ablation or (),
+        masking_area=masking_area or (),
+        points=points or (),
+        chi=chi or (),
+        sensitivity=sensitivity or (),
+        cost=cost,
+    )
+    chosen = parse_settings(Context, context)
+    make_claims(chosen, parse_settings(Claims, settings), inputs, out)
 
 
 def _artefact_settings(declared: Any, kind: str, name: str) -> Any:

@@ -83,8 +83,10 @@ class Config(Settings):
     """Name of a file in config/scale."""
     weights: Literal["trained", "published"] = "trained"
     """Where weights come from: trained by this pipeline, or restored (`make restore`)."""
-    mirror: Path | None = None
-    """Folder with datasets (or URL prefix) to take named datasets from."""
+    mirror: str | None = None
+    """Folder or URL to take named datasets from; null: their own sources."""
+    accept_terms: bool = False
+    """Whether the terms of datasets without redistribution rights are accepted."""
     overrides: Mapping[str, Any] = Field(default_factory=dict)
     """Keys of the scale file to replace, e.g. {training: {iterations: 100}}."""
     style: FigureStyle = FigureStyle()

@@ -13,13 +13,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from reflash.config import Resolved
 from reflash.datasets.manifest import MANIFEST
+from reflash.datasets.registry import registry
 from reflash.datasets.settings import (
     DatasetTestSettings,
     DatasetTrainingSettings,
+    DeadLeavesSettings,
     TestSetSettings,
 )
 from reflash.degradations.settings import KINDS, BenchmarkSettings
@@ -27,6 +30,7 @@ from reflash.errors import ReflashError
 from reflash.models.placement import place
 from reflash.models.settings import Dropout, parse_dropout
 from reflash.paper.context import Context
+from reflash.paper.inputs import option as input_option
 from reflash.paper.settings import Artefact
 from reflash.training.settings import PoolSettings, RunSettings
 
@@ -198,9 +202,49 @@ class Plan:
         """Return the settings of the analyses that are called ``names``, as one analysis uses."""
         return self.scale.analysis.model_dump(mode="json", include=set(names))
 
-    def figure_set(self, name: str) -> str:
-        """Return the test set that a figure of one set shows."""
-        return getattr(self.artefacts("figures")[name], "set", None) or self.test_sets[0]
+    def shown_set(self, kind: str, name: str) -> str | None:
+        """Return the test set that an artefact of one set shows, None for one of all sets."""
+        settings = self.artefacts(kind)[name]
+        if "set" not in type(settings).model_fields:
+            return None
+        return settings.set or self.test_sets[0]
+
+    def shown_models(self, kind: str, name: str, need: str) -> tuple[str, ...]:
+        """Return the models whose files an artefact gets as its input ``need``.
+
+        Those it shows; but the claims take analyses of the models that others show them of,
+        so that a claim about all runs does not have all runs analysed.
+        """
+        models = self.artefact_models(name, kind)
+        if (kind, name) != ("tables", "claims") or need == "evaluations":
+            return models
+        analysed = {
+            model
+            for other_kind in ("tables", "figures")
+            for other, settings in self.artefacts(other_kind).items()
+            if need in settings.inputs
+            for model in self.artefact_models(other, other_kind)
+        }
+        return tuple(model for model in models if model in analysed)
+
+    def shown_runs(self, kind: str, name: str, need: str) -> list[str]:
+        """Return the runs whose files an artefact gets as its input ``need``."""
+        return [r for model in self.shown_models(kind, name, need) for r in self.runs(model)]
+
+    @property
+    def claim_needs(self) -> tuple[str, ...]:
+        """Inputs of the claims that this study has; empty where it declares no claims."""
+        claims = self.study.tables.claims
+        if claims is None:
+            return ()
+        used = [n for n in claims.used if n != "cost" and self.shown_models("tables", "claims", n)]
+        cost = ["cost"] if self.study.tables.cost else []
+        return (*claims.tested_on, *used, *cost)
+
+    @staticmethod
+    def option(need: str) -> str:
+        """Return the command-line option (without dashes) that gives an input."""
+        return input_option(need).removeprefix("--")
 
     def context(self, models: Iterable[str]) -> Context:
         """Return what the captions of an artefact that shows ``models`` need to know."""
@@ -282,6 +326,11 @@ class Plan:
         return getattr(images, "sub_image", None), getattr(images, "step", 240)
 
     @property
+    def may_leak(self) -> bool:
+        """Whether training images could hold test images: not if they are synthesised."""
+        return not isinstance(self.scale.training_images, DeadLeavesSettings)
+
+    @property
     def training_manifests(self) -> list[str]:
         """The manifests of the named datasets that training images are taken from."""
         images = self.scale.training_images
@@ -311,6 +360,25 @@ class Plan:
     def mod(self, name: str) -> int:
         """Return what the sides of a set's HR images are multiples of."""
         return 4 if name == VALIDATION else self.scale.benchmark.mod
+
+    @property
+    def pictures_option(self) -> str:
+        """Option of ``reflash data pictures`` that says which real pictures are shown."""
+        shown = self.study.figures.real_world
+        return f"--pictures {quote(shown.pictures)}" if shown and shown.pictures else ""
+
+    @property
+    def picture_count(self) -> int:
+        """How many real pictures are shown."""
+        shown = self.study.figures.real_world
+        return shown.examples if shown else 1
+
+    @property
+    def picture_manifest(self) -> list[str]:
+        """Return the manifest of the named dataset that the real pictures are from, if any."""
+        shown = self.study.figures.real_world
+        named = shown and shown.pictures in registry()
+        return [f"{RAW}/{shown.pictures}/{MANIFEST}"] if shown and named else []
 
     @property
     def example_count(self) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("Snakefile", "workflow", "config", "src", "dvc.yaml")
+PARTS = ("Snakefile", "workflow", "config", "src", "dvc.yaml", "benchmarks/results")
 
 
 class Project:
@@ -75,8 +75,10 @@ def copy_project(source: Path, target: Path, parts: tuple[str, ...] = PARTS) -> 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A copy in which the whole study has been run at scale tiny, from an empty folder."""
+    """A copy in which a study of every artefact was run at scale tiny, from an empty folder."""
     project = copy_project(ROOT, tmp_path_factory.mktemp("finished") / "project")
+    small = Path(__file__).with_name("small_study.yaml").read_text()
+    (project.folder / "config/study/paper.yaml").write_text(small)
     project.snakemake()
     return project
 

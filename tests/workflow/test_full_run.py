@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -46,6 +48,12 @@ def test_every_declared_artefact_is_there_and_not_empty(finished: Project, plan:
     page = (finished.folder / "results/tiny/report/index.html").read_text()
     for name in (*figures, *tables):
         assert f"{name}.csv" in page
+
+
+def test_the_small_study_declares_every_artefact_of_the_paper(root: Path, plan: Plan) -> None:
+    paper = Plan(load({}, root / "config"))
+    for kind in ("tables", "figures"):
+        assert set(plan.artefacts(kind)) == set(paper.artefacts(kind))
 
 
 def test_every_run_is_evaluated_on_every_set_and_kind(finished: Project, plan: Plan) -> None:

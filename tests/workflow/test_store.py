@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -14,8 +13,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, Project, copy_project
 
+from conftest import ROOT, Project, copy_project
 from reflash.study import Plan
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
@@ -209,12 +208,10 @@ def s3_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def test_through_s3(published: Project, s3_server: str, tmp_path: Path) -> None:
-    source = copy_project(
-        published.folder, tmp_path / "source", tuple(os.listdir(published.folder))
-    )
-    for project in (source,):
-        project.run("dvc", "remote", "modify", "store", "url", "s3://team/reflash")
-        project.run("dvc", "remote", "modify", "store", "endpointurl", s3_server)
+    everything = tuple(path.name for path in published.folder.iterdir())
+    source = copy_project(published.folder, tmp_path / "source", everything)
+    source.run("dvc", "remote", "modify", "store", "url", "s3://team/reflash")
+    source.run("dvc", "remote", "modify", "store", "endpointurl", s3_server)
     assert "pushed to the remote store" in store(source, "publish").stdout
     git(source, "commit", "-q", "-a", "-m", "s3")
     fresh = clone(source, tmp_path / "fresh")

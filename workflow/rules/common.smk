@@ -33,7 +33,9 @@ GPUS = len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
 # `reflash` of the environment that runs Snakemake, also where that is not activated.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 if PLAN.config.mirror is not None:
-    os.environ["REFLASH_MIRROR"] = str(PLAN.config.mirror)
+    os.environ["REFLASH_MIRROR"] = PLAN.config.mirror
+if PLAN.config.accept_terms:
+    os.environ["REFLASH_ACCEPT_TERMS"] = "1"
 
 
 wildcard_constraints:

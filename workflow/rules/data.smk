@@ -38,3 +38,24 @@ rule make_test_set:
     shell:
         "reflash data test-set $(dirname {output}) --settings {params.settings:q}"
         " --mod {params.mod} --raw data/raw > {log} 2>&1"
+
+
+rule gather_pictures:
+    input:
+        raw=PLAN.picture_manifest,
+        code=code("reflash.datasets.pictures"),
+    output:
+        f"{DATA}/real/manifest.csv",
+    log:
+        f"{LOGS}/gather_pictures.log",
+    params:
+        pictures=PLAN.pictures_option,
+        limit=PLAN.picture_count,
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    message:
+        "Gathering real pictures"
+    shell:
+        "reflash data pictures $(dirname {output}) {params.pictures} --limit {params.limit}"
+        " --raw data/raw > {log} 2>&1"

@@ -61,6 +61,29 @@ rule upscale_examples:
         " --limit {params.limit} --manifest --threads {threads} > {log} 2>&1"
 
 
+rule upscale_pictures:
+    input:
+        weights=evaluated_weights,
+        lr=f"{DATA}/real/manifest.csv",
+        code=code("reflash.evaluation.upscale"),
+    output:
+        f"{RUNS}/{{run}}/real/manifest.csv",
+    log:
+        f"{LOGS}/upscale_pictures/{{run}}.log",
+    params:
+        weights=lambda wildcards, input: input.get("weights") or "bicubic",
+    threads: PLAN.scale.threads
+    resources:
+        gpu=min(1, GPUS),
+        mem_mb=4000,
+        runtime=60,
+    message:
+        "Upscaling real pictures with {wildcards.run}"
+    shell:
+        "reflash upscale $(dirname {input.lr}) $(dirname {output}) --weights {params.weights}"
+        " --manifest --threads {threads} > {log} 2>&1"
+
+
 rule summarise_metrics:
     input:
         evaluations=expand(

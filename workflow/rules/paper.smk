@@ -1,59 +1,91 @@
-# Tables and figures of the paper, each from the tidy CSVs of the runs it shows.
+# Tables, figures and claims of the paper, each from the files of the runs it shows.
+PER_RUN = {
+    "logs": "log.csv",
+    "saliency": "analysis/saliency.csv",
+    "concentration": "analysis/concentration.csv",
+    "ablation": "analysis/ablation.csv",
+    "masking": "analysis/masking.csv",
+    "masking_area": "analysis/masking_area.csv",
+    "points": "analysis/points.csv",
+    "chi": "analysis/chi.csv",
+    "sensitivity": "analysis/sensitivity.csv",
+}
+CLAIMS = f"results/{PLAN.name}/claims.json"
+COST = "benchmarks/results/cost.csv"
 
 
-def evaluations(name, kind, sets):
-    """Evaluation CSVs of the models of a table or figure, the bicubic baseline first."""
-    runs = ["bicubic", *PLAN.artefact_runs(name, kind)]
-    return expand(f"{RUNS}/{{run}}/evaluation/{{set}}.csv", run=runs, set=sets)
-
-
-def figure_inputs(wildcards):
-    """Input files of a figure, by what its settings say it needs."""
-    name = wildcards.name
-    settings = PLAN.artefacts("figures")[name]
-    shown, first_seed = PLAN.figure_set(name), PLAN.scale.seeds[0]
-    kind = getattr(settings, "kind", None)
-    runs = [
-        "bicubic",
-        *(f"{m}/seed{first_seed}" for m in PLAN.artefact_models(name, "figures")),
+def input_files(need, kind, name):
+    """Files behind an input that a table, figure or the claims ask for."""
+    settings = PLAN.artefacts(kind)[name]
+    shown = PLAN.shown_set(kind, name)
+    one_seed = [
+        f"{model}/seed{PLAN.scale.seeds[0]}"
+        for model in PLAN.shown_models(kind, name, need)
     ]
-    files = {
-        "evaluations": lambda: evaluations(name, "figures", [shown]),
-        "logs": lambda: expand(
-            f"{RUNS}/{{run}}/log.csv", run=PLAN.artefact_runs(name, "figures")
-        ),
-        "hr": lambda: f"{DATA}/test/{shown}/hr/manifest.csv",
-        "lr": lambda: f"{DATA}/test/{shown}/{kind}/manifest.csv",
-        "sr": lambda: expand(
-            f"{RUNS}/{{run}}/examples/{shown}/{kind}/manifest.csv", run=runs
-        ),
-    }
-    return {need: files[need]() for need in settings.inputs if need in files}
-
-
-def figure_options(wildcards, input):
-    """Options of `reflash figure` that name the input files."""
-    options = [f"--evaluation {f}" for f in input.get("evaluations", [])]
-    options += [f"--log {f}" for f in input.get("logs", [])]
-    options += [
-        f"--{part} {Path(input[part]).parent}"
-        for part in ("hr", "lr")
-        if part in input.keys()
-    ]
-    options += [f"--sr {Path(f).parent}" for f in input.get("sr", [])]
-    settings = PLAN.artefacts("figures")[wildcards.name]
-    if "network" in settings.inputs:
-        options.append(
-            f"--network {quote(text(PLAN.scale.networks[settings.network]))}"
+    runs = PLAN.shown_runs(kind, name, need)
+    if need == "evaluations":
+        sets = [shown] if shown else PLAN.test_sets
+        return expand(
+            f"{RUNS}/{{run}}/evaluation/{{set}}.csv", run=["bicubic", *runs], set=sets
         )
-    return options
+    if need in PER_RUN:
+        return [f"{RUNS}/{run}/{PER_RUN[need]}" for run in runs]
+    if need in ("maps", "features"):
+        return [f"{RUNS}/{run}/analysis/saliency.csv" for run in one_seed]
+    if need == "sr":
+        part = "real" if name == "real_world" else f"examples/{shown}/{settings.kind}"
+        return [f"{RUNS}/{run}/{part}/manifest.csv" for run in ["bicubic", *one_seed]]
+    single = {
+        "hr": f"{DATA}/test/{shown}/hr/manifest.csv",
+        "lr": f"{DATA}/test/{shown}/{getattr(settings, 'kind', 'clean')}/manifest.csv",
+        "real": f"{DATA}/real/manifest.csv",
+        "cost": COST,
+        "claims": CLAIMS,
+    }
+    return [single[need]] if need in single else []
+
+
+def named_inputs(kind, name, needs):
+    """Input files by need."""
+    return {need: input_files(need, kind, name) for need in needs if need != "network"}
+
+
+def options(kind, name, needs, input):
+    """Options of `reflash` that name the input files."""
+    words = []
+    for need in needs:
+        option = f"--{PLAN.option(need)}"
+        if need == "network":
+            network = PLAN.scale.networks[PLAN.artefacts(kind)[name].network]
+            words.append(f"{option} {quote(text(network))}")
+            continue
+        for file in [input[need]] if isinstance(input[need], str) else input[need]:
+            folder = {"maps": "maps", "features": "features"}.get(need)
+            if folder:
+                file = Path(file).parent / folder
+            elif need in ("hr", "lr", "sr", "real"):
+                file = Path(file).parent
+            words.append(f"{option} {file}")
+    return words
+
+
+def inputs_of(kind):
+    """Input function of the rule that makes artefacts of a kind."""
+    return lambda wildcards: named_inputs(
+        kind, wildcards.name, PLAN.artefacts(kind)[wildcards.name].inputs
+    )
+
+
+def options_of(kind):
+    """Params function of the rule that makes artefacts of a kind."""
+    return lambda wildcards, input: options(
+        kind, wildcards.name, PLAN.artefacts(kind)[wildcards.name].inputs, input
+    )
 
 
 rule make_table:
     input:
-        evaluations=lambda wildcards: evaluations(
-            wildcards.name, "tables", PLAN.test_sets
-        ),
+        unpack(inputs_of("tables")),
         code=lambda wildcards: code(
             "reflash.paper.tables.registry", f"reflash.paper.tables.{wildcards.name}"
         ),
@@ -69,19 +101,17 @@ rule make_table:
         context=lambda wildcards: text(
             PLAN.context(PLAN.artefact_models(wildcards.name, "tables"))
         ),
-        evaluations=lambda wildcards, input: [
-            f"--evaluation {f}" for f in input.evaluations
-        ],
+        inputs=options_of("tables"),
     message:
         "Table {wildcards.name}"
     shell:
         "reflash table {wildcards.name} --context {params.context:q} --settings {params.settings:q}"
-        " {params.evaluations} --out {output[0]} > {log} 2>&1"
+        " {params.inputs} --out {output[0]} > {log} 2>&1"
 
 
 rule make_figure:
     input:
-        unpack(figure_inputs),
+        unpack(inputs_of("figures")),
         code=lambda wildcards: code(
             "reflash.paper.figures.make", f"reflash.paper.figures.{wildcards.name}"
         ),
@@ -98,10 +128,35 @@ rule make_figure:
             PLAN.context(PLAN.artefact_models(wildcards.name, "figures"))
         ),
         style=text(PLAN.config.style),
-        inputs=figure_options,
+        inputs=options_of("figures"),
     message:
         "Figure {wildcards.name}"
     shell:
         "reflash figure {wildcards.name} --context {params.context:q} --settings {params.settings:q}"
-        " --style {params.style:q} {params.inputs}"
-        " --out {output[0]} > {log} 2>&1"
+        " --style {params.style:q} {params.inputs} --out {output[0]} > {log} 2>&1"
+
+
+if PLAN.claim_needs:
+
+    rule test_claims:
+        input:
+            **named_inputs("tables", "claims", PLAN.claim_needs),
+            code=code("reflash.paper.claims"),
+        output:
+            CLAIMS,
+        log:
+            f"{LOGS}/test_claims/{PLAN.name}.log",
+        resources:
+            mem_mb=2000,
+            runtime=30,
+        params:
+            settings=text(PLAN.artefacts("tables")["claims"]),
+            context=text(PLAN.context(PLAN.artefact_models("claims", "tables"))),
+            inputs=lambda wildcards, input: options(
+                "tables", "claims", PLAN.claim_needs, input
+            ),
+        message:
+            "Testing the paper's claims"
+        shell:
+            "reflash claims --context {params.context:q} --settings {params.settings:q}"
+            " {params.inputs} --out {output} > {log} 2>&1"

@@ -44,6 +44,29 @@ rule cache_training_images:
         "reflash data cache $(dirname {input.images}) $(dirname {output}) > {log} 2>&1"
 
 
+rule check_leaks:
+    input:
+        train=f"{DATA}/train/images/manifest.csv",
+        test=expand(f"{DATA}/test/{{set}}/hr/manifest.csv", set=PLAN.test_sets),
+        code=code("reflash.datasets.leaks"),
+    output:
+        f"{DATA}/train/leaks.csv",
+    log:
+        f"{LOGS}/check_leaks.log",
+    benchmark:
+        f"{BENCHMARKS}/check_leaks.tsv"
+    params:
+        test=lambda wildcards, input: [f"--test {Path(m).parent}" for m in input.test],
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    message:
+        "Looking for test images among the training images"
+    shell:
+        "reflash data leaks --train $(dirname {input.train}) {params.test} --out {output}"
+        " > {log} 2>&1"
+
+
 rule synthesise_pairs:
     input:
         images=f"{DATA}/train/cache/cache.json",
@@ -71,6 +94,8 @@ rule train_network:
     input:
         data=lambda wildcards: PLAN.pairs_source(wildcards.run, DATA),
         validation=f"{DATA}/test/validation/hr/manifest.csv",
+        # Must exist, but a new check of new test sets does not train again.
+        leaks=ancient(f"{DATA}/train/leaks.csv") if PLAN.may_leak else [],
         code=code("reflash.training.trainer"),
     output:
         params=f"{RUNS}/{{run}}/params.safetensors",
