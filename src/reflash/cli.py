@@ -692,7 +692,8 @@ def claims(
     cost: Annotated[Path | None, typer.Option(help="CSV of the benchmark of dropout.")] = None,
 ) -> None:
     """Test the paper's claims: effect, interval and verdict of each, as JSON."""
-    from reflash.paper.claims import make_claims
+    from reflash.paper.claim_tests import examine_claims
+    from reflash.paper.claims import write_claims
     from reflash.paper.context import Context
     from reflash.paper.inputs import Inputs
     from reflash.paper.settings import Claims
@@ -708,7 +709,7 @@ def claims(
         cost=cost,
     )
     chosen = parse_settings(Context, context)
-    make_claims(chosen, parse_settings(Claims, settings), inputs, out)
+    write_claims(out, examine_claims(chosen, parse_settings(Claims, settings), inputs))
 
 
 def _artefact_settings(declared: Any, kind: str, name: str) -> Any:

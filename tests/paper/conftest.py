@@ -65,3 +65,15 @@ def write_evaluation(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def write_rows(tmp_path: Path) -> Callable[..., Path]:
+    """Write a CSV from rows and the names of their columns."""
+
+    def write(name: str, columns: str, rows: Sequence[Sequence[object]]) -> Path:
+        path = tmp_path / f"{name}.csv"
+        pd.DataFrame(list(rows), columns=columns.split(",")).to_csv(path, index=False)
+        return path
+
+    return write

@@ -8,8 +8,9 @@ import pytest
 
 from reflash.datasets.images import write_png
 from reflash.errors import ReflashError
+from reflash.paper.figures.crops import detailed_crop
 from reflash.paper.figures.style import rc
-from reflash.paper.figures.visual_comparison import detailed_crop, draw, gather
+from reflash.paper.figures.visual_comparison import draw, gather
 from reflash.paper.settings import FigureStyle, VisualComparison
 
 PLAIN = "srresnet/multi/none"

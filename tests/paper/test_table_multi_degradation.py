@@ -11,6 +11,7 @@ import pytest
 
 from reflash.degradations.settings import KINDS
 from reflash.errors import ReflashError
+from reflash.paper.inputs import Inputs
 from reflash.paper.settings import MultiDegradation
 from reflash.paper.tables.multi_degradation import arrange, gather
 from reflash.paper.tables.registry import make_table, table_module
@@ -139,7 +140,7 @@ def test_made_files_agree_with_the_frame(tmp_path, make_context, evaluations):
         "multi_degradation",
         context,
         MultiDegradation(),
-        evaluations,
+        Inputs(evaluations),
         tmp_path / "multi_degradation",
     )
     frame = gather(context, MultiDegradation(), evaluations)

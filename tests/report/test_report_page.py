@@ -18,6 +18,7 @@ from reflash.errors import ReflashError
 from reflash.paper.context import Context
 from reflash.paper.figures.drawing import write_figure
 from reflash.paper.figures.training_curves import gather as gather_curves
+from reflash.paper.inputs import Inputs
 from reflash.paper.settings import FigureStyle, MultiDegradation, TrainingCurves
 from reflash.paper.tables.registry import make_table
 from reflash.report.comparison import main_comparison, restated_notes
@@ -102,7 +103,7 @@ def make_results(folder: Path, about: Context) -> tuple[list[Path], list[Path], 
         logs.append(home / "log.csv")
         runs.append(home)
     table = folder / "results" / "demo" / "multi_degradation"
-    make_table("multi_degradation", about, MultiDegradation(), evaluations, table)
+    make_table("multi_degradation", about, MultiDegradation(), Inputs(evaluations), table)
     figure = folder / "figures 1" / "training_curves"
     write_figure(gather_curves(about, TrainingCurves(), logs), figure, FigureStyle(dpi=100))
     return [table], [figure], runs

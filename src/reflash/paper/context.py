@@ -37,6 +37,10 @@ class Context(Settings):
     """Names of the test sets, in order."""
     crop: Annotated[int, Field(ge=0)] = 4
     """Width in HR pixels of the border left out of PSNR and SSIM."""
+    analysis_set: str = ""
+    """Test set whose images the analyses of trained networks saw; empty: not said."""
+    analysis_kind: str = ""
+    """Degradation of the LR images they saw; empty: not said."""
 
     def label(self, model: str) -> str:
         """Return the name shown for ``model``."""
@@ -98,6 +102,14 @@ def sets_phrase(images: Mapping[str, int]) -> str:
     return ", ".join(
         f"{name} ({count} image{'s' if count != 1 else ''})" for name, count in images.items()
     )
+
+
+def images_phrase(context: Context, names: Sequence[str]) -> str:
+    """Return what an analysis saw: ``5 images of Set5 (clean)``, or ``butterfly of Set5``."""
+    text = names[0] if len(names) == 1 else f"{len(names)} images"
+    if context.analysis_set:
+        text += f" of {context.analysis_set}"
+    return f"{text} ({kind_label(context.analysis_kind)})" if context.analysis_kind else text
 
 
 def kind_label(kind: str) -> str:

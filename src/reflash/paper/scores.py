@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
 
 from reflash.errors import ReflashError
@@ -92,18 +95,7 @@ def read_scores(
         A file is missing, empty or lacks a column; a run was not evaluated, or evaluated twice, or
         on other images than the others.
     """
-    remedy = "evaluate the run again with reflash evaluate"
-    parts = []
-    for path in paths:
-        part = read_table(path, ("run", "set", "kind", "image", metric), remedy)
-        if not is_numeric_dtype(part[metric]) or part[metric].isna().any():
-            raise ReflashError(f"{path}: column {metric!r} holds other than numbers; {remedy}")
-        parts.append(part[["run", "set", "kind", "image", metric]].assign(path=str(path)))
-    if not parts:
-        raise ReflashError("evaluations: no file is given; name the CSV files of reflash evaluate")
-    table = pd.concat(parts, ignore_index=True)
-    table = table[table["kind"].isin(kinds) & table["set"].isin(context.test_sets)]
-    _check_unique(table)
+    table = _read_all(paths, context, metric, kinds)
     runs = context.runs
     if bicubic and (table["run"] == BICUBIC).any():
         runs = (BICUBIC, *runs)
@@ -114,6 +106,43 @@ def read_scores(
             rows += _rows(of_set[of_set["run"] == run], name, run, metric, kinds)
         _check_same_images(of_set[of_set["run"].isin(runs)], name)
     return pd.DataFrame(rows)
+
+
+def read_images(
+    paths: Iterable[Path | str], context: Context, metric: str, kinds: Sequence[str]
+) -> dict[str, NDArray[np.float64]]:
+    """Average the kinds of every image, of all test sets of the context together.
+
+    Parameters
+    ----------
+    paths, context, metric, kinds
+        As in ``read_scores``.
+
+    Returns
+    -------
+    dict of str to (seeds, images) float
+        By model; seeds in the context's order, the same images in every column.
+
+    Raises
+    ------
+    ReflashError
+        As in ``read_scores``; or a value is infinite.
+    """
+    table = _read_all(paths, context, metric, kinds)
+    table = table[table["run"].isin(list(context.runs))]
+    have = set(table[["run", "set", "kind"]].itertuples(index=False, name=None))
+    for key in product(context.runs, context.test_sets, kinds):
+        if key not in have:
+            raise _not_evaluated(*key)
+    for name in context.test_sets:
+        _check_same_images(table[table["set"] == name], name)
+    whole = table.groupby(["run", "set", "image"])[metric].mean().unstack(["set", "image"])
+    if not np.isfinite(whole.to_numpy()).all():
+        raise ReflashError(f"column {metric!r}: holds infinite values; leave these images out")
+    return {
+        model: whole.loc[[f"{model}/seed{seed}" for seed in context.seeds]].to_numpy(np.float64)
+        for model in context.models
+    }
 
 
 @dataclass(frozen=True)
@@ -158,6 +187,32 @@ def image_counts(scores: pd.DataFrame) -> dict[str, int]:
     return {str(name): int(count) for name, count in counts.items()}
 
 
+def _read_all(
+    paths: Iterable[Path | str], context: Context, metric: str, kinds: Sequence[str]
+) -> pd.DataFrame:
+    """Read all rows of the context's test sets and ``kinds``: run, set, kind, image, metric."""
+    remedy = "evaluate the run again with reflash evaluate"
+    parts = []
+    for path in paths:
+        part = read_table(path, ("run", "set", "kind", "image", metric), remedy)
+        if not is_numeric_dtype(part[metric]) or part[metric].isna().any():
+            raise ReflashError(f"{path}: column {metric!r} holds other than numbers; {remedy}")
+        parts.append(part[["run", "set", "kind", "image", metric]].assign(path=str(path)))
+    if not parts:
+        raise ReflashError("evaluations: no file is given; name the CSV files of reflash evaluate")
+    table = pd.concat(parts, ignore_index=True)
+    table = table[table["kind"].isin(kinds) & table["set"].isin(context.test_sets)]
+    _check_unique(table)
+    return table
+
+
+def _not_evaluated(run: str, name: str, kind: str) -> ReflashError:
+    return ReflashError(
+        f"run {run}: no evaluation on {name} ({kind}) among the files given; "
+        "evaluate it with reflash evaluate"
+    )
+
+
 def _rows(
     table: pd.DataFrame, name: str, run: str, metric: str, kinds: Sequence[str]
 ) -> list[dict[str, object]]:
@@ -166,10 +221,7 @@ def _rows(
     counts = table.groupby("kind").size()
     absent = [kind for kind in kinds if kind not in means.index]
     if absent:
-        raise ReflashError(
-            f"run {run}: no evaluation on {name} ({absent[0]}) among the files given; "
-            "evaluate it with reflash evaluate"
-        )
+        raise _not_evaluated(run, name, absent[0])
     key = {"set": name, "model": model, "seed": int(seed) if seed else -1}
     rows: list[dict[str, object]] = [
         {**key, "kind": kind, "value": float(means[kind]), "images": int(counts[kind])}

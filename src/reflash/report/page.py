@@ -19,6 +19,7 @@ from reflash.errors import ReflashError
 from reflash.files import require_file, write_text
 from reflash.paper.context import BICUBIC, Context, listing, no_evidence
 from reflash.paper.tables.layout import Layout, column_groups
+from reflash.report.claims import claims_section
 from reflash.report.comparison import main_comparison, restated_notes
 
 TABLE_FILES = {"CSV": ".csv", "Markdown": ".md", "LaTeX": ".tex"}
@@ -45,6 +46,7 @@ def write_report(
     runs: Sequence[Path | str] = (),
     command: str = "make reproduce",
     versions: Mapping[str, str] | None = None,
+    claims: Path | str | None = None,
 ) -> None:
     """Write the results page of a study at a scale.
 
@@ -62,6 +64,8 @@ def write_report(
         What makes all of this again.
     versions
         Software and its version; by default what is installed here.
+    claims
+        ``claims.json``; the table ``claims`` is then shown as a section of its own.
 
     Raises
     ------
@@ -70,6 +74,12 @@ def write_report(
     """
     out = Path(out_html)
     shown_tables = [_table(Path(stem), out) for stem in tables]
+    shown_claims = None
+    if claims is not None:
+        own = [table for table in shown_tables if table["layout"].name == "claims"]
+        shown_tables = [table for table in shown_tables if table not in own]
+        links = [link for table in own for link in table["files"]]
+        shown_claims = claims_section(claims, [*links, ("JSON", _relative(Path(claims), out))])
     shown_figures = [_figure(Path(stem), out) for stem in figures]
     multi = [Path(stem) for stem in tables if Path(stem).name == "multi_degradation"]
     comparison = main_comparison(context, _with(multi[0], ".csv") if multi else None)
@@ -82,6 +92,7 @@ def write_report(
         "seeds": listing([str(seed) for seed in context.seeds]),
         "comparison": {"layout": comparison, "groups": list(column_groups(comparison.columns))},
         "restated": restated_notes(),
+        "claims": shown_claims,
         "tables": shown_tables,
         "figures": shown_figures,
         "runs": [_run(Path(folder)) for folder in runs],
@@ -155,9 +166,13 @@ def _links(stem: Path, suffixes: Mapping[str, str], page: Path) -> list[tuple[st
     links = []
     for name, suffix in suffixes.items():
         path = require_file(_with(stem, suffix), "make the table or figure again")
-        relative = Path(os.path.relpath(path.absolute(), page.absolute().parent)).as_posix()
-        links.append((name, quote(relative)))
+        links.append((name, _relative(path, page)))
     return links
+
+
+def _relative(path: Path, page: Path) -> str:
+    """Return the address of a file as seen from the page."""
+    return quote(Path(os.path.relpath(path.absolute(), page.absolute().parent)).as_posix())
 
 
 def _run(folder: Path) -> dict[str, str]:

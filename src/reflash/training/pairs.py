@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -84,6 +85,8 @@ class OnlinePairs:
             self.synthesis = StaticSynthesis(
                 settings, self.sampler, device, graphs=graphs, compiled=compiled
             )
+        else:
+            cv2.setNumThreads(torch.get_num_threads())
 
     def batch(self, iteration: int) -> tuple[Tensor, Tensor]:
         """Return the batch of ``iteration``; see :class:`Pairs`."""

@@ -1,9 +1,10 @@
-"""The training loop: one run from its settings to its weights, resumable at any moment.
+"""The training loop: runs from their settings to their weights, resumable at any moment.
 
 Run it with ``reflash train --config RUN.yaml --out DIR`` and ``--pairs`` (a pool) or ``--images``
-(a cache, pairs online). The run's folder then holds ``params.safetensors`` (raw weights),
-``params_ema.safetensors`` (their moving average), ``log.csv`` (learning rate, loss, validation
-PSNR), ``settings.json`` (the resolved settings) and ``timing.json``.
+(a cache, pairs online); several ``--config`` and ``--out`` train several runs on the same pairs.
+A run's folder then holds ``params.safetensors`` (raw weights), ``params_ema.safetensors`` (their
+moving average), ``log.csv`` (learning rate, loss, validation PSNR), ``settings.json`` (the resolved
+settings) and ``timing.json``.
 """
 
 from __future__ import annotations
@@ -12,37 +13,28 @@ import math
 import platform
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import pandas as pd
 import torch
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor
 
-from reflash.datasets.images import list_images, mod_crop, read_rgb
-from reflash.degradations.benchmark import degrade
-from reflash.degradations.settings import BenchmarkSettings
 from reflash.errors import ReflashError
-from reflash.evaluation.inference import upscale_image
-from reflash.evaluation.metrics import psnr
-from reflash.files import write_csv, write_json
-from reflash.keys import key_seed
-from reflash.models.build import build_network
-from reflash.models.weights import save_weights
+from reflash.files import write_json
+from reflash.training.ahead import Ahead
 from reflash.training.pairs import Pairs
+from reflash.training.run import Run
 from reflash.training.schedule import learning_rate
-from reflash.training.settings import RunSettings, ValidationSettings
+from reflash.training.settings import RunSettings
 from reflash.training.state import discard_states, load_state, run_key, save_state
+from reflash.training.validation import Validation
 
 CHECK_EVERY = 100
 """Iterations between two looks at the loss (a CPU-GPU synchronisation) for NaN and progress."""
-
-PARAMS, PARAMS_EMA, LOG = "params.safetensors", "params_ema.safetensors", "log.csv"
 
 
 class Interrupted(ReflashError):  # noqa: N818 (not a failure)
@@ -51,7 +43,7 @@ class Interrupted(ReflashError):  # noqa: N818 (not a failure)
 
 @dataclass(frozen=True)
 class Options:
-    """What does not change a run's result."""
+    """What does not change a run's result (``compiled``: beyond float rounding)."""
 
     save_seconds: float = 120.0
     """Seconds between two saved states: what a killed job loses at most."""
@@ -63,131 +55,91 @@ class Options:
     """Called with iteration, loss and learning rate every ``CHECK_EVERY`` iterations."""
     clock: Callable[[], float] = field(default=time.monotonic)
     """Source of seconds."""
+    graphs: bool = True
+    """Replay steps as CUDA graphs (on a GPU)."""
+    compiled: bool = False
+    """Fuse the network's operations with torch.compile."""
+    ahead: bool | None = None
+    """Make each batch one iteration early; None: on a GPU."""
 
 
-class Validation:
-    """Validation images through fixed test degradations (sigma 20, mod 4, PIL bicubic)."""
+@dataclass(frozen=True)
+class Job:
+    """A run to train: its settings, its validation and the folder of its results."""
 
-    def __init__(self, settings: ValidationSettings, folder: Path) -> None:
-        benchmark = BenchmarkSettings(mod=4)
-        self.kinds = settings.kinds
-        self.examples = []
-        for path in list_images(folder)[: settings.images]:
-            hr = mod_crop(read_rgb(path), benchmark.mod)
-            if settings.crop is not None:
-                hr = _centre(hr, settings.crop)
-            for kind in settings.kinds:
-                self.examples.append((kind, hr, degrade(hr, kind, benchmark, path.stem)))
-
-    def __call__(self, network: nn.Module, device: torch.device) -> dict[str, float]:
-        """Return the mean PSNR (dB, RGB, crop 4) per kind of ``network``."""
-        scores: dict[str, list[float]] = {kind: [] for kind in self.kinds}
-        was_training = network.training
-        network.eval()
-        for kind, hr, lr in self.examples:
-            scores[kind].append(psnr(upscale_image(network, lr, device=device), hr))
-        network.train(was_training)
-        return {f"psnr_{kind}": sum(v) / len(v) for kind, v in scores.items()}
+    settings: RunSettings
+    validation: Validation
+    folder: Path
 
 
-def _centre(hr: Any, side: int) -> Any:
-    side -= side % 4
-    top, left = (max(0, (n - side) // 2) for n in hr.shape[:2])
-    return hr[top : top + side, left : left + side]
+class _Training:
+    """A job under way."""
 
+    def __init__(
+        self, job: Job, pairs_key: str, device: torch.device, options: Options, together: bool
+    ) -> None:
+        self.settings, self.validation, self.folder = job.settings, job.validation, job.folder
+        self.total = job.settings.training.iterations
+        self.every = job.settings.training.validation.every
+        self.pairs_key = pairs_key
+        self.key = run_key(job.settings, pairs_key)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.run = Run(job.settings, device, graphs=options.graphs, compiled=options.compiled)
+        self.start, self.elapsed = 0, 0.0
+        self.pairs_state: dict[str, Any] = {}
+        self.loss = torch.zeros(())
+        events = options.tensorboard
+        self.writer = _tensorboard(events / job.settings.id if together and events else events)
+        state = load_state(self.folder, self.key)
+        if state is not None:
+            self.run.load_state_dict(state["run"])
+            self.start, self.elapsed = state["iteration"], state["seconds"]
+            self.pairs_state = state["pairs"]
+            print(f"{self.settings.id}: continuing after iteration {self.start}", flush=True)
 
-class Run:
-    """One network in training: its weights, their average, the optimiser and the log."""
+    def active(self, iteration: int) -> bool:
+        """Whether the iteration is still to be done."""
+        return self.start <= iteration < self.total
 
-    def __init__(self, settings: RunSettings, device: torch.device) -> None:
-        self.settings, self.device = settings, device
-        torch.manual_seed(key_seed(settings.seed, "initial weights"))
-        network = build_network(settings.network, settings.dropout).to(device)
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.network.train()
-        decay = settings.training.ema
-        self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(decay))
-        self.average.n_averaged.fill_(1)  # the average starts at the initial weights, as released
-        self.optimiser = torch.optim.Adam(
-            self.network.parameters(),
-            lr=settings.training.lr,
-            betas=settings.training.betas,
-            fused=True,
+    def at_row(self, done: int) -> bool:
+        """Whether a row of the log is due after ``done`` iterations."""
+        return done % self.every == 0 or done == self.total
+
+    def rate(self, iteration: int) -> float:
+        """Return the learning rate of an iteration."""
+        return learning_rate(iteration, self.settings.training)
+
+    def save(self, done: int, seconds: float, pairs_state: dict[str, Any]) -> None:
+        """Write the resume state."""
+        values = {"run": self.run.state_dict(), "pairs": pairs_state}
+        seconds += self.elapsed
+        save_state(self.folder, self.key, {**values, "iteration": done, "seconds": seconds})
+
+    def log(self, done: int) -> None:
+        """Validate and add a row to the log."""
+        row = self.run.log_row(done, self.validation)
+        if self.writer:
+            for name, number in row.items():
+                if name != "run":
+                    self.writer.add_scalar(name, number, done)
+
+    def finish(self, seconds: float, together: int, device: torch.device) -> None:
+        """Write the results."""
+        if self.writer:
+            self.writer.close()
+        write_json(
+            self.folder / "timing.json",
+            {
+                "seconds": self.elapsed + seconds,
+                "iterations": self.total,
+                "runs_together": together,
+                "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+                "threads": torch.get_num_threads(),
+                "torch": torch.__version__,
+                "python": platform.python_version(),
+            },
         )
-        self.loss_sum = torch.zeros((), device=device)
-        self.loss_count = 0
-        self.rows: list[dict[str, str | float]] = []
-
-    def step(self, iteration: int, lr: Tensor, hr: Tensor) -> Tensor:
-        """Take one optimiser step on a batch and return its L1 loss (not synchronised)."""
-        training = self.settings.training
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(iteration, training)
-        # Dropout masks are keyed by (seed, iteration): resuming draws the same ones.
-        torch.manual_seed(key_seed(self.settings.seed, "dropout", iteration))
-        lr = lr.contiguous(memory_format=torch.channels_last)
-        bf16 = training.precision == "bf16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
-            sr = self.network(lr)
-        loss = nn.functional.l1_loss(sr.float(), hr)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimiser.step()
-        self.average.update_parameters(self.network)
-        loss = loss.detach()
-        self.loss_sum += loss
-        self.loss_count += 1
-        return loss
-
-    def log_row(self, done: int, validation: Validation) -> dict[str, str | float]:
-        """Validate the averaged weights after ``done`` iterations and add a row to the log."""
-        scores = validation(self.average.module, self.device)
-        row: dict[str, str | float] = {
-            "run": self.settings.id,
-            "iteration": done,
-            "learning_rate": learning_rate(done - 1, self.settings.training),
-            "loss": float(self.loss_sum) / self.loss_count,
-            **scores,
-            "psnr": sum(scores.values()) / len(scores),
-        }
-        self.rows.append(row)
-        self.loss_sum.zero_()
-        self.loss_count = 0
-        return row
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return everything needed to continue bit by bit."""
-        return {
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "loss_sum": self.loss_sum,
-            "loss_count": self.loss_count,
-            "rows": self.rows,
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from ``state_dict``."""
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.loss_sum = state["loss_sum"].to(self.device)
-        self.loss_count = state["loss_count"]
-        self.rows = state["rows"]
-
-    def write(self, folder: Path, metadata: dict[str, Any]) -> None:
-        """Write weights and log; each file whole or not at all, the log last."""
-        described = {
-            "network": self.settings.network.model_dump(mode="json"),
-            "dropout": str(self.settings.dropout),
-            "run": self.settings.id,
-            **metadata,
-        }
-        averaged = self.average.module.state_dict()
-        for name, weights in ((PARAMS, self.network.state_dict()), (PARAMS_EMA, averaged)):
-            save_weights(folder / name, weights, {**described, "which": Path(name).stem})
-        write_json(folder / "settings.json", self.settings.model_dump(mode="json"))
-        write_csv(folder / LOG, pd.DataFrame(self.rows), float_format="%.8g")
+        self.run.write(self.folder, {"iterations": self.total, "data": self.pairs_key})
 
 
 @contextmanager
@@ -222,80 +174,145 @@ def train(
     ReflashError
         The loss is not a number, or the disk is full; the last saved state stays.
     """
-    options = options or Options()
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    key = run_key(settings, pairs.key)
-    run = Run(settings, device)
-    start = 0
-    elapsed = 0.0
-    state = load_state(folder, key)
-    if state is not None:
-        run.load_state_dict(state["run"])
-        pairs.load_state_dict(state["pairs"])
-        start, elapsed = state["iteration"], state["seconds"]
-        print(f"{settings.id}: continuing after iteration {start}", flush=True)
+    train_together([Job(settings, validation, Path(folder))], pairs, device, options)
 
-    began = saved = options.clock()
-    total, every = settings.training.iterations, settings.training.validation.every
-    writer = _tensorboard(options.tensorboard)
-    stop: list[str] = []
 
-    def save(done: int) -> None:
-        seconds = elapsed + options.clock() - began
-        values = {"run": run.state_dict(), "pairs": pairs.state_dict()}
-        save_state(folder, key, {**values, "iteration": done, "seconds": seconds})
+def check_agreement(settings: Sequence[RunSettings]) -> None:
+    """Check that runs can be trained on the same pairs.
 
-    with _stop_on_signals(stop):
-        for iteration in range(start, total):
-            loss = run.step(iteration, *pairs.batch(iteration))
-            done = iteration + 1
-            at_row = done % every == 0 or done == total
-            now = options.clock()
-            out_of_time = options.time_budget is not None and now - began > options.time_budget
-            due = now - saved > options.save_seconds
-            if done % CHECK_EVERY == 0 or at_row or due or out_of_time or stop:
-                value = loss.item()  # CPU-GPU synchronisation
-                if not math.isfinite(value):
-                    raise ReflashError(
-                        f"{settings.id}: the loss is {value} at iteration {done}; "
-                        "lower training.lr or look at the training images "
-                        "(the last saved state is kept)"
-                    )
-                if options.report:
-                    options.report(done, value, learning_rate(iteration, settings.training))
-            if at_row:
-                row = run.log_row(done, validation)
-                if writer:
-                    for name, number in row.items():
-                        if name != "run":
-                            writer.add_scalar(name, number, done)
-            if done == total:
-                break
-            if due or out_of_time or stop:
-                save(done)
-                saved = options.clock()
-            if out_of_time or stop:
-                why = f"on {stop[0]}" if stop else "because its time budget is spent"
-                raise Interrupted(
-                    f"{settings.id}: stopped {why} after iteration {done} of {total}; "
-                    "run the same command to continue"
+    Raises
+    ------
+    ReflashError
+        Two runs have the same name, or differ in what decides the pairs.
+    """
+    first, *others = settings
+    for other in others:
+        for name in ("seed", "setting", "pairs", "degradation", "sub_image", "step"):
+            if getattr(first, name) != getattr(other, name):
+                raise ReflashError(
+                    f"{other.id}: {name} differs from that of {first.id}, and runs trained "
+                    "together see the same pairs; train them by separate commands"
                 )
-    if writer:
-        writer.close()
-    write_json(
-        folder / "timing.json",
-        {
-            "seconds": elapsed + options.clock() - began,
-            "iterations": total,
-            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        },
-    )
-    run.write(folder, {"iterations": total, "data": pairs.key})
-    discard_states(folder)
+        if first.training.batch != other.training.batch:
+            raise ReflashError(
+                f"{other.id}: training.batch is {other.training.batch}, that of {first.id} "
+                f"{first.training.batch}, and runs trained together see the same pairs; "
+                "train them by separate commands"
+            )
+    names = [one.id for one in settings]
+    for name in names:
+        if names.count(name) > 1:
+            raise ReflashError(f"{name}: given twice; give each run once")
+
+
+def train_together(
+    jobs: Sequence[Job], pairs: Pairs, device: torch.device, options: Options | None = None
+) -> None:
+    """Train several runs on the same stream of pairs; each ends as if it were trained alone.
+
+    Every run has its own resume state. A run that is further than the others waits for them.
+
+    Raises
+    ------
+    Interrupted
+        The time budget is spent or the process was told to stop; the states are saved.
+    ReflashError
+        The runs do not see the same pairs, a loss is not a number, or the disk is full. The state
+        of the other runs is saved, the last saved state of this one stays.
+    """
+    options = options or Options()
+    check_agreement([job.settings for job in jobs])
+    if len({job.folder.resolve() for job in jobs}) < len(jobs):
+        raise ReflashError(f"{jobs[0].folder}: given for several runs; give each its own folder")
+    together = len(jobs) > 1
+    trainings = [_Training(job, pairs.key, device, options, together) for job in jobs]
+    start, total = min(t.start for t in trainings), max(t.total for t in trainings)
+    use_ahead = device.type == "cuda" if options.ahead is None else options.ahead
+    source = Ahead(pairs, device, enabled=use_ahead, total=total)
+    if start:
+        source.load_state_dict(min(trainings, key=lambda t: t.start).pairs_state)
+    stop: list[str] = []
+    with closing(source), _stop_on_signals(stop):
+        _loop(trainings, source, range(start, total), device, options, stop)
+    for training in trainings:
+        discard_states(training.folder)
+
+
+def _loop(
+    trainings: list[_Training],
+    source: Ahead,
+    iterations: range,
+    device: torch.device,
+    options: Options,
+    stop: list[str],
+) -> None:
+    began = saved = options.clock()
+
+    def save(which: Sequence[_Training], done: int) -> None:
+        state = source.state_dict()
+        for training in which:
+            training.save(done, options.clock() - began, state)
+
+    for iteration in iterations:
+        active = [t for t in trainings if t.active(iteration)]
+        _step(active, iteration, *source.batch(iteration), device)
+        done = iteration + 1
+        now = options.clock()
+        out_of_time = options.time_budget is not None and now - began > options.time_budget
+        due = now - saved > options.save_seconds
+        rows = [t for t in active if t.at_row(done)]
+        failed: list[_Training] = []
+        if done % CHECK_EVERY == 0 or rows or due or out_of_time or stop:
+            losses = [t.loss.item() for t in active]  # CPU-GPU synchronisation
+            failed = [t for t, loss in zip(active, losses, strict=True) if not math.isfinite(loss)]
+            if options.report and active and not failed:
+                options.report(done, sum(losses) / len(losses), active[0].rate(iteration))
+        for training in rows:
+            if training not in failed:
+                training.log(done)
+                if done == training.total:
+                    training.finish(options.clock() - began, len(trainings), device)
+        if failed:
+            save([t for t in active if t not in failed], done)
+            raise ReflashError(
+                f"{failed[0].settings.id}: the loss is {failed[0].loss.item()} at iteration "
+                f"{done}; lower training.lr or look at the training images "
+                "(the last saved state is kept)"
+            )
+        if done == iterations.stop:
+            return
+        ended = [t for t in rows if done == t.total]
+        if due or out_of_time or stop or ended:
+            save([t for t in active if due or out_of_time or stop or t in ended], done)
+            saved = options.clock() if due else saved
+        if out_of_time or stop:
+            why = f"on {stop[0]}" if stop else "because its time budget is spent"
+            names = ", ".join(t.settings.id for t in trainings)
+            raise Interrupted(
+                f"{names}: stopped {why} after iteration {done} of {iterations.stop}; "
+                "run the same command to continue"
+            )
+
+
+def _step(
+    active: list[_Training], iteration: int, lr: Tensor, hr: Tensor, device: torch.device
+) -> None:
+    """Take a step of every run; on a GPU several run side by side on streams of their own."""
+    if device.type != "cuda" or len(active) == 1:
+        for training in active:
+            training.loss = training.run.step(iteration, lr, hr)
+        return
+    current = torch.cuda.current_stream(device)
+    ready = current.record_event()
+    for training in active:
+        stream = training.run.stream
+        assert stream is not None
+        stream.wait_event(ready)
+        with torch.cuda.stream(stream):
+            training.loss = training.run.step(iteration, lr, hr)
+    for training in active:
+        assert training.run.stream is not None
+        current.wait_stream(training.run.stream)
 
 
 def _tensorboard(folder: Path | None) -> Any:

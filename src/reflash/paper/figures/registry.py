@@ -7,7 +7,23 @@ from types import ModuleType
 
 from reflash.errors import ReflashError
 
-FIGURES = ("teaser_bars", "training_curves", "visual_comparison", "dropout_placements")
+FIGURES = (
+    "teaser_bars",
+    "dropout_placements",
+    "positions_single",
+    "positions_multi",
+    "probability",
+    "training_curves",
+    "visual_comparison",
+    "feature_maps",
+    "saliency_maps",
+    "saliency_distribution",
+    "channel_ablation",
+    "progressive_masking",
+    "degradation_clusters",
+    "feature_drop_sensitivity",
+    "real_world",
+)
 """Names of the figures; each is a module of this package with ``gather`` and ``draw``."""
 
 

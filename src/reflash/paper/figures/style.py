@@ -225,6 +225,40 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
+def inch_axes(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
+    """Return axes without ticks and frame at a place in inches, to show a picture in."""
+    wide, high = figure.get_size_inches()
+    axes = figure.add_axes((left / wide, bottom / high, width / wide, height / high))
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+    return axes
+
+
+def inch_text(
+    figure: Figure,
+    x: float,
+    y: float,
+    text: str,
+    size: float,
+    vertical: str = "top",
+    horizontal: str = "center",
+    bold: bool = False,
+) -> None:
+    """Write text at a place in inches."""
+    wide, high = figure.get_size_inches()
+    figure.text(
+        x / wide,
+        y / high,
+        text,
+        ha=horizontal,
+        va=vertical,
+        fontsize=size,
+        fontweight="bold" if bold else "normal",
+        linespacing=1.1,
+    )
+
+
 def text_width(text: str, size: float) -> float:
     """Return the width of one line of ``text`` in inches."""
     if not text.strip():

@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
 
-import cv2
-import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from reflash.datasets.images import Pixels, list_images, read_rgb
 from reflash.errors import ReflashError
 from reflash.paper.context import BICUBIC, Context, kind_label, listing, scale_sentence
+from reflash.paper.figures.crops import (
+    by_stem,
+    detailed_crop,
+    draw_crops,
+    find_image,
+    thumbnail,
+)
 from reflash.paper.figures.drawing import Drawing
-from reflash.paper.figures.style import ACCENT, new_figure, small, two_columns, wrap
 from reflash.paper.scores import read_table
 from reflash.paper.settings import FigureStyle, VisualComparison
 
 NAME = "visual_comparison"
-
-THUMBNAIL = 360
-"""Longest side of the whole image shown beside the crops, in pixels."""
-
-MOST_CELLS = 8
-"""Pictures beside each other at most; more go to a second line."""
-
-MARGIN, GAP = 0.03, 0.04
-"""Inches around the figure and between pictures."""
-
-Cell: TypeAlias = dict[Hashable, Any]
 
 
 def gather(
@@ -77,8 +67,8 @@ def gather(
         if model not in sr:
             raise ReflashError(f"model {model}: no folder of SR images is given; name one")
     psnr = _read_psnr(evaluations, context, test_set, settings.kind)
-    lr_images, hr_images = _by_stem(lr), list_images(hr)[: settings.examples]
-    sr_images = {model: _by_stem(sr[model]) for model in models}
+    lr_images, hr_images = by_stem(lr), list_images(hr)[: settings.examples]
+    sr_images = {model: by_stem(sr[model]) for model in models}
     rows: list[dict[str, object]] = []
     images: dict[str, Pixels] = {}
     for row, path in enumerate(hr_images):
@@ -88,16 +78,16 @@ def gather(
         x, y = detailed_crop(whole, size)
         height, width = whole.shape[:2]
         common = {"row": row, "image": stem, "kind": settings.kind, "x": x, "y": y, "size": size}
-        sources = [("hr", "", "HR", path, 1), ("lr", "", "LR", _find(lr_images, stem, lr), 4)]
+        sources = [("hr", "", "HR", path, 1), ("lr", "", "LR", find_image(lr_images, stem, lr), 4)]
         sources += [
-            ("sr", model, context.label(model), _find(sr_images[model], stem, sr[model]), 1)
+            ("sr", model, context.label(model), find_image(sr_images[model], stem, sr[model]), 1)
             for model in models
         ]
-        thumbnail = f"{row}-image.png"
-        images[thumbnail] = _shrink(whole)
+        file = f"{row}-image.png"
+        images[file] = thumbnail(whole)
         rows.append(
             {**common, "column": 0, "role": "image", "model": "", "label": stem}
-            | {"width": width, "height": height, "psnr": float("nan"), "file": thumbnail}
+            | {"width": width, "height": height, "psnr": float("nan"), "file": file}
         )
         for column, (role, model, label, source, factor) in enumerate(sources, start=1):
             picture = read_rgb(source)
@@ -132,22 +122,6 @@ def gather(
     )
 
 
-def detailed_crop(hr: Pixels, size: int) -> tuple[int, int]:
-    """Return (x, y) of the square crop with the most detail, both multiples of 4.
-
-    Detail is the sum of absolute differences between neighbouring grey values.
-    """
-    grey = cv2.cvtColor(hr, cv2.COLOR_RGB2GRAY).astype(np.float64)
-    detail = np.zeros_like(grey)
-    detail[:, 1:] += np.abs(np.diff(grey, axis=1))
-    detail[1:, :] += np.abs(np.diff(grey, axis=0))
-    total = np.pad(detail, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
-    sums = total[size:, size:] - total[:-size, size:] - total[size:, :-size] + total[:-size, :-size]
-    sums = sums[::4, ::4]
-    top, left = np.unravel_index(int(np.argmax(sums)), sums.shape)
-    return int(left) * 4, int(top) * 4
-
-
 def _read_psnr(
     evaluations: Iterable[Path | str], context: Context, test_set: str, kind: str
 ) -> dict[tuple[str, str], float]:
@@ -164,26 +138,6 @@ def _read_psnr(
         for run, image, value in zip(table["run"], table["image"], table["psnr"], strict=True):
             values[runs[run], str(image)] = float(value)
     return values
-
-
-def _by_stem(folder: Path | str) -> dict[str, Path]:
-    return {path.stem: path for path in list_images(folder)}
-
-
-def _find(images: dict[str, Path], stem: str, folder: Path | str) -> Path:
-    if stem not in images:
-        raise ReflashError(
-            f"{Path(folder) / stem}.png: no such image; make it with reflash upscale"
-        )
-    return images[stem]
-
-
-def _shrink(image: Pixels) -> Pixels:
-    factor = max(image.shape[:2]) / THUMBNAIL
-    if factor <= 1:
-        return image
-    height, width = (max(1, round(side / factor)) for side in image.shape[:2])
-    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _caption(
@@ -212,116 +166,4 @@ def _alt(frame: pd.DataFrame) -> str:
 
 def draw(drawing: Drawing, style: FigureStyle) -> Figure:
     """Draw the whole image and its crops in cells of one size; many models take more lines."""
-    frame = drawing.frame
-    cells = int(frame["column"].max()) + 1
-    lines = -(-cells // MOST_CELLS)
-    per_line = -(-cells // lines)
-    width, size = two_columns(style), small(style)
-    side = (width - 2 * MARGIN - GAP * (per_line - 1)) / per_line
-    line_height = 1.25 * size / 72
-    names = {
-        int(one["column"]): wrap(str(one["label"]), side - 0.02, size)
-        for one in frame[frame["role"] != "image"].to_dict("records")
-    }
-    heads = [
-        max(text.count("\n") + 1 for at, text in names.items() if at // per_line == line)
-        * line_height
-        + 0.03
-        for line in range(lines)
-    ]
-    foot = line_height + 0.05
-    examples = [rows.to_dict("records") for _, rows in frame.groupby("row", sort=False)]
-    repeats = len(examples) if lines > 1 else 1
-    figure = new_figure(
-        width,
-        2 * MARGIN + len(examples) * lines * (side + foot) + repeats * sum(heads),
-    )
-    figure.set_layout_engine("none")
-    top = figure.get_figheight() - MARGIN
-    for number, example in enumerate(examples):
-        best = max(round(one["psnr"], 2) for one in example if one["psnr"] == one["psnr"])
-        for line in range(lines):
-            named = lines > 1 or number == 0
-            top -= heads[line] if named else 0.0
-            for one in example[line * per_line : (line + 1) * per_line]:
-                left = MARGIN + (int(one["column"]) - line * per_line) * (side + GAP)
-                middle = left + side / 2
-                below = top - side - 0.02
-                if one["role"] == "image":
-                    below = _whole(figure, drawing, one, left, top, side, style) - 0.02
-                    _text(figure, middle, below, _shorten(str(one["label"])), size, "top")
-                    continue
-                _picture(figure, (left, top - side, side, side), drawing, one)
-                if named:
-                    _text(figure, middle, top + 0.02, names[int(one["column"])], size, "bottom")
-                if one["psnr"] == one["psnr"]:
-                    bold = round(one["psnr"], 2) == best
-                    _text(figure, middle, below, f"{one['psnr']:.2f} dB", size, "top", bold)
-            top -= side + foot
-    return figure
-
-
-def _shorten(name: str) -> str:
-    return name if len(name) <= 14 else f"{name[:13]}…"
-
-
-def _picture(
-    figure: Figure, box: tuple[float, float, float, float], drawing: Drawing, one: Cell
-) -> Axes:
-    """Show a file in ``box``: left, bottom, width, height in inches."""
-    width, height = figure.get_size_inches()
-    left, bottom, wide, high = box
-    axes = figure.add_axes((left / width, bottom / height, wide / width, high / height))
-    axes.imshow(
-        drawing.images[str(one["file"])],
-        interpolation="nearest" if one["role"] != "image" else "antialiased",
-        extent=(0, float(one["width"]), float(one["height"]), 0),
-    )
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.spines[:].set_visible(False)
-    return axes
-
-
-def _whole(
-    figure: Figure,
-    drawing: Drawing,
-    one: Cell,
-    left: float,
-    top: float,
-    side: float,
-    style: FigureStyle,
-) -> float:
-    """Show the whole image with its crop framed in a square cell; return where it ends below."""
-    scale = side / max(one["width"], one["height"])
-    w, h = one["width"] * scale, one["height"] * scale
-    axes = _picture(figure, (left + (side - w) / 2, top - h, w, h), drawing, one)
-    for color, linewidth in (("white", 2.2), (ACCENT[style.palette], 1.1)):
-        axes.add_patch(
-            Rectangle(
-                (one["x"], one["y"]),
-                one["size"],
-                one["size"],
-                fill=False,
-                edgecolor=color,
-                linewidth=linewidth,
-            )
-        )
-    return top - h
-
-
-def _text(
-    figure: Figure, x: float, y: float, text: str, size: float, at: str, bold: bool = False
-) -> None:
-    """Write centred text at a place in inches."""
-    width, height = figure.get_size_inches()
-    figure.text(
-        x / width,
-        y / height,
-        text,
-        ha="center",
-        va=at,
-        fontsize=size,
-        fontweight="bold" if bold else "normal",
-        linespacing=1.1,
-    )
+    return draw_crops(drawing, style)

@@ -64,6 +64,11 @@ class Layout(Settings):
     rows: tuple[Row, ...]
     """The rows from top to bottom."""
 
+    @property
+    def marked(self) -> bool:
+        """Whether a best value is marked anywhere."""
+        return any(cell.mark for row in self.rows for cell in row.cells)
+
 
 EMPTY = "--"
 """Printed where there is no value."""
@@ -120,8 +125,8 @@ def to_markdown(layout: Layout) -> str:
         if row.kind == "section":
             cells = [f"**{cells[0]}**"] + [""] * (len(names) - 1)
         lines.append(_md_row(cells))
-    note = "Best value **bold**, second best *in italics*."
-    return "\n".join([*lines, "", f"{_md_escape(layout.caption)} {note}"]) + "\n"
+    note = " Best value **bold**, second best *in italics*." if layout.marked else ""
+    return "\n".join([*lines, "", f"{_md_escape(layout.caption)}{note}"]) + "\n"
 
 
 def to_latex(layout: Layout) -> str:
@@ -142,7 +147,9 @@ def to_latex(layout: Layout) -> str:
             continue
         body.append(" & ".join(_tex_cell(cell, row.kind) for cell in row.cells) + r" \\")
     alignment = "".join("r" if column.numeric else "l" for column in layout.columns)
-    note = r"Best value \textbf{bold}, second best \underline{underlined}."
+    note = (
+        r" Best value \textbf{bold}, second best \underline{underlined}." if layout.marked else ""
+    )
     return "\n".join(
         [
             r"% needs \usepackage{booktabs}",
@@ -150,7 +157,7 @@ def to_latex(layout: Layout) -> str:
             r"\centering",
             rf"\{_tex_size(layout)}",
             r"\setlength{\tabcolsep}{3pt}",
-            rf"\caption{{{_tex(layout.title)}. {_tex(layout.caption)} {note}}}",
+            rf"\caption{{{_tex(layout.title)}. {_tex(layout.caption)}{note}}}",
             rf"\label{{tab:{layout.name}}}",
             rf"\begin{{tabular}}{{{alignment}}}",
             r"\toprule",

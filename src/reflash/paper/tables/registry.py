@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from reflash.errors import ReflashError
 from reflash.paper.context import Context
+from reflash.paper.inputs import Inputs
 from reflash.paper.tables.layout import write_table
-from reflash.settings import Settings
 
-TABLES = ("multi_degradation", "dropout_grid")
+TABLES = ("multi_degradation", "dropout_grid", "chi", "cost", "claims")
 """Names of the tables; each is a module of this package with ``gather`` and ``arrange``."""
 
 
@@ -30,13 +30,16 @@ def table_module(name: str) -> ModuleType:
 
 
 def make_table(
-    name: str,
-    context: Context,
-    settings: Settings,
-    evaluations: Iterable[Path | str],
-    stem: Path | str,
+    name: str, context: Context, settings: Any, inputs: Inputs, stem: Path | str
 ) -> None:
-    """Gather the table ``name`` from evaluations and write it to ``stem`` with four suffixes."""
+    """Gather the table ``name`` and write ``stem`` with .csv, .md, .tex and .json.
+
+    Raises
+    ------
+    ReflashError
+        An input that the table needs is not given, missing or unusable.
+    """
     module = table_module(name)
-    frame = module.gather(context, settings, evaluations)
+    given = inputs.required(settings.inputs, f"table {name}")
+    frame = module.gather(context, settings, **given)
     write_table(frame, stem, module.arrange(frame, context))

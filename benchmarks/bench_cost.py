@@ -1,0 +1,131 @@
+"""What dropout itself costs: time and memory of a training step, by position, dimension and p.
+
+    python benchmarks/bench_cost.py [--device cpu] [--threads 1]
+
+Every variant's step is measured in turns with the same network without dropout. Besides the usual
+JSON the results are written to cost.csv, of which the table `cost` is made. Networks have the
+paper's size; on a CPU a batch is smaller (SRResNet: 2 patches of 64 pixels, RRDB: 1), which changes
+neither what dropout does per pixel nor its share of a step.
+
+Memory is the most that tensors take during a step: on a GPU as PyTorch reports it, on a CPU the
+sum of the allocations that its profiler records, above weights, average and Adam's state.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from statistics import pstdev
+from typing import Any
+
+import torch
+from bench_training import random_batch
+from inputs import run_settings
+from torch.profiler import ProfilerActivity, profile
+
+from reflash.bench import Result, Table, digits, in_turns, options, write_rows
+from reflash.models.settings import parse_dropout
+from reflash.training.run import Run
+
+PLACES = ("b4", "b8", "b12", "b16", "conv_hr", "last_conv", "quarter", "half", "all")
+VARIANTS = {
+    "srresnet": [
+        "none",
+        *(f"{place}-{kind}-p0.2" for place in PLACES for kind in ("channel", "element")),
+        *(f"last_conv-channel-p{p}" for p in (0.1, 0.5, 0.7, 0.9)),
+        *(f"last_conv-element-p{p}" for p in (0.5, 0.7)),
+    ],
+    "rrdb": ["none", "last_conv-channel-p0.5", "last_conv-element-p0.5"],
+}
+
+
+def persistent(run: Run) -> int:
+    """Return the bytes of weights, average, and Adam's two moments."""
+    return 4 * sum(w.numel() * w.element_size() for w in run.network.parameters())
+
+
+def peak(run: Run, batch: Any, device: torch.device) -> float:
+    """Return the MiB that tensors take at most during a step."""
+    if device.type == "cuda":
+        run.optimiser.zero_grad(set_to_none=True)
+        torch.cuda.synchronize(device)
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        run._update(*batch)
+        top = torch.cuda.max_memory_allocated(device) - before
+        return (top + persistent(run)) / 2**20
+    run.optimiser.zero_grad(set_to_none=True)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+        run.step(0, *batch)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "trace.json")
+        recorded.export_chrome_trace(str(path))
+        events = json.loads(path.read_text())["traceEvents"]
+    memory = [e for e in events if e.get("name") == "[memory]"]
+    memory.sort(key=lambda e: e["ts"])
+    now = top = 0
+    for event in memory:
+        now += event["args"]["Bytes"]
+        top = max(top, now)
+    return (top + persistent(run)) / 2**20
+
+
+def main() -> None:
+    given = options(__doc__)
+    device = given.device
+    gpu = device.type == "cuda"
+    rounds = 2 if given.quick else (20 if gpu else 7)
+    settings = {"threads": given.threads, "rounds": rounds, "precision": "bf16" if gpu else "fp32"}
+    result = Result("cost", device.type, settings)
+    table = Table(
+        "A training step with dropout",
+        ["network", "dropout", "ms", "times no dropout", "MiB", "MiB more"],
+    )
+    rows = []
+    many = 10 if gpu and not given.quick else 1
+    for network, variants in VARIANTS.items():
+        batch = {} if gpu else {"batch": 2 if network == "srresnet" else 1, "patch": 64}
+        batch |= {"precision": "bf16"} if gpu else {}
+        size = "demo" if given.quick else "paper"
+        runs = {
+            name: Run(run_settings(size, network, name, **batch), device, graphs=False)
+            for name in (variants[:3] if given.quick else variants)
+        }
+        data = random_batch(run_settings(size, network, **batch), device)
+
+        def steps(run: Run, data: Any = data) -> None:
+            for iteration in range(many):
+                run.step(iteration, *data)
+
+        sides = {name: (lambda run=run: steps(run)) for name, run in runs.items()}
+        seconds = in_turns(sides, rounds, device, warm_up=2)
+        memory = {name: peak(run, data, device) for name, run in runs.items()}
+        for name in runs:
+            each = seconds[name].times(1000 / many)
+            result.keep(f"{network} {name}", each)
+            layer = next(iter(parse_dropout(name)), None)
+            rows.append(
+                {
+                    "network": network,
+                    "where": layer.where if layer else "none",
+                    "dimension": layer.dimension if layer else "",
+                    "p": layer.p if layer else "",
+                    "ms_per_iteration": f"{each.median:.3f}",
+                    "ms_std": f"{pstdev(each.values):.3f}",
+                    "peak_mib": f"{memory[name]:.2f}",
+                    "device": device.type,
+                }
+            )
+            ratio = str(seconds[name].over(seconds["none"]))
+            more = digits(memory[name] - memory["none"])
+            table.rows.append([network, name, str(each), ratio, digits(memory[name]), more])
+    result.tables.append(table)
+    if not gpu:
+        result.notes.append("SRResNet: batches of 2 patches of 64 pixels; RRDB: of 1.")
+    result.save(given.out)
+    write_rows(given.out / "cost.csv", rows, device.type)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,250 @@
+"""Reading what the analyses of trained networks wrote, and checking that it can be compared."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pandas.api.types import is_numeric_dtype
+
+from reflash.errors import ReflashError
+from reflash.files import require_file, require_folder
+from reflash.models.settings import BLOCKS
+from reflash.paper.context import Context
+from reflash.paper.scores import read_table
+
+Maps = dict[str, NDArray[np.float32]]
+"""Layer -> (C, h, w) maps."""
+
+
+def read_analysis(
+    paths: Iterable[Path | str],
+    context: Context,
+    command: str,
+    keys: Sequence[str],
+    values: Sequence[str],
+    run: str = "run",
+) -> pd.DataFrame:
+    """Read the tables of an analysis, one or several runs each.
+
+    Parameters
+    ----------
+    paths
+        CSV files; runs that the context does not name are left aside.
+    context
+        Names the models and seeds there must be.
+    command
+        The subcommand of ``reflash`` that makes the tables, e.g. ``saliency``.
+    keys
+        Columns that, with the run, tell rows apart.
+    values
+        Columns that hold numbers.
+    run
+        Name of the column that names the run.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns model, seed, keys, values; models and seeds in the context's order.
+
+    Raises
+    ------
+    ReflashError
+        A file is missing, empty or lacks a column, a value is no number, a row is there twice, or
+        a run of the context has no rows.
+    """
+    table = read_runs(paths, context, command, keys, values, run)
+    have = set(zip(table["model"], table["seed"], strict=True))
+    for model in context.models:
+        for seed in context.seeds:
+            if (model, seed) not in have:
+                raise ReflashError(
+                    f"run {model}/seed{seed}: not among the files given; "
+                    f"analyse it with reflash {command}"
+                )
+    return table
+
+
+def read_runs(
+    paths: Iterable[Path | str],
+    context: Context,
+    command: str,
+    keys: Sequence[str],
+    values: Sequence[str],
+    run: str = "run",
+) -> pd.DataFrame:
+    """Do the same as ``read_analysis``, but do not ask that every run of the context be there."""
+    remedy = f"make it again with reflash {command}"
+    parts = []
+    for path in paths:
+        part = read_table(path, (run, *keys, *values), remedy)
+        for value in values:
+            if not is_numeric_dtype(part[value]) or not np.isfinite(part[value]).all():
+                raise ReflashError(f"{path}: column {value!r} holds other than numbers; {remedy}")
+        part = part[[run, *keys, *values]].rename(columns={run: "run"})
+        parts.append(part.assign(path=str(path)))
+    if not parts:
+        raise ReflashError(f"{command}: no file is given; name the CSV files of reflash {command}")
+    table = pd.concat(parts, ignore_index=True)
+    order = {name: index for index, name in enumerate(context.runs)}
+    table = table[table["run"].isin(list(order))]
+    twice = table[table.duplicated(["run", *keys])]
+    if len(twice):
+        row = twice.iloc[0]
+        where = "/".join(str(row[key]) for key in keys)
+        raise ReflashError(f"{row['path']}: {row['run']} ({where}) was given before; name it once")
+    table = table.sort_values("run", key=lambda names: names.map(order), kind="stable")
+    names = table["run"].str.rsplit("/seed", n=1)
+    table.insert(0, "seed", names.str[1].astype(int))
+    table.insert(0, "model", names.str[0])
+    return table.drop(columns=["run", "path"]).reset_index(drop=True)
+
+
+def same_images(table: pd.DataFrame) -> list[str]:
+    """Return the images that all runs of ``table`` were analysed on, in order.
+
+    Raises
+    ------
+    ReflashError
+        A run was analysed on other images than the first one.
+    """
+    expected: list[str] | None = None
+    first = ""
+    for (model, seed), rows in table.groupby(["model", "seed"], sort=False):
+        images = [str(image) for image in dict.fromkeys(rows["image"])]
+        run = f"{model}/seed{seed}"
+        if expected is None:
+            expected, first = images, run
+        elif set(images) != set(expected):
+            other = sorted(set(images) ^ set(expected))[0]
+            raise ReflashError(
+                f"run {run}: was analysed on other images than {first}, e.g. {other}; "
+                "analyse both on the same images"
+            )
+    return expected or []
+
+
+def read_classifier(paths: Sequence[Path | str]) -> pd.DataFrame:
+    """Return the classifier's rows, which every file repeats, once: model, ratio, draw, value.
+
+    Raises
+    ------
+    ReflashError
+        No file has them, or two files have other values.
+    """
+    remedy = "make it again with reflash sensitivity"
+    columns = ("task", "model", "ratio", "draw", "metric", "value")
+    tables = [read_table(path, columns, remedy) for path in paths]
+    table = pd.concat(tables, ignore_index=True)
+    table = table[table["task"] == "classification"][["model", "ratio", "draw", "value"]]
+    table = table.drop_duplicates(ignore_index=True)
+    if table.empty:
+        raise ReflashError(f"{paths[0]}: holds no rows of task classification; {remedy}")
+    if table.duplicated(["ratio", "draw"]).any():
+        raise ReflashError(
+            f"{paths[0]}: and the other files hold different classifiers; {remedy}, all with the "
+            "same settings"
+        )
+    return table
+
+
+def tap_of(layer: str, taps: Iterable[str], owner: str) -> str:
+    """Return the name that a layer has in one network.
+
+    Parameters
+    ----------
+    layer
+        first, hr, last, or bK with K in sixteenths of the blocks: b8 is half-way in any depth.
+    taps
+        Every layer of the network: first, b1 to bn, hr, last.
+    owner
+        What the network is called if it has no such layer.
+
+    Raises
+    ------
+    ReflashError
+        The layer is not one of the network.
+    """
+    names = list(taps)
+    blocks = sum(name.startswith("b") for name in names)
+    tap = f"b{-(-int(layer[1:]) * blocks // BLOCKS)}" if layer.startswith("b") else layer
+    if tap not in names:
+        raise ReflashError(f"{owner}: layer {layer!r} is not there; it has {', '.join(names)}")
+    return tap
+
+
+def layer_label(layer: str) -> str:
+    """Return the name shown for a layer of one network: ``last`` becomes ``before last conv``."""
+    names = {
+        "first": "after the first conv",
+        "hr": "before the HR conv",
+        "last": "before last conv",
+    }
+    return names.get(layer, f"after block {layer[1:]}")
+
+
+def depth_label(layer: str) -> str:
+    """Return the name shown for a layer in sixteenths: ``b8`` is half-way in any network."""
+    return f"after {layer[1:]}/16 of the blocks" if layer.startswith("b") else layer_label(layer)
+
+
+def read_maps(
+    folders: Mapping[str, Path | str],
+    model: str,
+    image: str | None,
+    layers: Sequence[str],
+    remedy: str,
+) -> tuple[str, Maps]:
+    """Read the maps of some layers of one image.
+
+    Parameters
+    ----------
+    folders
+        A folder of ``IMAGE.npz`` for each model: an array (C, h, w) for each layer.
+    model
+        Whose folder is read.
+    image
+        Name of the image; None: the first by name.
+    layers
+        Which layers, as in ``tap_of``.
+    remedy
+        What makes such files.
+
+    Returns
+    -------
+    image : str
+    maps : dict of str to (C, h, w) float
+
+    Raises
+    ------
+    ReflashError
+        The folder or file is missing or holds something else, or the network has no such layer.
+    """
+    if model not in folders:
+        raise ReflashError(f"model {model}: no folder of maps is given; {remedy}")
+    folder = require_folder(folders[model], remedy)
+    if image is None:
+        found = sorted(path.stem for path in folder.glob("*.npz"))
+        if not found:
+            raise ReflashError(f"{folder}: holds no IMAGE.npz; {remedy}")
+        image = found[0]
+    path = require_file(folder / f"{image}.npz", remedy)
+    maps: Maps = {}
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            for layer in layers:
+                tap = tap_of(layer, stored.files, str(path))
+                maps[layer] = np.asarray(stored[tap], np.float32)
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        raise ReflashError(f"{path}: cannot be read as arrays; {remedy}") from error
+    for layer, of_layer in maps.items():
+        if of_layer.ndim != 3 or not of_layer.size or not np.isfinite(of_layer).all():
+            raise ReflashError(
+                f"{path}: layer {layer!r} holds other than maps (C, h, w) of finite numbers; "
+                f"{remedy}"
+            )
+    return image, maps

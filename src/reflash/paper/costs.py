@@ -1,0 +1,65 @@
+"""Reading the benchmark of dropout's cost, and comparing with no dropout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from reflash.errors import ReflashError
+from reflash.paper.scores import read_table
+
+COLUMNS = (
+    "network",
+    "where",
+    "dimension",
+    "p",
+    "ms_per_iteration",
+    "ms_std",
+    "peak_mib",
+    "device",
+)
+_REMEDY = "make it again with the benchmark of dropout's cost"
+
+
+def read_cost(path: Path | str) -> pd.DataFrame:
+    """Read the benchmark and compare every line with no dropout.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns of the file, dimension and p empty for no dropout, and extra (share of time beyond
+        that of the same network and device without dropout), extra_std (of one measurement, by
+        propagation), extra_mib.
+
+    Raises
+    ------
+    ReflashError
+        The file is missing, empty or lacks a column, or a network has no line without dropout.
+    """
+    table = read_table(path, COLUMNS, _REMEDY)[list(COLUMNS)]
+    table["where"] = table["where"].fillna("none").astype(str)
+    table["dimension"] = table["dimension"].astype(object).where(table["where"] != "none", "")
+    table["p"] = pd.to_numeric(table["p"], errors="coerce").where(table["where"] != "none")
+    table["ms_std"] = table["ms_std"].astype(float)
+    parts = []
+    for (network, device), rows in table.groupby(["network", "device"], sort=False):
+        plain = rows[rows["where"] == "none"]
+        if len(plain) != 1:
+            raise ReflashError(
+                f"{path}: has {len(plain)} lines without dropout for {network} on {device}, "
+                f"not one; {_REMEDY}"
+            )
+        before = plain.iloc[0]
+        ratio = rows["ms_per_iteration"] / before["ms_per_iteration"]
+        noise = (rows["ms_std"] / rows["ms_per_iteration"]) ** 2
+        noise += (before["ms_std"] / before["ms_per_iteration"]) ** 2
+        dropped = rows["where"] != "none"
+        parts.append(
+            rows.assign(
+                extra=(ratio - 1).where(dropped),
+                extra_std=(ratio * noise**0.5).where(dropped),
+                extra_mib=(rows["peak_mib"] - before["peak_mib"]).where(dropped),
+            )
+        )
+    return pd.concat(parts, ignore_index=True)

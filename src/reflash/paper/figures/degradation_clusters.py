@@ -1,0 +1,179 @@
+"""Figure: deep features in the plane (t-SNE), coloured by degradation, with CHI."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from reflash.degradations.settings import KINDS
+from reflash.errors import ReflashError
+from reflash.paper.analyses import layer_label, read_analysis
+from reflash.paper.context import Context, kind_label, scale_sentence
+from reflash.paper.figures.drawing import Drawing
+from reflash.paper.figures.style import (
+    legend_above,
+    new_figure,
+    one_column,
+    small,
+    two_columns,
+    wrap,
+)
+from reflash.paper.settings import DegradationClusters, FigureStyle
+
+NAME = "degradation_clusters"
+
+PER_ROW = 4
+"""Panels beside each other at most."""
+
+KIND_COLORS = {
+    "okabe_ito": (
+        "#0072B2",
+        "#E69F00",
+        "#009E73",
+        "#D55E00",
+        "#56B4E9",
+        "#CC79A7",
+        "#999933",
+        "#444444",
+    ),
+    "tableau_colorblind": (
+        "#006BA4",
+        "#FF800E",
+        "#595959",
+        "#C85200",
+        "#5F9ED1",
+        "#A2C8EC",
+        "#FFBC79",
+        "#ABABAB",
+    ),
+}
+"""Colour of every degradation, in the order of ``KINDS``."""
+
+KIND_MARKERS = "o^sDvPX*"
+
+
+def gather(
+    context: Context,
+    settings: DegradationClusters,
+    points: Iterable[Path | str],
+    chi: Iterable[Path | str],
+) -> Drawing:
+    """Take the points of every model's first seed, and the index of that run.
+
+    The frame has a row per point: model, label, layer, image, kind, x, y, chi_tsne, chi_pca (of
+    the run; the same in all rows of a model), images (per kind), components (of PCA).
+
+    Raises
+    ------
+    ReflashError
+        A run was not analysed, or not at this layer.
+    """
+    first = context.model_copy(update={"seeds": context.seeds[:1]})
+    table = read_analysis(points, first, "represent", ("layer", "image", "kind"), ("x", "y"))
+    index = read_analysis(
+        chi, first, "represent", ("layer", "space"), ("chi", "images", "components")
+    )
+    parts = []
+    for model in context.models:
+        rows = table[(table["model"] == model) & (table["layer"] == settings.layer)]
+        known = index[(index["model"] == model) & (index["layer"] == settings.layer)]
+        by_space = {str(one["space"]): one for one in known.to_dict("records")}
+        if rows.empty or not {"tsne", "pca"} <= set(by_space):
+            raise ReflashError(
+                f"figures.{NAME}.layer: {settings.layer!r} of {model} was not analysed; name it in "
+                "analysis.layers of the scale or choose another layer"
+            )
+        part = rows[["layer", "image", "kind", "x", "y"]].copy()
+        part.insert(0, "label", context.label(model))
+        part.insert(0, "model", model)
+        for space in ("tsne", "pca"):
+            part[f"chi_{space}"] = float(by_space[space]["chi"])
+        part["images"] = int(by_space["pca"]["images"])
+        part["components"] = int(by_space["pca"]["components"])
+        parts.append(part)
+    frame = pd.concat(parts, ignore_index=True)
+    images = int(frame["images"].iloc[0])
+    place = f" of {context.analysis_set}" if context.analysis_set else ""
+    return Drawing(
+        name=NAME,
+        frame=frame,
+        title="Deep features by degradation",
+        caption=" ".join(
+            [
+                f"t-SNE of the features {layer_label(settings.layer)}, {images} images{place} per "
+                "degradation; axes have no unit.",
+                "CHI: Calinski-Harabasz index with the degradation as label, in the plane (and on "
+                f"the {frame['components'].iloc[0]} principal components); lower: less separated "
+                "by degradation.",
+                f"Seed {context.seeds[0]}.",
+                "Which images and layer the paper used, and its values, were not found.",
+                scale_sentence(context),
+            ]
+        ),
+        alt=f"Scatter plots of deep features. {_numbers(frame)}.",
+    )
+
+
+def _numbers(frame: pd.DataFrame) -> str:
+    first = frame.drop_duplicates("model").to_dict("records")
+    return "; ".join(
+        f"{row['label']}: CHI {row['chi_tsne']:.1f} in the plane, {row['chi_pca']:.2f} on "
+        "principal components"
+        for row in first
+    )
+
+
+def draw(drawing: Drawing, style: FigureStyle) -> Figure:
+    """Draw a square panel per model."""
+    frame, size = drawing.frame, small(style)
+    models = list(dict.fromkeys(frame["model"]))
+    kinds = [kind for kind in KINDS if kind in set(frame["kind"])]
+    colors = dict(zip(KINDS, KIND_COLORS[style.palette], strict=True))
+    markers = dict(zip(KINDS, KIND_MARKERS, strict=True))
+    rows = -(-len(models) // PER_ROW)
+    columns = -(-len(models) // rows)
+    width = one_column(style) if columns <= 2 else two_columns(style)
+    side = width / columns
+    titles = [_title(frame, model, side - 0.1, size) for model in models]
+    head = max(title.count("\n") + 1 for title in titles) * 1.3 * size / 72
+    figure = new_figure(width, 0.2 + rows * (side + head + 0.02))
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in panels[len(models) :]:
+        axes.remove()
+    for model, title, axes in zip(models, titles, panels, strict=False):
+        of_model = frame[frame["model"] == model]
+        for kind in kinds:
+            of_kind = of_model[of_model["kind"] == kind]
+            axes.scatter(
+                of_kind["x"],
+                of_kind["y"],
+                s=9,
+                color=colors[kind],
+                marker=markers[kind],
+                alpha=0.8,
+                linewidths=0,
+                label=kind,
+            )
+        axes.set_gid(model)
+        axes.set_title(title, fontsize=size)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.set_box_aspect(1)
+        axes.spines[:].set_visible(True)
+        axes.margins(0.06)
+    handles = [
+        Line2D([], [], color=colors[k], marker=markers[k], linestyle="none", markersize=4.5)
+        for k in kinds
+    ]
+    legend_above(figure, handles, [kind_label(kind) for kind in kinds], style)
+    return figure
+
+
+def _title(frame: pd.DataFrame, model: str, width: float, size: float) -> str:
+    row = frame[frame["model"] == model].iloc[0]
+    label = wrap(str(row["label"]), width, size)
+    return f"{label}\nCHI {row['chi_tsne']:.1f} (PCA {row['chi_pca']:.2f})"

@@ -1,0 +1,27 @@
+"""Figure: PSNR against the position of one dropout layer, multi-degradation setting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from reflash.paper.context import Context
+from reflash.paper.figures.drawing import Drawing
+from reflash.paper.figures.positions import draw_positions, gather_positions
+from reflash.paper.settings import FigureStyle, PositionsMulti
+
+NAME = "positions_multi"
+
+
+def gather(
+    context: Context, settings: PositionsMulti, evaluations: Iterable[Path | str]
+) -> Drawing:
+    """Average the models of the multi setting by position (see ``gather_positions``)."""
+    return gather_positions(NAME, "multi", context, settings, evaluations)
+
+
+def draw(drawing: Drawing, style: FigureStyle) -> Figure:
+    """Draw the positions from left to right."""
+    return draw_positions(drawing, style)

@@ -1,0 +1,105 @@
+"""Figure: sorted saliency of a layer's channels, with its Gini coefficient and entropy."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from reflash.paper.analyses import depth_label, read_analysis, same_images, tap_of
+from reflash.paper.context import Context, images_phrase, scale_sentence, seeds_sentence
+from reflash.paper.figures.drawing import Drawing
+from reflash.paper.figures.ranked import draw_ranked, over_runs, ranked
+from reflash.paper.settings import FigureStyle, SaliencyDistribution
+
+NAME = "saliency_distribution"
+
+
+def gather(
+    context: Context,
+    settings: SaliencyDistribution,
+    saliency: Iterable[Path | str],
+    concentration: Iterable[Path | str],
+) -> Drawing:
+    """Sort the channels of every image, and average rank by rank over images and seeds.
+
+    The frame has a row per layer, model and rank: layer, model, label, tap (the layer's name in
+    this network), rank (from 1), value (share of the layer's saliency), std (over seeds), seeds,
+    images, channels, gini, gini_std, entropy, entropy_std (over seeds; the same in all rows of a
+    model).
+
+    Raises
+    ------
+    ReflashError
+        A run was not analysed, or on other images, or its network has no such layer.
+    """
+    table = read_analysis(
+        saliency, context, "saliency", ("image", "layer", "channel"), ("saliency",)
+    )
+    summary = read_analysis(
+        concentration, context, "saliency", ("image", "layer"), ("gini", "entropy")
+    )
+    images = same_images(table)
+    sums = table.groupby(["model", "seed", "image", "layer"])["saliency"].transform("sum")
+    table["share"] = (table["saliency"] / sums).fillna(0)
+    parts = []
+    for layer in settings.layers:
+        for model in context.models:
+            own = table[table["model"] == model]
+            tap = tap_of(layer, dict.fromkeys(own["layer"]), f"model {model}")
+            part = ranked(own[own["layer"] == tap], "share", largest=True)
+            part.insert(0, "tap", tap)
+            part.insert(0, "label", context.label(model))
+            part.insert(0, "model", model)
+            part.insert(0, "layer", layer)
+            rows = summary[(summary["model"] == model) & (summary["layer"] == tap)]
+            for number in ("gini", "entropy"):
+                part[number], part[f"{number}_std"] = over_runs(rows, number)
+            parts.append(part)
+    frame = pd.concat(parts, ignore_index=True)
+    return Drawing(
+        name=NAME,
+        frame=frame,
+        title="How saliency is shared among channels",
+        caption=" ".join(
+            [
+                "Share of a layer's saliency that its channels hold, sorted within each image; "
+                "dotted: all equal.",
+                "G: Gini coefficient (0 if all are equal), H: normalised entropy (1 if all are "
+                "equal).",
+                f"Mean over {images_phrase(context, images)}.",
+                seeds_sentence(context, "bands are"),
+                "The paper's values were not found.",
+                scale_sentence(context),
+            ]
+        ),
+        alt=f"Sorted shares of saliency. {_numbers(frame)}.",
+    )
+
+
+def _numbers(frame: pd.DataFrame) -> str:
+    first = frame.drop_duplicates(["layer", "model"])
+    return "; ".join(
+        f"{depth_label(row['layer'])}, {row['label']}: Gini {row['gini']:.3f}, entropy "
+        f"{row['entropy']:.3f}, largest share {100 * row['value']:.1f} %"
+        for row in first.to_dict("records")
+    )
+
+
+def draw(drawing: Drawing, style: FigureStyle) -> Figure:
+    """Draw a panel per layer with a line per model."""
+    shown = drawing.frame.assign(value=100 * drawing.frame["value"], std=100 * drawing.frame["std"])
+
+    def note(row: dict[Hashable, Any]) -> str:
+        return f"G {row['gini']:.2f}   H {row['entropy']:.2f}"
+
+    figure = draw_ranked(shown, style, "Share of saliency (%)", note, depth_label)
+    for axes in figure.axes:
+        channels = shown.loc[shown["layer"] == axes.get_gid(), "channels"]
+        axes.set_ylim(bottom=0)
+        if channels.nunique() == 1:
+            axes.axhline(100 / channels.iloc[0], color="#777777", linestyle=":", linewidth=0.9)
+    return figure

@@ -1,0 +1,132 @@
+"""Table: how separate the degradations are in deep features (Calinski-Harabasz index)."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from reflash.paper.analyses import layer_label, read_analysis
+from reflash.paper.context import Context, baseline_of, scale_sentence, seeds_sentence
+from reflash.paper.settings import Chi
+from reflash.paper.tables.layout import EMPTY, Cell, Column, Layout, Row, number, rank_marks
+
+NAME = "chi"
+
+SPACES = {"pca": "PCA", "tsne": "t-SNE"}
+
+
+def gather(context: Context, settings: Chi, chi: Iterable[Path | str]) -> pd.DataFrame:
+    """Average the index over seeds and compare with no dropout.
+
+    Parameters
+    ----------
+    context
+        The models shown and the seeds.
+    settings
+        What the study declares.
+    chi
+        CSV files of ``reflash represent``; every run of the context must be in them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Tidy: one line per model, row (``model``, or ``gain``: the relative change against the
+        model named in ``against``, seed by seed), layer and space (pca or tsne), with value and
+        std over seeds, seeds, images (per degradation), kinds, components, mark (best is lowest).
+
+    Raises
+    ------
+    ReflashError
+        A file is missing or empty, or a run was not analysed.
+    """
+    table = read_analysis(
+        chi, context, "represent", ("layer", "space"), ("chi", "images", "kinds", "components")
+    )
+    layers = list(dict.fromkeys(table["layer"]))
+    lines: list[dict[str, object]] = []
+    for model in context.models:
+        own = table[table["model"] == model]
+        baseline = baseline_of(model)
+        other = table[table["model"] == baseline].set_index(["layer", "space", "seed"])["chi"]
+        key = {"model": model, "label": context.label(model)}
+        gains: list[dict[str, object]] = []
+        for layer in layers:
+            for space in SPACES:
+                rows = own[(own["layer"] == layer) & (own["space"] == space)]
+                if rows.empty:
+                    continue
+                line = {"layer": layer, "space": space, "seeds": len(rows)}
+                line |= {n: int(rows[n].iloc[0]) for n in ("images", "kinds", "components")}
+                lines.append(key | {"row": "model", "against": ""} | _stats(rows["chi"]) | line)
+                before = other.reindex([(layer, space, seed) for seed in rows["seed"]])
+                if len(other) and before.notna().all():
+                    change = rows["chi"].to_numpy() / before.to_numpy() - 1
+                    gain = {"row": "gain", "against": baseline} | _stats(pd.Series(change))
+                    gains.append(key | gain | line)
+        lines += gains
+    frame = pd.DataFrame(lines)
+    frame["mark"] = ""
+    shown = frame[frame["row"] == "model"]
+    for _, group in shown.groupby(["layer", "space"], sort=False):
+        frame.loc[group.index, "mark"] = rank_marks(-group["value"])
+    return frame
+
+
+def _stats(values: pd.Series) -> dict[str, object]:
+    return {"value": float(values.mean()), "std": float(values.std())}
+
+
+def arrange(frame: pd.DataFrame, context: Context) -> Layout:
+    """Arrange the frame of ``gather`` as it is printed: a pair of columns per layer."""
+    keys = list(dict.fromkeys(zip(frame["layer"], frame["space"], strict=True)))
+    columns = [Column(name="model", numeric=False)]
+    columns += [Column(name=SPACES[space], group=layer_label(layer)) for layer, space in keys]
+    rows = []
+    for (_, kind), group in frame.groupby(["model", "row"], sort=False):
+        lines = {(line["layer"], line["space"]): line for line in group.to_dict("records")}
+        rows.append(_row(str(kind), [lines.get(key) for key in keys], context))
+    first = frame.iloc[0]
+    place = f" of {context.analysis_set}" if context.analysis_set else ""
+    caption = " ".join(
+        [
+            "Calinski-Harabasz index of deep features with the degradation as label, on principal "
+            "components (PCA) and in the plane (t-SNE): lower is less separated by degradation.",
+            f"{first['images']} images{place} in each of {first['kinds']} degradations, "
+            f"{frame['components'].max()} components.",
+            "Change: over the same network and setting without dropout.",
+            seeds_sentence(context),
+            "The paper's values were not found; that dropout lowers the index is restated by "
+            "others about the paper.",
+            scale_sentence(context),
+        ]
+    )
+    return Layout(
+        name=NAME,
+        title="Separation of the degradations in deep features (CHI)",
+        caption=caption,
+        columns=tuple(columns),
+        rows=tuple(rows),
+    )
+
+
+def _row(kind: str, lines: list[dict[Hashable, Any] | None], context: Context) -> Row:
+    known = [line for line in lines if line is not None]
+    if kind == "gain":
+        name = f"change over {context.label(known[0]['against'])}"
+        return Row(kind="gain", cells=(Cell(text=name), *map(_change, lines)))
+    cells = [
+        Cell(text=EMPTY)
+        if line is None
+        else Cell(text=number(line["value"], line["std"]), mark=line["mark"])
+        for line in lines
+    ]
+    return Row(cells=(Cell(text=str(known[0]["label"])), *cells))
+
+
+def _change(line: dict[Hashable, Any] | None) -> Cell:
+    if line is None:
+        return Cell(text=EMPTY)
+    return Cell(text=f"{number(100 * line['value'], 100 * line['std'], 1, sign=True)} %")

@@ -1,0 +1,136 @@
+"""Table: the paper's claims with effect, interval and verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from reflash.paper.claims import (
+    Part,
+    effect_text,
+    interval_text,
+    paper_text,
+    read_claims,
+    verdict_text,
+)
+from reflash.paper.context import Context, listing, scale_sentence
+from reflash.paper.reference import EVIDENCE_NOTE
+from reflash.paper.settings import Claims
+from reflash.paper.tables.layout import Cell, Column, Layout, Row
+
+NAME = "claims"
+
+
+def gather(context: Context, settings: Claims, claims: Path | str) -> pd.DataFrame:
+    """Lay out claims.json as a frame.
+
+    Parameters
+    ----------
+    context
+        The study and scale.
+    settings
+        What the study declares.
+    claims
+        ``claims.json`` of ``reflash claims``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Tidy: a row per part of a claim, or one with an empty ``part`` for a claim that was not
+        tested: number, title, claim_verdict (labelled where the scale is no evidence), part,
+        effect, low, high, unit, digits, verdict (of the part), method, rule, compared, paper (its
+        value, if known), paper_evidence, paper_says, evidence (that it says so), missing, and
+        confidence (of the intervals).
+
+    Raises
+    ------
+    ReflashError
+        The file is missing or no claims.json.
+    """
+    findings = read_claims(claims)
+    lines = []
+    for claim in findings.claims:
+        about = {
+            "number": claim.number,
+            "title": claim.title,
+            "claim_verdict": verdict_text(claim, findings),
+            "confidence": findings.confidence,
+        }
+        says = {
+            "paper_says": claim.paper,
+            "evidence": claim.evidence,
+            "missing": "; ".join(claim.missing),
+        }
+        for part in claim.parts:
+            lines.append(about | _line(part) | says)
+        if not claim.parts:
+            lines.append({**about, "part": "", "verdict": claim.verdict, **says})
+    frame = pd.DataFrame(lines)
+    order = [*about, *Part.model_fields, *says]
+    order[order.index("name")] = "part"
+    return frame.reindex(columns=order)
+
+
+def _line(part: Part) -> dict[str, object]:
+    values = part.model_dump()
+    return {"part": values.pop("name"), **values, "compared": "; ".join(part.compared)}
+
+
+def arrange(frame: pd.DataFrame, context: Context) -> Layout:
+    """Arrange the frame of ``gather`` as it is printed: a block per claim, a row per part."""
+    rows: list[Row] = []
+    for _, group in frame.groupby("number", sort=False):
+        lines = group.to_dict("records")
+        heading = f"{lines[0]['number']}. {lines[0]['title']}: {lines[0]['claim_verdict']}"
+        rows.append(Row(kind="section", cells=(Cell(text=heading),)))
+        rows += [_row(line) for line in lines if line["part"]]
+    confidence = f"{100 * frame['confidence'].iloc[0]:g} % interval"
+    columns = (
+        Column(name="part", numeric=False),
+        Column(name="effect"),
+        Column(name=confidence),
+        Column(name="verdict", numeric=False),
+        Column(name="paper"),
+    )
+    return Layout(
+        name=NAME,
+        title="The paper's claims",
+        caption=_caption(frame, context),
+        columns=columns,
+        rows=tuple(rows),
+    )
+
+
+def _row(line: dict[Hashable, Any]) -> Row:
+    known = {name: line[name] for name in Part.model_fields if name in line}
+    known |= {"name": line["part"], "compared": ()}
+    known = {name: None if value != value else value for name, value in known.items()}
+    part = Part.model_validate(known)
+    texts = [part.name, effect_text(part), interval_text(part), part.verdict, paper_text(part)]
+    return Row(cells=tuple(Cell(text=text) for text in texts))
+
+
+def _caption(frame: pd.DataFrame, context: Context) -> str:
+    claims = frame.drop_duplicates("number")
+    missing = [str(number) for number in claims.loc[claims["missing"] != "", "number"]]
+    return " ".join(
+        [
+            "A claim is supported if all its parts with an interval are, not supported if one of "
+            "them is not.",
+            "Effects are means of differences between models with the same seed on the same "
+            f"image; intervals by paired bootstrap over {_resampled(context)}.",
+            f"Paper: its value where one is known ({EVIDENCE_NOTE}), mean of the known kinds; ours "
+            "are of all test sets and kinds, so the two show size and direction only.",
+            *([f"Not tested, or not all of it: {listing(missing)}."] if missing else []),
+            scale_sentence(context),
+        ]
+    )
+
+
+def _resampled(context: Context) -> str:
+    if len(context.seeds) == 1:
+        return f"images only, as there is one seed ({context.seeds[0]})"
+    return f"seeds ({', '.join(map(str, context.seeds))}) and images"

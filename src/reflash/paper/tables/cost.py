@@ -1,0 +1,62 @@
+"""Table: time and memory of a training iteration with dropout against without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from reflash.paper.context import Context, scale_sentence
+from reflash.paper.costs import read_cost
+from reflash.paper.settings import Cost
+from reflash.paper.tables.layout import EMPTY, Cell, Column, Layout, Row, number
+
+NAME = "cost"
+
+
+def gather(context: Context, settings: Cost, cost: Path | str) -> pd.DataFrame:
+    """Read the benchmark and compare every line with no dropout (see ``read_cost``)."""
+    return read_cost(cost)
+
+
+def arrange(frame: pd.DataFrame, context: Context) -> Layout:
+    """Arrange the frame of ``gather`` as it is printed: a block per network and device."""
+    rows: list[Row] = []
+    for (network, device), block in frame.groupby(["network", "device"], sort=False):
+        rows.append(Row(kind="section", cells=(Cell(text=f"{network} on {device}"),)))
+        for one in block.to_dict("records"):
+            dropped = one["where"] != "none"
+            extra = f"{number(100 * one['extra'], 100 * one['extra_std'], 1, sign=True)} %"
+            texts = [
+                one["where"],
+                one["dimension"] if dropped else "",
+                f"{one['p']:g}" if dropped else "",
+                number(one["ms_per_iteration"], one["ms_std"], 1),
+                extra if dropped else EMPTY,
+                number(one["peak_mib"], digits=0),
+                number(one["extra_mib"], digits=0, sign=True),
+            ]
+            rows.append(Row(cells=tuple(Cell(text=str(text)) for text in texts)))
+    columns = [Column(name=name, numeric=False) for name in ("where", "dimension", "p")]
+    columns += [
+        Column(name="ms / iteration", group="time"),
+        Column(name="extra", group="time"),
+        Column(name="peak MiB", group="memory"),
+        Column(name="extra MiB", group="memory"),
+    ]
+    caption = " ".join(
+        [
+            "One training iteration (forward, backward, step) with dropout against the same "
+            "network without, measured on the device named; ± is one standard deviation of a "
+            "measurement. At test time dropout is off and costs nothing.",
+            "The paper leaves the cost open; there is no value to compare with.",
+            scale_sentence(context),
+        ]
+    )
+    return Layout(
+        name=NAME,
+        title="What dropout costs",
+        caption=caption,
+        columns=tuple(columns),
+        rows=tuple(rows),
+    )

@@ -1,0 +1,93 @@
+"""Making the next batch while the network is busy with this one."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from reflash.training.pairs import Pairs
+
+Batch = tuple[Tensor, Tensor]
+
+
+class Ahead:
+    """The batches of ``pairs``, each made one iteration early if ``enabled``.
+
+    On a GPU the work goes to a second stream, where it runs beside the step; on a CPU to a thread,
+    which only pays where cores are idle. Batches are the same either way, and so is what is saved:
+    a state taken with a batch in hand holds that batch, and can be continued with or without.
+    """
+
+    def __init__(self, pairs: Pairs, device: torch.device, *, enabled: bool, total: int) -> None:
+        self.pairs, self.device, self.enabled, self.total = pairs, device, enabled, total
+        self.held: Batch | None = None
+        self.waiting: tuple[int, Future[Batch]] | None = None
+        self.thread: ThreadPoolExecutor | None = None
+        self.stream: torch.cuda.Stream | None = None
+        if enabled and device.type == "cuda":
+            self.stream = torch.cuda.Stream(device)
+        elif enabled:
+            self.thread = ThreadPoolExecutor(1, initializer=_like_this_thread())
+
+    def batch(self, iteration: int) -> Batch:
+        """Return the batch of ``iteration`` and begin the next one."""
+        batch = self._take(iteration)
+        if self.enabled and iteration + 1 < self.total:
+            self._begin(iteration + 1)
+        return batch
+
+    def _take(self, iteration: int) -> Batch:
+        if self.held is not None:
+            batch, self.held = self.held, None
+            return batch
+        if self.waiting is None or self.waiting[0] != iteration:
+            return self.pairs.batch(iteration)
+        (_, future), self.waiting = self.waiting, None
+        batch = future.result()
+        if self.stream is not None:
+            current = torch.cuda.current_stream(self.device)
+            current.wait_stream(self.stream)
+            for tensor in batch:
+                tensor.record_stream(current)
+        return batch
+
+    def _begin(self, iteration: int) -> None:
+        if self.thread is not None:
+            self.waiting = iteration, self.thread.submit(self.pairs.batch, iteration)
+            return
+        assert self.stream is not None
+        self.stream.wait_stream(torch.cuda.current_stream(self.device))
+        future: Future[Batch] = Future()
+        with torch.cuda.stream(self.stream):
+            future.set_result(self.pairs.batch(iteration))
+        self.waiting = iteration, future
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the pairs, and the batch in hand."""
+        if self.waiting is not None:
+            iteration, _ = self.waiting
+            self.held = self._take(iteration)
+        state = self.pairs.state_dict()
+        return state if self.held is None else {**state, "ahead": list(self.held)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where ``state_dict`` was taken."""
+        state = dict(state)
+        if "ahead" in state:
+            lr, hr = (tensor.to(self.device) for tensor in state.pop("ahead"))
+            self.held = lr, hr
+        self.pairs.load_state_dict(state)
+
+    def close(self) -> None:
+        """End the thread."""
+        if self.thread is not None:
+            self.thread.shutdown(cancel_futures=True)
+
+
+def _like_this_thread() -> Any:
+    """Return what gives a new thread this thread's number of cores."""
+    threads = torch.get_num_threads()
+    return lambda: torch.set_num_threads(threads)

@@ -1,0 +1,198 @@
+"""One network in training: its weights, their average, the optimiser, one step, and the log."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from reflash.files import write_json, write_text
+from reflash.keys import key_seed
+from reflash.models.build import build_network
+from reflash.models.weights import save_weights
+from reflash.training.recorded import Recorded
+from reflash.training.schedule import learning_rate
+from reflash.training.settings import RunSettings
+from reflash.training.validation import Validation
+
+PARAMS, PARAMS_EMA, LOG = "params.safetensors", "params_ema.safetensors", "log.csv"
+
+
+class Run:
+    """One network in training.
+
+    Parameters
+    ----------
+    settings : RunSettings
+    device : torch.device
+    graphs : bool
+        On a GPU, replay a whole step (forward, backward, Adam, average) as a CUDA graph.
+    compiled : bool
+        Fuse the network's operations with torch.compile.
+    """
+
+    def __init__(
+        self,
+        settings: RunSettings,
+        device: torch.device,
+        *,
+        graphs: bool = True,
+        compiled: bool = False,
+    ) -> None:
+        self.settings, self.device = settings, device
+        torch.manual_seed(key_seed(settings.seed, "initial weights"))
+        network = build_network(settings.network, settings.dropout).to(device)
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network.train()
+        self.forward = torch.compile(self.network, dynamic=False) if compiled else self.network
+        self.average = AveragedModel(self.network)
+        self.average.n_averaged.fill_(1)  # the average starts at the initial weights, as released
+        self._weights = list(self.network.parameters())
+        self._averaged = list(self.average.module.parameters())
+        self._average_weights = get_ema_multi_avg_fn(settings.training.ema)
+        gpu = device.type == "cuda"
+        self.rate = torch.tensor(settings.training.lr, device=device) if gpu else None
+        self.optimiser = torch.optim.Adam(
+            self._weights,
+            lr=settings.training.lr if self.rate is None else self.rate,
+            betas=settings.training.betas,
+            fused=True,
+            capturable=gpu,
+        )
+        self.loss_sum = torch.zeros((), device=device)
+        self.loss_count = 0
+        self.rows: list[dict[str, str | float]] = []
+        self.stream = torch.cuda.Stream(device) if gpu else None
+        self._mask_seed = 0
+        self._recorded = Recorded(
+            self._update, before=self._tensors, restore=self._restore, enabled=graphs
+        )
+
+    def step(self, iteration: int, lr: Tensor, hr: Tensor) -> Tensor:
+        """Take one optimiser step on a batch and return its L1 loss (not synchronised).
+
+        The loss is overwritten by the next step where steps are replayed on a GPU.
+        """
+        rate = learning_rate(iteration, self.settings.training)
+        if self.rate is None:
+            for group in self.optimiser.param_groups:
+                group["lr"] = rate
+        else:
+            self.rate.fill_(rate)
+        # Dropout masks are keyed by (seed, iteration): resuming draws the same ones.
+        self._mask_seed = key_seed(self.settings.seed, "dropout", iteration)
+        self._seed_masks()
+        (loss,) = self._recorded(lr, hr, device=self.device)
+        self.loss_count += 1
+        return loss
+
+    def _update(self, lr: Tensor, hr: Tensor) -> tuple[Tensor]:
+        """Do on the device all that a step does there."""
+        lr = lr.contiguous(memory_format=torch.channels_last)
+        bf16 = self.settings.training.precision == "bf16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
+            sr = self.forward(lr)
+        loss = nn.functional.l1_loss(sr.float(), hr)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser.step()
+        self._average_weights(self._averaged, self._weights, 1)
+        loss = loss.detach()
+        self.loss_sum += loss
+        return (loss,)
+
+    def _seed_masks(self) -> None:
+        """Seed the one generator that dropout draws from, not those of every device."""
+        if self.device.type == "cuda":
+            index = self.device.index or 0
+            torch.cuda.default_generators[index].manual_seed(self._mask_seed)
+        else:
+            torch.default_generator.manual_seed(self._mask_seed)
+
+    def _tensors(self) -> list[tuple[Tensor, Tensor]]:
+        """Return all tensors that a step changes, each with a copy."""
+        states = [v for state in self.optimiser.state.values() for v in state.values()]
+        tensors = [*self._weights, *self._averaged, self.loss_sum, *states]
+        return [(t, t.detach().clone()) for t in tensors if isinstance(t, Tensor)]
+
+    @torch.no_grad()
+    def _restore(self, before: Any) -> None:
+        """Undo the steps of a warm-up; the optimiser's state was zero if there was none."""
+        for tensor, copy in before:
+            tensor.copy_(copy)
+        known = {id(tensor) for tensor, _ in before}
+        for state in self.optimiser.state.values():
+            for value in state.values():
+                if isinstance(value, Tensor) and id(value) not in known:
+                    value.zero_()
+        self._seed_masks()
+
+    def log_row(self, done: int, validation: Validation) -> dict[str, str | float]:
+        """Validate the averaged weights after ``done`` iterations and add a row to the log."""
+        scores = validation(self.average.module, self.device)
+        row: dict[str, str | float] = {
+            "run": self.settings.id,
+            "iteration": done,
+            "learning_rate": learning_rate(done - 1, self.settings.training),
+            "loss": float(self.loss_sum) / self.loss_count,
+            **scores,
+            "psnr": sum(scores.values()) / len(scores),
+        }
+        self.rows.append(row)
+        self.loss_sum.zero_()
+        self.loss_count = 0
+        return row
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything needed to continue bit by bit."""
+        return {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "loss_sum": self.loss_sum,
+            "loss_count": self.loss_count,
+            "rows": self.rows,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from ``state_dict``, taken on this device or another, before the first step."""
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        own = [
+            {k: v for k, v in group.items() if k != "params"}
+            for group in self.optimiser.param_groups
+        ]
+        self.optimiser.load_state_dict(state["optimiser"])
+        for group, options in zip(self.optimiser.param_groups, own, strict=True):
+            group.update(options)
+        self.loss_sum.copy_(state["loss_sum"])
+        self.loss_count = state["loss_count"]
+        self.rows = state["rows"]
+
+    def write(self, folder: Path, metadata: dict[str, Any]) -> None:
+        """Write weights and log; each file whole or not at all, the log last."""
+        described = {
+            "network": self.settings.network.model_dump(mode="json"),
+            "dropout": str(self.settings.dropout),
+            "run": self.settings.id,
+            **metadata,
+        }
+        averaged = self.average.module.state_dict()
+        for name, weights in ((PARAMS, self.network.state_dict()), (PARAMS_EMA, averaged)):
+            save_weights(folder / name, weights, {**described, "which": Path(name).stem})
+        write_json(folder / "settings.json", self.settings.model_dump(mode="json"))
+        write_text(folder / LOG, self._log())
+
+    def _log(self) -> str:
+        """Return the log as CSV, 8 digits per number."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(self.rows[0])
+        for row in self.rows:
+            writer.writerow(f"{v:.8g}" if isinstance(v, float) else v for v in row.values())
+        return text.getvalue()

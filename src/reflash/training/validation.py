@@ -1,0 +1,46 @@
+"""The validation images of a run and what a network scores on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from reflash.datasets.images import Pixels, list_images, mod_crop, read_rgb
+from reflash.degradations.benchmark import degrade
+from reflash.degradations.settings import BenchmarkSettings
+from reflash.evaluation.inference import upscale_image
+from reflash.evaluation.metrics import psnr
+from reflash.training.settings import ValidationSettings
+
+
+class Validation:
+    """Validation images through fixed test degradations (sigma 20, mod 4, PIL bicubic)."""
+
+    def __init__(self, settings: ValidationSettings, folder: Path) -> None:
+        benchmark = BenchmarkSettings(mod=4)
+        self.kinds = settings.kinds
+        self.examples = []
+        for path in list_images(folder)[: settings.images]:
+            hr = mod_crop(read_rgb(path), benchmark.mod)
+            if settings.crop is not None:
+                hr = _centre(hr, settings.crop)
+            for kind in settings.kinds:
+                self.examples.append((kind, hr, degrade(hr, kind, benchmark, path.stem)))
+
+    def __call__(self, network: nn.Module, device: torch.device) -> dict[str, float]:
+        """Return the mean PSNR (dB, RGB, crop 4) per kind of ``network``."""
+        scores: dict[str, list[float]] = {kind: [] for kind in self.kinds}
+        was_training = network.training
+        network.eval()
+        for kind, hr, lr in self.examples:
+            scores[kind].append(psnr(upscale_image(network, lr, device=device), hr))
+        network.train(was_training)
+        return {f"psnr_{kind}": sum(v) / len(v) for kind, v in scores.items()}
+
+
+def _centre(hr: Pixels, side: int) -> Pixels:
+    side -= side % 4
+    top, left = (max(0, (n - side) // 2) for n in hr.shape[:2])
+    return hr[top : top + side, left : left + side]

@@ -1,0 +1,94 @@
+"""The separation of degradations, lower marked as better, and its change."""
+
+from __future__ import annotations
+
+import statistics
+
+import pytest
+
+from reflash.errors import ReflashError
+from reflash.paper.settings import Chi
+from reflash.paper.tables.chi import arrange, gather
+
+PLAIN = "srresnet/multi/none"
+DROPPED = "srresnet/multi/last_conv-channel-p0.7"
+COLUMNS = "run,layer,space,chi,images,kinds,components"
+VALUES = {
+    (PLAIN, "pca"): (2.0, 2.4),
+    (PLAIN, "tsne"): (90.0, 110.0),
+    (DROPPED, "pca"): (1.0, 1.8),
+    (DROPPED, "tsne"): (95.0, 105.5),
+}
+
+
+@pytest.fixture
+def chi(write_rows):
+    rows = [
+        (f"{model}/seed{seed}", "last", space, values[seed], 20, 4, 79 if space == "pca" else 2)
+        for (model, space), values in VALUES.items()
+        for seed in (0, 1)
+    ]
+    return [write_rows("chi", COLUMNS, rows)]
+
+
+@pytest.fixture
+def made(make_context, chi):
+    context = make_context(seeds=(0, 1), analysis_set="photos")
+    return context, gather(context, Chi(), chi)
+
+
+def line(frame, **keys):
+    for name, value in keys.items():
+        frame = frame[frame[name] == value]
+    assert len(frame) == 1
+    return frame.iloc[0]
+
+
+def test_means_stds_and_relative_changes(made):
+    _, frame = made
+    for (model, space), values in VALUES.items():
+        one = line(frame, model=model, space=space, row="model")
+        assert one["value"] == pytest.approx(statistics.mean(values))
+        assert one["std"] == pytest.approx(statistics.stdev(values))
+    change = line(frame, model=DROPPED, space="pca", row="gain")
+    by_seed = [1.0 / 2.0 - 1, 1.8 / 2.4 - 1]
+    assert change["value"] == pytest.approx(statistics.mean(by_seed))
+    assert change["std"] == pytest.approx(statistics.stdev(by_seed))
+    assert change["against"] == PLAIN
+
+
+def test_lowest_is_best(made):
+    _, frame = made
+    marks = {key: line(frame, model=key[0], space=key[1], row="model")["mark"] for key in VALUES}
+    assert marks == {
+        (PLAIN, "pca"): "second",
+        (PLAIN, "tsne"): "best",
+        (DROPPED, "pca"): "best",
+        (DROPPED, "tsne"): "second",
+    }
+
+
+def test_layout_and_caption(made):
+    context, frame = made
+    layout = arrange(frame, context)
+    assert [(c.group, c.name) for c in layout.columns[1:]] == [
+        ("before last conv", "PCA"),
+        ("before last conv", "t-SNE"),
+    ]
+    assert [[cell.text for cell in row.cells] for row in layout.rows] == [
+        ["SRResNet", "2.20 ± 0.28", "100.00 ± 14.14"],
+        ["SRResNet + dropout", "1.40 ± 0.57", "100.25 ± 7.42"],
+        ["change over SRResNet", "-37.5 ± 17.7 %", "+0.7 ± 6.8 %"],
+    ]
+    for part in ("lower is less separated", "20 images of photos in each of 4", "no evidence"):
+        assert part in layout.caption
+
+
+def test_no_change_without_the_network_without_dropout(make_context, chi):
+    frame = gather(make_context(models=(DROPPED,), seeds=(0, 1)), Chi(), chi)
+    assert set(frame["row"]) == {"model"}
+
+
+def test_missing_run_is_named(make_context, chi):
+    with pytest.raises(ReflashError, match=rf"run {PLAIN}/seed2: not among .* reflash represent"):
+        gather(make_context(seeds=(0, 2)), Chi(), chi)

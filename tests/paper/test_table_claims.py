@@ -1,0 +1,101 @@
+"""The table says what claims.json says, with the label of the scale."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from reflash.paper.claims import Claim, Findings, Part, write_claims
+from reflash.paper.inputs import Inputs
+from reflash.paper.settings import Claims
+from reflash.paper.tables.claims import arrange, gather
+from reflash.paper.tables.registry import make_table
+
+PART = Part(
+    name="gain",
+    effect=0.512,
+    low=0.4,
+    high=0.6,
+    unit="dB",
+    digits=2,
+    method="paired bootstrap over 3 seeds and 24 images",
+    compared=("a - b", "c - d"),
+    rule="supported if …",
+    verdict="supported",
+    paper=0.5275,
+    paper_evidence="digitised",
+)
+BARE = PART.model_copy(
+    update={"name": "memory", "low": None, "high": None, "verdict": "not judged", "paper": None}
+)
+
+
+def made_claim(number, parts, missing, verdict):
+    return Claim(
+        number=number,
+        title=f"Claim {number}",
+        statement="What is tested.",
+        paper="What the paper says.",
+        evidence="restated",
+        parts=parts,
+        missing=missing,
+        rule="all parts",
+        verdict=verdict,
+    )
+
+
+@pytest.fixture
+def claims(tmp_path):
+    findings = Findings(
+        study="paper",
+        scale="demo",
+        evidence=False,
+        warning="Demo scale: no evidence about the paper.",
+        seeds=(0, 1),
+        confidence=0.9,
+        resamples=100,
+        claims=(
+            made_claim(1, (PART, BARE), (), "supported"),
+            made_claim(2, (), ("models such as x",), "not tested"),
+        ),
+    )
+    write_claims(tmp_path / "claims.json", findings)
+    return tmp_path / "claims.json"
+
+
+def test_a_row_per_part_and_per_untested_claim(make_context, claims):
+    frame = gather(make_context(), Claims(), claims)
+    assert frame["part"].tolist() == ["gain", "memory", ""]
+    assert frame["effect"].tolist()[:2] == [0.512, 0.512]
+    assert frame["compared"][0] == "a - b; c - d"
+    assert frame["missing"].tolist() == ["", "", "models such as x"]
+    assert frame["paper_evidence"][0] == "digitised"
+
+
+def test_layout_labels_every_verdict(make_context, claims):
+    context = make_context(seeds=(0, 1))
+    layout = arrange(gather(context, Claims(), claims), context)
+    assert [[cell.text for cell in row.cells] for row in layout.rows] == [
+        ["1. Claim 1: supported (demo scale: no evidence about the paper)"],
+        ["gain", "+0.51 dB", "[+0.40, +0.60]", "supported", "+0.53 dB"],
+        ["memory", "+0.51 dB", "--", "not judged", "--"],
+        ["2. Claim 2: not tested"],
+    ]
+    assert layout.columns[2].name == "90 % interval"
+    for part in ("Not tested, or not all of it: 2.", "seeds (0, 1) and images", "digitised"):
+        assert part in layout.caption
+
+
+def test_one_seed_is_said(make_context, claims):
+    context = make_context()
+    caption = arrange(gather(context, Claims(), claims), context).caption
+    assert "images only, as there is one seed (0)" in caption
+
+
+def test_files_of_the_table(tmp_path, make_context, claims):
+    make_table("claims", make_context(), Claims(), Inputs(claims=claims), tmp_path / "claims")
+    frame = pd.read_csv(tmp_path / "claims.csv")
+    assert frame["low"].dropna().tolist() == [0.4]
+    text = (tmp_path / "claims.tex").read_text()
+    assert r"1. Claim 1: supported (demo scale: no evidence about the paper)" in text
+    assert "Best value" not in text

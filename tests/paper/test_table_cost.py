@@ -1,0 +1,51 @@
+"""Time and memory against the same network without dropout."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from reflash.errors import ReflashError
+from reflash.paper.settings import Cost
+from reflash.paper.tables.cost import arrange, gather
+
+COLUMNS = "network,where,dimension,p,ms_per_iteration,ms_std,peak_mib,device"
+ROWS = [
+    ("srresnet", "none", "", "", 40.0, 0.4, 300.0, "cpu"),
+    ("srresnet", "last_conv", "channel", 0.7, 42.0, 0.6, 306.5, "cpu"),
+    ("srresnet", "none", "", "", 4.0, 0.1, 900.0, "cuda"),
+    ("srresnet", "last_conv", "element", 0.5, 3.9, 0.1, 990.0, "cuda"),
+]
+
+
+def test_every_line_is_compared_on_its_own_device(make_context, write_rows):
+    frame = gather(make_context(), Cost(), write_rows("cost", COLUMNS, ROWS))
+    assert list(frame["extra"].fillna(-9)) == pytest.approx([-9, 0.05, -9, -0.025])
+    assert list(frame["extra_mib"].fillna(-9)) == pytest.approx([-9, 6.5, -9, 90.0])
+    std = 42 / 40 * math.hypot(0.6 / 42, 0.4 / 40)
+    assert frame["extra_std"][1] == pytest.approx(std)
+    assert frame["dimension"].tolist() == ["", "channel", "", "element"]
+
+
+def test_layout(make_context, write_rows):
+    context = make_context()
+    layout = arrange(gather(context, Cost(), write_rows("cost", COLUMNS, ROWS)), context)
+    rows = [[cell.text for cell in row.cells] for row in layout.rows]
+    assert rows[0] == ["srresnet on cpu"]
+    assert rows[1] == ["none", "", "", "40.0 ± 0.4", "--", "300", "--"]
+    assert rows[2] == ["last_conv", "channel", "0.7", "42.0 ± 0.6", "+5.0 ± 1.8 %", "306", "+6"]
+    assert rows[3] == ["srresnet on cuda"]
+    assert "leaves the cost open" in layout.caption
+    assert not layout.marked
+
+
+def test_no_line_without_dropout_is_named(make_context, write_rows):
+    with pytest.raises(ReflashError, match=r"cost\.csv: has 0 lines without dropout for srresnet"):
+        gather(make_context(), Cost(), write_rows("cost", COLUMNS, ROWS[1:2]))
+
+
+def test_missing_column_is_named(make_context, write_rows):
+    columns, rows = COLUMNS.rsplit(",", 1)[0], [row[:-1] for row in ROWS]
+    with pytest.raises(ReflashError, match="has no column 'device'"):
+        gather(make_context(), Cost(), write_rows("cost", columns, rows))

@@ -1,0 +1,177 @@
+"""Several runs on one stream of pairs: each ends as if it had been trained alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from test_trainer import Clock, _results
+from toy_run import run_settings
+
+from reflash.cli import main
+from reflash.datasets.cache import ImageCache
+from reflash.errors import ReflashError
+from reflash.training.pairs import OnlinePairs
+from reflash.training.settings import RunSettings
+from reflash.training.trainer import Interrupted, Job, Options, check_agreement, train_together
+from reflash.training.validation import Validation
+
+CPU = torch.device("cpu")
+NAMES = ("a", "b", "c")
+
+
+def three_runs() -> list[RunSettings]:
+    """Different dropout, network and length; the same pairs."""
+    wide = {"name": "srresnet", "features": 12, "blocks": 1}
+    short = {**run_settings().training.model_dump(mode="json"), "iterations": 8, "lr": 2e-3}
+    return [
+        run_settings(),
+        run_settings(id="none", dropout="none", network=wide),
+        run_settings(id="short", dropout="last_conv-element-p0.3", training=short),
+    ]
+
+
+def start(
+    runs: list[RunSettings], cache: ImageCache, images: Path, out: Path, **options: object
+) -> None:
+    jobs = [
+        Job(run, Validation(run.training.validation, images), out / name)
+        for run, name in zip(runs, NAMES, strict=False)
+    ]
+    train_together(jobs, OnlinePairs(runs[0], cache, CPU), CPU, Options(**options))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def alone(
+    cache: ImageCache, image_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> list[dict[str, bytes]]:
+    """Results of the three runs, each trained by itself."""
+    results = []
+    for run in three_runs():
+        folder = tmp_path_factory.mktemp("alone")
+        start([run], cache, image_folder, folder)
+        results.append(_results(folder / "a"))
+    return results
+
+
+def results(folder: Path) -> list[dict[str, bytes]]:
+    return [_results(folder / name) for name in NAMES]
+
+
+def test_together_as_alone(
+    cache: ImageCache, image_folder: Path, tmp_path: Path, alone: list[dict[str, bytes]]
+) -> None:
+    start(three_runs(), cache, image_folder, tmp_path)
+    assert results(tmp_path) == alone
+    assert json.loads((tmp_path / "a/timing.json").read_text())["runs_together"] == 3
+    assert not list(tmp_path.glob("*/state-*"))
+
+
+def test_interrupted_as_often_as_may_be(
+    cache: ImageCache, image_folder: Path, tmp_path: Path, alone: list[dict[str, bytes]]
+) -> None:
+    stops = 0
+    while True:
+        try:
+            start(three_runs(), cache, image_folder, tmp_path, time_budget=3, clock=Clock())
+            break
+        except Interrupted:
+            stops += 1
+    assert stops >= 2
+    assert results(tmp_path) == alone
+
+
+def test_runs_that_are_at_different_iterations_meet(
+    cache: ImageCache, image_folder: Path, tmp_path: Path, alone: list[dict[str, bytes]]
+) -> None:
+    """The first was trained for a while by itself, the second further, the third not at all."""
+    first, second, third = three_runs()
+    with pytest.raises(Interrupted):
+        start([first], cache, image_folder, tmp_path, time_budget=3, clock=Clock())
+    with pytest.raises(Interrupted):
+        start([first, second], cache, image_folder, tmp_path, time_budget=4, clock=Clock())
+    (tmp_path / "b").rename(tmp_path / "kept")
+    with pytest.raises(Interrupted):
+        start([first, second], cache, image_folder, tmp_path, time_budget=2, clock=Clock())
+    start([first, second, third], cache, image_folder, tmp_path)
+    assert results(tmp_path) == alone
+
+
+def test_a_finished_run_is_not_done_again(
+    cache: ImageCache,
+    image_folder: Path,
+    tmp_path: Path,
+    alone: list[dict[str, bytes]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(Interrupted, match="after iteration (9|10|11) of 12"):
+        start(three_runs(), cache, image_folder, tmp_path, time_budget=10, clock=Clock())
+    written = (tmp_path / "c/params.safetensors").stat().st_mtime_ns
+    start(three_runs(), cache, image_folder, tmp_path)
+    assert "short: continuing after iteration 8" in capsys.readouterr().out
+    assert (tmp_path / "c/params.safetensors").stat().st_mtime_ns == written
+    assert results(tmp_path) == alone
+
+
+def test_the_others_are_saved_when_one_fails(
+    cache: ImageCache, image_folder: Path, tmp_path: Path, alone: list[dict[str, bytes]]
+) -> None:
+    first, second, third = three_runs()
+    training = first.training.model_dump(mode="json") | {"lr": 1e38}
+    runs = [run_settings(training=training), second, third]
+    with pytest.raises(ReflashError, match="last_conv-channel-p0.5/seed0: the loss is"):
+        start(runs, cache, image_folder, tmp_path)
+    assert list((tmp_path / "b").glob("state-*"))
+    start([first, second, third], cache, image_folder, tmp_path)
+    assert results(tmp_path) == alone
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"seed": 1}, "seed"),
+        ({"setting": "single"}, "setting"),
+        ({"pairs": {"window": 64, "patch": 32}}, "pairs"),
+        ({"degradation": {"usm": False}}, "degradation"),
+        ({"sub_image": 64}, "sub_image"),
+        ({"training": {"batch": 8}}, "training.batch is 8, that of"),
+    ],
+)
+def test_runs_that_see_other_pairs_are_refused(change: dict[str, object], named: str) -> None:
+    other = run_settings(id="other", **change)
+    with pytest.raises(ReflashError, match=f"^other: {named}.*separate commands$"):
+        check_agreement([run_settings(), other])
+
+
+def test_a_run_or_folder_given_twice_is_refused(
+    cache: ImageCache, image_folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ReflashError, match="given twice"):
+        check_agreement([run_settings(), run_settings()])
+    runs = [run_settings(), run_settings(id="other", dropout="none")]
+    validation = Validation(runs[0].training.validation, image_folder)
+    jobs = [Job(run, validation, tmp_path / "same") for run in runs]
+    with pytest.raises(ReflashError, match="same: given for several runs"):
+        train_together(jobs, OnlinePairs(runs[0], cache, CPU), CPU)
+
+
+def test_by_the_command(
+    cache: ImageCache,
+    image_folder: Path,
+    tmp_path: Path,
+    alone: list[dict[str, bytes]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ["train", "--images", str(cache.folder), "--validation", str(image_folder)]
+    arguments += ["--device", "cpu", "--ahead"]
+    for run, name in zip(three_runs(), NAMES, strict=True):
+        arguments += ["--config", run.model_dump_json(), "--out", str(tmp_path / name)]
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code in (0, None)
+    assert results(tmp_path) == alone
+    with pytest.raises(SystemExit):
+        main(arguments[:-2])
+    assert "--out: 2 folders for 3 runs" in capsys.readouterr().err
