@@ -153,6 +153,12 @@ def test_merge_replaces_a_mapping_of_another_form_and_removes_null() -> None:
     assert base["sets"] == {"a": {"x": 1}, "b": {"x": 2}}
 
 
+def test_null_as_snakemake_hands_it_over_removes(root: Path) -> None:
+    own = {"source": "sample_photos", "crop": "null"}
+    overrides = {"test_sets": {"photos": "null", "own": own}}
+    assert list(load_with(root, overrides=overrides).scale.test_sets) == ["own"]
+
+
 def test_a_scale_that_extends_itself_is_refused(root: Path, tmp_path: Path) -> None:
     (tmp_path / "scale").mkdir()
     (tmp_path / "scale/a.yaml").write_text("extends: b\n")

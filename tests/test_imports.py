@@ -64,6 +64,10 @@ def test_data_files_that_a_module_names_count() -> None:
     assert "datasets/registry.yaml" not in names("reflash.training.trainer")
 
 
+def test_no_stage_depends_on_what_the_package_offers_to_users() -> None:
+    assert "models/dropout.py" not in names("reflash.datasets.leaks")
+
+
 def test_an_unknown_module_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"no module reflash\.nothing"):
         module_files("reflash.nothing")

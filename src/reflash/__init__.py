@@ -4,6 +4,7 @@ The command line (``reflash --help``) is the door for the workflow; the same ope
 functions of the subpackages. Importing this package imports neither torch nor matplotlib.
 """
 
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
 try:
@@ -15,7 +16,5 @@ except PackageNotFoundError:  # run from a source tree that was not installed
 def __getattr__(name: str) -> object:
     """Load ``insert_dropout`` when it is asked for: it needs torch."""
     if name == "insert_dropout":
-        from reflash.models.dropout import insert_dropout
-
-        return insert_dropout
+        return import_module("reflash.models.dropout").insert_dropout
     raise AttributeError(f"module 'reflash' has no attribute {name!r}")

@@ -182,6 +182,13 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
+def _with_nulls(value: Any) -> Any:
+    """Turn the text ``null`` into None: Snakemake's --config hands it over as text."""
+    if isinstance(value, Mapping):
+        return {key: _with_nulls(item) for key, item in value.items()}
+    return None if value == "null" else value
+
+
 def read_scale(folder: Path, name: str) -> dict[str, Any]:
     """Read config/scale/NAME.yaml, laid over the scale it ``extends``."""
     seen: list[str] = []
@@ -303,7 +310,7 @@ def load(values: Mapping[str, Any], folder: Path | str = "config") -> Resolved:
     scale_values = read_scale(folder / "scale", config.scale)
     name = str(scale_file)
     if config.overrides:
-        scale_values = merge(scale_values, config.overrides)
+        scale_values = merge(scale_values, _with_nulls(config.overrides))
         name += " with overrides"
     resolved = Resolved(
         config=config,

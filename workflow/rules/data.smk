@@ -14,7 +14,7 @@ rule fetch_dataset:
     message:
         "Fetching and verifying {wildcards.name}"
     shell:
-        "reflash data fetch {wildcards.name:q} --raw data/raw > {log} 2>&1"
+        "reflash data fetch {wildcards.name:q} --raw data/raw > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
 
 
 rule make_test_set:
@@ -37,7 +37,7 @@ rule make_test_set:
         "Preparing HR images of {wildcards.set}"
     shell:
         "reflash data test-set $(dirname {output}) --settings {params.settings:q}"
-        " --mod {params.mod} --raw data/raw > {log} 2>&1"
+        " --mod {params.mod} --raw data/raw > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
 
 
 rule gather_pictures:
@@ -48,14 +48,14 @@ rule gather_pictures:
         f"{DATA}/real/manifest.csv",
     log:
         f"{LOGS}/gather_pictures.log",
-    params:
-        pictures=PLAN.pictures_option,
-        limit=PLAN.picture_count,
     resources:
         mem_mb=1000,
         runtime=30,
+    params:
+        pictures=PLAN.pictures_option,
+        limit=PLAN.picture_count,
     message:
         "Gathering real pictures"
     shell:
         "reflash data pictures $(dirname {output}) {params.pictures} --limit {params.limit}"
-        " --raw data/raw > {log} 2>&1"
+        " --raw data/raw > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"

@@ -20,4 +20,4 @@ rule degrade_test_set:
         "Degrading {wildcards.set}: {wildcards.kind}"
     shell:
         "reflash degrade $(dirname {input.hr}) $(dirname {output}) --kind {wildcards.kind}"
-        " --settings {params.settings:q} > {log} 2>&1"
+        " --settings {params.settings:q} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"

@@ -34,7 +34,7 @@ rule evaluate_network:
     shell:
         "reflash evaluate --weights {params.weights} --hr $(dirname {input.hr}) {params.lr}"
         " --out {output} --run {wildcards.run} --set {wildcards.set}"
-        " --settings {params.settings:q} --threads {threads} > {log} 2>&1"
+        " --settings {params.settings:q} --threads {threads} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
 
 
 rule upscale_examples:
@@ -58,7 +58,7 @@ rule upscale_examples:
         "Upscaling example images with {wildcards.run}"
     shell:
         "reflash upscale $(dirname {input.lr}) $(dirname {output}) --weights {params.weights}"
-        " --limit {params.limit} --manifest --threads {threads} > {log} 2>&1"
+        " --limit {params.limit} --manifest --threads {threads} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
 
 
 rule upscale_pictures:
@@ -70,18 +70,18 @@ rule upscale_pictures:
         f"{RUNS}/{{run}}/real/manifest.csv",
     log:
         f"{LOGS}/upscale_pictures/{{run}}.log",
-    params:
-        weights=lambda wildcards, input: input.get("weights") or "bicubic",
     threads: PLAN.scale.threads
     resources:
         gpu=min(1, GPUS),
         mem_mb=4000,
         runtime=60,
+    params:
+        weights=lambda wildcards, input: input.get("weights") or "bicubic",
     message:
         "Upscaling real pictures with {wildcards.run}"
     shell:
         "reflash upscale $(dirname {input.lr}) $(dirname {output}) --weights {params.weights}"
-        " --manifest --threads {threads} > {log} 2>&1"
+        " --manifest --threads {threads} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
 
 
 rule summarise_metrics:
@@ -102,4 +102,4 @@ rule summarise_metrics:
     message:
         "Mean PSNR of every run"
     shell:
-        "reflash metrics {input.evaluations} --out {output} > {log} 2>&1"
+        "reflash metrics {input.evaluations} --out {output} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"

@@ -25,7 +25,7 @@ rule measure_saliency:
     shell:
         "reflash saliency --weights {input.weights} --lr $(dirname {input.lr})"
         " --out $(dirname {output[0]}) --run {wildcards.run} --arrays"
-        " --settings {params.settings:q} --threads {threads} > {log} 2>&1"
+        " --settings {params.settings:q} --threads {threads} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
 
 
 rule ablate_channels:
@@ -50,7 +50,7 @@ rule ablate_channels:
     shell:
         "reflash ablate --weights {input.weights} --lr $(dirname {input.lr})"
         " --hr $(dirname {input.hr}) --out {output} --run {wildcards.run}"
-        " --settings {params.settings:q} --threads {threads} > {log} 2>&1"
+        " --settings {params.settings:q} --threads {threads} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
 
 
 rule mask_channels:
@@ -76,7 +76,7 @@ rule mask_channels:
     shell:
         "reflash mask --weights {input.weights} --lr $(dirname {input.lr})"
         " --hr $(dirname {input.hr}) --out {output[0]} --run {wildcards.run}"
-        " --settings {params.settings:q} --threads {threads} > {log} 2>&1"
+        " --settings {params.settings:q} --threads {threads} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
 
 
 rule represent_degradations:
@@ -111,7 +111,7 @@ rule represent_degradations:
         "Deep degradation representations of {wildcards.run}"
     shell:
         "reflash represent --weights {input.weights} {params.lr} --out $(dirname {output[0]})"
-        " --run {wildcards.run} --settings {params.settings:q} --threads {threads} > {log} 2>&1"
+        " --run {wildcards.run} --settings {params.settings:q} --threads {threads} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
 
 
 rule drop_features:
@@ -147,4 +147,4 @@ rule drop_features:
     shell:
         "reflash sensitivity --weights {input.weights} --lr $(dirname {input.lr})"
         " --hr $(dirname {input.hr}) --out {output} --run {wildcards.run}"
-        " --settings {params.settings:q} --threads {threads} > {log} 2>&1"
+        " --settings {params.settings:q} --threads {threads} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"

@@ -106,7 +106,7 @@ rule make_table:
         "Table {wildcards.name}"
     shell:
         "reflash table {wildcards.name} --context {params.context:q} --settings {params.settings:q}"
-        " {params.inputs} --out {output[0]} > {log} 2>&1"
+        " {params.inputs} --out {output[0]} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
 
 
 rule make_figure:
@@ -133,7 +133,7 @@ rule make_figure:
         "Figure {wildcards.name}"
     shell:
         "reflash figure {wildcards.name} --context {params.context:q} --settings {params.settings:q}"
-        " --style {params.style:q} {params.inputs} --out {output[0]} > {log} 2>&1"
+        " --style {params.style:q} {params.inputs} --out {output[0]} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
 
 
 if PLAN.claim_needs:
@@ -159,4 +159,4 @@ if PLAN.claim_needs:
             "Testing the paper's claims"
         shell:
             "reflash claims --context {params.context:q} --settings {params.settings:q}"
-            " {params.inputs} --out {output} > {log} 2>&1"
+            " {params.inputs} --out {output} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"

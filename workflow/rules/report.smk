@@ -28,4 +28,4 @@ rule make_report:
         "Report {output}"
     shell:
         "reflash report {output} --context {params.context:q} {params.tables} {params.figures}"
-        " {params.runs} --command {params.command:q} > {log} 2>&1"
+        " {params.runs} --command {params.command:q} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"

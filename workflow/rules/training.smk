@@ -22,7 +22,7 @@ rule make_training_images:
         "Making training images"
     shell:
         "reflash data training-images $(dirname {output}) --settings {params.settings:q}"
-        " --raw data/raw > {log} 2>&1"
+        " --raw data/raw > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
 
 
 rule cache_training_images:
@@ -41,7 +41,7 @@ rule cache_training_images:
     message:
         "Decoding training images once for all runs"
     shell:
-        "reflash data cache $(dirname {input.images}) $(dirname {output}) > {log} 2>&1"
+        "reflash data cache $(dirname {input.images}) $(dirname {output}) > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
 
 
 rule check_leaks:
@@ -55,16 +55,16 @@ rule check_leaks:
         f"{LOGS}/check_leaks.log",
     benchmark:
         f"{BENCHMARKS}/check_leaks.tsv"
-    params:
-        test=lambda wildcards, input: [f"--test {Path(m).parent}" for m in input.test],
     resources:
         mem_mb=2000,
         runtime=120,
+    params:
+        test=lambda wildcards, input: [f"--test {Path(m).parent}" for m in input.test],
     message:
         "Looking for test images among the training images"
     shell:
         "reflash data leaks --train $(dirname {input.train}) {params.test} --out {output}"
-        " > {log} 2>&1"
+        " > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
 
 
 rule synthesise_pairs:
@@ -87,7 +87,7 @@ rule synthesise_pairs:
         "Synthesising training pairs: {wildcards.setting}"
     shell:
         "reflash pairs --config {params.settings:q} --images $(dirname {input.images})"
-        " --out $(dirname {output}) --threads {threads} > {log} 2>&1"
+        " --out $(dirname {output}) --threads {threads} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
 
 
 rule train_network:
@@ -118,4 +118,4 @@ rule train_network:
     shell:
         "reflash train --config {params.settings:q} {params.source} $(dirname {input.data})"
         " --validation $(dirname {input.validation}) --out $(dirname {output.table})"
-        " --threads {threads} > {log} 2>&1"
+        " --threads {threads} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
