@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 EXPORTED := export PATH="$(CURDIR)/$(BIN):$$PATH" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help install reproduce test check format docs publish restore clean
+.PHONY: help install reproduce test check bench format docs publish restore clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,8 +33,11 @@ test: $(BIN)/.tested  ## Run the tests
 	@$(EXPORTED) pytest
 
 check: $(BIN)/.tested  ## Lint, types, formatting, workflow
-	@$(EXPORTED) ruff check . && ruff format --check . && mypy && snakefmt --check Snakefile workflow \
-	  && snakemake --lint
+	@$(EXPORTED) ruff check . && ruff format --check . && mypy && snakemake --list-rules > /dev/null && snakefmt --check Snakefile workflow \
+	  && ! snakemake --lint 2>&1 | grep '^    \* ' | grep -v 'Specify a conda environment or container'
+
+bench: $(BIN)/.installed  ## Measure speed and memory, and write the tables of docs/performance.md
+	@$(EXPORTED) reflash bench
 
 format: $(BIN)/.tested  ## Format the code
 	@$(EXPORTED) ruff check --fix . ; ruff format . ; snakefmt Snakefile workflow

@@ -4,8 +4,8 @@
 
 Every variant's step is measured in turns with the same network without dropout. Besides the usual
 JSON the results are written to cost.csv, of which the table `cost` is made. Networks have the
-paper's size; on a CPU a batch is smaller (SRResNet: 2 patches of 64 pixels, RRDB: 1), which changes
-neither what dropout does per pixel nor its share of a step.
+paper's size; on a CPU batches are smaller (SRResNet: 2 patches of 64 pixels, RRDB: 1): time and
+activations are proportional to the pixels, what weights and Adam take is not.
 
 Memory is the most that tensors take during a step: on a GPU as PyTorch reports it, on a CPU the
 sum of the allocations that its profiler records, above weights, average and Adam's state.
@@ -14,10 +14,13 @@ sum of the allocations that its profiler records, above weights, average and Ada
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from pathlib import Path
 from statistics import pstdev
 from typing import Any
+
+os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # the profiler's own messages, read at import
 
 import torch
 from bench_training import random_batch

@@ -72,6 +72,7 @@ def main() -> None:
         "Enlarging test images with SRResNet, paper size",
         ["images", "plain loop, images per second", "ours", "times plain"],
     )
+    whole = {side: [sum(one["seconds"].values()) for one in found[side]] for side in found}
     for name, sizes in SIZES.items():
         plain, ours = (Spread(tuple(one["seconds"][name] for one in found[side])) for side in found)
         means = [one["means"][name] for side in found.values() for one in side]

@@ -55,7 +55,10 @@ def parse_settings(model: Any, text: str) -> Any:
 
 
 def set_threads(threads: int) -> None:
-    """Limit PyTorch and OpenCV to ``threads`` CPU threads (0: their own choice)."""
+    """Limit PyTorch to ``threads`` CPU threads (0: its own choice) and let it keep its memory."""
+    from reflash.allocation import keep_freed_memory
+
+    keep_freed_memory()
     if threads:
         import torch
 
@@ -269,6 +272,7 @@ def pairs(
     from reflash.training.settings import PoolSettings
 
     settings = parse_settings(PoolSettings, config)
+    set_threads(threads)
     build_pool(settings, ImageCache.open(images), out, threads=threads)
 
 
@@ -737,6 +741,34 @@ def report(
 
     chosen = parse_settings(Context, context)
     write_report(out, chosen, table or (), figure or (), run or (), command)
+
+
+@app.command()
+def bench(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="degradation, training, …; default: all of them.")
+    ] = None,
+    device: Device = "auto",
+    threads: Threads = 1,
+    folder: Annotated[Path, typer.Option(help="Folder of the scripts, in a clone.")] = Path(
+        "benchmarks"
+    ),
+    page: Annotated[
+        Path, typer.Option(help="Page whose tables are written again from the results.")
+    ] = Path("docs/performance.md"),
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only try the scripts: the numbers mean nothing.")
+    ] = False,
+    render: Annotated[
+        bool, typer.Option("--render", help="Measure nothing, only write the page again.")
+    ] = False,
+) -> None:
+    """Measure speed and memory of each stage on this machine."""
+    from reflash.bench import render_page, run_benchmarks
+
+    if not render:
+        run_benchmarks(names or (), folder, device, threads, quick)
+    render_page(page, folder / "results")
 
 
 @config_app.command("check")

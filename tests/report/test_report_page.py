@@ -15,11 +15,12 @@ import pytest
 
 from reflash.degradations.settings import KINDS
 from reflash.errors import ReflashError
+from reflash.paper.claims import Claim, Findings, Part, write_claims
 from reflash.paper.context import Context
 from reflash.paper.figures.drawing import write_figure
 from reflash.paper.figures.training_curves import gather as gather_curves
 from reflash.paper.inputs import Inputs
-from reflash.paper.settings import FigureStyle, MultiDegradation, TrainingCurves
+from reflash.paper.settings import Claims, FigureStyle, MultiDegradation, TrainingCurves
 from reflash.paper.tables.registry import make_table
 from reflash.report.comparison import main_comparison, restated_notes
 from reflash.report.page import duration, write_report
@@ -234,6 +235,106 @@ def test_page_with_evidence_compares_and_does_not_warn(tmp_path):
     row = next(t.split() for t in page.texts["tr"] if t.split()[:2] == ["SRResNet", "24.89"])
     assert row[1:7] == ["24.89", "25.00", "+0.11", "24.76", "24.00", "−0.76"]
     assert "Python" in text
+
+
+def findings(**changes: object) -> Findings:
+    part = Part(
+        name="gain & more",
+        effect=-0.512,
+        low=-0.6,
+        high=-0.4,
+        unit="dB",
+        digits=2,
+        method="paired bootstrap over 24 images",
+        compared=(f"{DROPPED} - {PLAIN}",),
+        rule="supported if above 0",
+        verdict="not supported",
+        paper=0.53,
+        paper_evidence="digitised",
+    )
+    one = Claim(
+        number=1,
+        title="Dropout helps",
+        statement="What was tested.",
+        paper="What the paper says.",
+        evidence="claim: restated",
+        parts=(part,),
+        missing=(),
+        rule="all parts",
+        verdict="not supported",
+    )
+    other = one.model_copy(
+        update={"number": 2, "parts": (), "missing": ("runs a", "runs b"), "verdict": "not tested"}
+    )
+    values: dict[str, object] = {
+        "study": "paper",
+        "scale": "demo",
+        "evidence": False,
+        "warning": "Demo scale: no evidence about the paper.",
+        "seeds": (0,),
+        "confidence": 0.95,
+        "resamples": 10000,
+        "claims": (one, other),
+    }
+    return Findings.model_validate(values | changes)
+
+
+@pytest.fixture
+def page_with_claims(tmp_path, inputs):
+    tables, figures, runs = inputs
+    path = tmp_path / "results" / "demo" / "claims.json"
+    write_claims(path, findings())
+    make_table("claims", context(), Claims(), Inputs(claims=path), path.with_name("claims_table"))
+    out = tmp_path / "results" / "demo" / "index.html"
+    stems = [*tables, path.with_name("claims_table")]
+    write_report(out, context(), stems, figures, runs, claims=path)
+    return out, Page(out.read_text(encoding="utf-8"))
+
+
+def test_claims_have_a_section_with_verdict_effect_interval_and_rule(page_with_claims):
+    _, page = page_with_claims
+    assert "The paper’s claims" in page.texts["h2"]
+    assert page.texts["h3"] == ["1. Dropout helps", "2. Dropout helps"]
+    verdicts = [t for t in page.texts["p"] if "supported" in t or t == "not tested"]
+    assert verdicts[0] == "not supported (demo scale: no evidence about the paper)"
+    row = next(t.split("\n") for t in page.texts["tr"] if "gain & more" in t)
+    cells = [cell.strip() for cell in row if cell.strip()]
+    assert cells[:5] == ["gain & more", "−0.51 dB", "[−0.60, −0.40]", "not supported", "+0.53 dB"]
+    assert "supported if above 0" in cells[5]
+    assert "Paper: digitised." in cells[5]
+    text = " ".join(page.texts["dl"])
+    for part in ("What the paper says.", "claim: restated", "needs runs a", "needs runs b"):
+        assert part in text
+    assert "10,000 resamples of images (there is one seed)" in " ".join(page.texts["p"]).replace(
+        "\n", " "
+    )
+
+
+def test_claims_table_is_linked_not_shown_twice(page_with_claims):
+    out, page = page_with_claims
+    ids = [a["id"] for _, a in page.elements if "id" in a]
+    assert "table-claims" not in ids
+    assert {"claims", "claim-1", "claim-2"} <= set(ids)
+    links = [a["href"] for a in page.all("a") if not a["href"].startswith("#")]
+    assert "claims.json" in links
+    assert "claims_table.csv" in links
+    assert all((out.parent / unquote(link)).is_file() for link in links)
+
+
+def test_claims_with_evidence_have_no_warning(tmp_path):
+    path = tmp_path / "claims.json"
+    write_claims(path, findings(warning="", evidence=True, seeds=(0, 1)))
+    about = context(evidence=True, scale="paper", test_sets=("Set5",))
+    write_report(tmp_path / "index.html", about, [], [], claims=path)
+    page = Page((tmp_path / "index.html").read_text(encoding="utf-8"))
+    text = " ".join(page.texts["main"])
+    assert "no evidence" not in text
+    assert "resamples of seeds and images" in text
+
+
+def test_missing_claims_are_named(tmp_path):
+    with pytest.raises(ReflashError, match=r"claims\.json: no such file"):
+        write_report(tmp_path / "index.html", context(), [], [], claims=tmp_path / "claims.json")
 
 
 def test_page_needs_neither_tables_nor_figures_nor_runs(tmp_path):

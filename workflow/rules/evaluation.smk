@@ -1,13 +1,6 @@
 # Evaluation: every run on every test set, all degradations in one job.
 
 
-def evaluated_weights(wildcards):
-    """Weights file of a run; the bicubic baseline has none."""
-    if wildcards.run == "bicubic":
-        return []
-    return f"{RUNS}/{wildcards.run}/{PLAN.scale.evaluation.weights}.safetensors"
-
-
 rule evaluate_network:
     input:
         weights=evaluated_weights,

@@ -9,8 +9,8 @@ rule measure_saliency:
         lr=f"{ANALYSED}/clean/manifest.csv",
         code=code("reflash.interpretation.saliency"),
     output:
-        f"{ANALYSIS}/saliency.csv",
-        f"{ANALYSIS}/concentration.csv",
+        table=f"{ANALYSIS}/saliency.csv",
+        summary=f"{ANALYSIS}/concentration.csv",
     log:
         f"{LOGS}/measure_saliency/{{run}}.log",
     threads: PLAN.scale.threads
@@ -24,7 +24,7 @@ rule measure_saliency:
         "Channel saliency of {wildcards.run}"
     shell:
         "reflash saliency --weights {input.weights} --lr $(dirname {input.lr})"
-        " --out $(dirname {output[0]}) --run {wildcards.run} --arrays"
+        " --out $(dirname {output.table}) --run {wildcards.run} --arrays"
         " --settings {params.settings:q} --threads {threads} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
 
 
@@ -60,8 +60,8 @@ rule mask_channels:
         hr=f"{ANALYSED}/hr/manifest.csv",
         code=code("reflash.interpretation.masking"),
     output:
-        f"{ANALYSIS}/masking.csv",
-        f"{ANALYSIS}/masking_area.csv",
+        table=f"{ANALYSIS}/masking.csv",
+        summary=f"{ANALYSIS}/masking_area.csv",
     log:
         f"{LOGS}/mask_channels/{{run}}.log",
     threads: PLAN.scale.threads
@@ -75,7 +75,7 @@ rule mask_channels:
         "Masking channels of {wildcards.run}"
     shell:
         "reflash mask --weights {input.weights} --lr $(dirname {input.lr})"
-        " --hr $(dirname {input.hr}) --out {output[0]} --run {wildcards.run}"
+        " --hr $(dirname {input.hr}) --out {output.table} --run {wildcards.run}"
         " --settings {params.settings:q} --threads {threads} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
 
 
@@ -85,8 +85,8 @@ rule represent_degradations:
         lr=expand(f"{ANALYSED}/{{kind}}/manifest.csv", kind=PLAN.scale.analysis.kinds),
         code=code("reflash.interpretation.representations"),
     output:
-        f"{ANALYSIS}/points.csv",
-        f"{ANALYSIS}/chi.csv",
+        table=f"{ANALYSIS}/points.csv",
+        summary=f"{ANALYSIS}/chi.csv",
     log:
         f"{LOGS}/represent_degradations/{{run}}.log",
     threads: PLAN.scale.threads
@@ -110,7 +110,7 @@ rule represent_degradations:
     message:
         "Deep degradation representations of {wildcards.run}"
     shell:
-        "reflash represent --weights {input.weights} {params.lr} --out $(dirname {output[0]})"
+        "reflash represent --weights {input.weights} {params.lr} --out $(dirname {output.table})"
         " --run {wildcards.run} --settings {params.settings:q} --threads {threads} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
 
 
