@@ -40,6 +40,13 @@ class Weights(StrEnum):
     params_ema = "params_ema"
 
 
+class KeyLayout(StrEnum):
+    """Names of the weights in a .pth file."""
+
+    basicsr = "basicsr"
+    authors = "authors"
+
+
 Device = Annotated[str, typer.Option(help="auto (a free GPU if there is one), cpu, cuda, cuda:N.")]
 Threads = Annotated[int, typer.Option(help="CPU threads; 0 leaves the choice to PyTorch.", min=0)]
 SettingsText = Annotated[str, typer.Option(help="YAML file, or YAML/JSON text starting with {.")]
@@ -449,16 +456,12 @@ def convert(
     key: Annotated[
         Weights | None, typer.Option(help="Which weights of the file; default: what it holds.")
     ] = None,
-    layout: Annotated[
-        str, typer.Option(help="Key layout of a written .pth: basicsr or authors.")
-    ] = "basicsr",
+    layout: Annotated[KeyLayout, typer.Option(help="Keys of a written .pth.")] = KeyLayout.basicsr,
 ) -> None:
     """Convert weights between the authors' or BasicSR's .pth and safetensors."""
     from reflash.models.weights import convert as convert_weights
 
-    if layout not in ("basicsr", "authors"):
-        raise ReflashError(f"--layout {layout}: choose basicsr or authors")
-    convert_weights(source, destination, key.value if key else None, layout)
+    convert_weights(source, destination, key.value if key else None, layout.value)
 
 
 AnalysedWeights = Annotated[Path, typer.Option(help="Weights file of the network analysed.")]
@@ -757,7 +760,7 @@ def bench(
         Path, typer.Option(help="Page whose tables are written again from the results.")
     ] = Path("docs/performance.md"),
     quick: Annotated[
-        bool, typer.Option("--quick", help="Only try the scripts: the numbers mean nothing.")
+        bool, typer.Option("--quick", help="Only try the scripts, on small sizes; keep nothing.")
     ] = False,
     render: Annotated[
         bool, typer.Option("--render", help="Measure nothing, only write the page again.")
@@ -768,7 +771,8 @@ def bench(
 
     if not render:
         run_benchmarks(names or (), folder, device, threads, quick)
-    render_page(page, folder / "results")
+    if not quick:
+        render_page(page, folder / "results")
 
 
 @config_app.command("check")

@@ -1,4 +1,4 @@
-"""What the workflow files need of this machine and of this package, beside the plan of the study."""
+"""What the workflow files need of this machine and package, beside the plan of the study."""
 
 from __future__ import annotations
 

@@ -33,7 +33,8 @@ def mean_table(table: pd.DataFrame) -> pd.DataFrame:
 def nested_psnr(table: pd.DataFrame) -> dict[str, Any]:
     """Return run -> set -> kind -> mean PSNR over images (dB), for ``dvc metrics``."""
     nested: dict[str, Any] = {}
-    for row in mean_table(table).itertuples():
-        kinds = nested.setdefault(row.run, {}).setdefault(row.set, {})
-        kinds[row.kind] = round(float(row.psnr), 4)  # type: ignore[arg-type]
+    means = mean_table(table)
+    keys = zip(*(means[key].astype(str) for key in _KEYS), strict=True)
+    for (run, test_set, kind), psnr in zip(keys, means["psnr"], strict=True):
+        nested.setdefault(run, {}).setdefault(test_set, {})[kind] = round(float(psnr), 4)
     return nested
