@@ -73,7 +73,7 @@ def test_titles_state_the_index(drawing):
     with rc(STYLE):
         figure = draw(drawing, STYLE)
     assert [axes.get_title() for axes in figure.axes] == [
-        "SRResNet\nCHI 114.0 (PCA 15.00)",
+        "SRResNet\nCHI 114.0 (PCA 15.0)",
         "SRResNet + dropout\nCHI 104.0 (PCA 5.00)",
     ]
 

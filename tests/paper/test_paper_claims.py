@@ -413,13 +413,33 @@ def sensitivity(write_rows):
 @pytest.mark.parametrize(("power", "verdict"), [(0.4, "supported"), (2.5, "not supported")])
 def test_sooner_than_a_classifier(examine, sensitivity, power, verdict):
     findings = examine({PLAIN: 0.0}, sensitivity=sensitivity(power))
-    part = only_part(findings, 1)
-    assert part.verdict == verdict
-    assert part.method == "paired bootstrap over 3 seeds and 4 random choices"
+    loss, area = claim(findings, 1).parts
+    assert claim(findings, 1).verdict == area.verdict == verdict
+    assert area.method == "paired bootstrap over 3 seeds and 4 random choices"
     ratios = np.array([0.0, 0.25, 0.5, 0.75, 1.0])
     heights = 1 - ratios**power
     expected = 0.5 - np.mean((heights[1:] + heights[:-1]) / 2)
-    assert part.effect == pytest.approx(expected, abs=0.01)
+    assert area.effect == pytest.approx(expected, abs=0.01)
+    assert "25 % of the features" in loss.name
+    assert loss.effect == pytest.approx(8 * 0.25**power, abs=0.01)
+
+
+def test_a_network_that_loses_nothing_is_not_sensitive(examine, write_rows):
+    """However early the curve falls: 0.01 dB are no loss."""
+    ratios = (0.0, 0.5, 1.0)
+    rows = [
+        (task, model, r, d, metric, value)
+        for r in ratios
+        for d in range(4)
+        for task, model, metric, value in (
+            ("sr", f"{PLAIN}/seed0", "psnr", 28 - 0.01 * (r > 0) - 0.001 * d * r),
+            ("classification", "digits_cnn", "accuracy", 0.98 - 0.8 * r - 0.001 * d * r),
+        )
+    ]
+    path = write_rows("sensitivity", "task,model,ratio,draw,metric,value", rows)
+    findings = examine({PLAIN: 0.0}, seeds=(0,), sensitivity=[path])
+    assert [part.verdict for part in claim(findings, 1).parts] == ["not supported", "supported"]
+    assert claim(findings, 1).verdict == "not supported"
 
 
 def test_area_of_stretched_curves():

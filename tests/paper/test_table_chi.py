@@ -76,8 +76,8 @@ def test_layout_and_caption(made):
         ("before last conv", "t-SNE"),
     ]
     assert [[cell.text for cell in row.cells] for row in layout.rows] == [
-        ["SRResNet", "2.20 ± 0.28", "100.00 ± 14.14"],
-        ["SRResNet + dropout", "1.40 ± 0.57", "100.25 ± 7.42"],
+        ["SRResNet", "2.20 ± 0.28", "100.0 ± 14.1"],
+        ["SRResNet + dropout", "1.40 ± 0.57", "100.2 ± 7.4"],
         ["change over SRResNet", "-37.5 ± 17.7 %", "+0.7 ± 6.8 %"],
     ]
     for part in ("lower is less separated", "20 images of photos in each of 4", "no evidence"):

@@ -15,6 +15,7 @@ from reflash.paper.tables.layout import (
     Column,
     Layout,
     Row,
+    digits_for,
     number,
     rank_marks,
     to_latex,
@@ -88,6 +89,22 @@ def test_number(arguments, text):
 )
 def test_signed_number_has_no_signed_zero(value, text):
     assert number(value, sign=True) == text
+
+
+@pytest.mark.parametrize(
+    ("values", "digits"),
+    [([137.7], 1), ([2.03, 40.0], 2), ([0.0134, 0.5], 4), ([1e-9], 5), ([], 2), ([0.0], 2)],
+)
+def test_decimals_show_three_digits_of_the_smallest(values, digits):
+    assert digits_for(values) == digits
+
+
+def test_a_table_without_marks_explains_none():
+    plain = LAYOUT.model_copy(update={"rows": (Row(cells=(Cell(), Cell(text="1"), Cell())),)})
+    assert not plain.marked
+    assert "Best value" not in to_markdown(plain) + to_latex(plain)
+    assert LAYOUT.marked
+    assert "Best value" in to_markdown(LAYOUT)
 
 
 def test_latex_is_escaped_marked_and_ruled():

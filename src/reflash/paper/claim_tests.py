@@ -92,11 +92,11 @@ def sensitive_to_dropping(data: Data) -> Tested:
             "models with dropout inside the body beside the same network without, such as "
             "srresnet/single/{none,b8-channel-p0.2}"
         )
-    part, absent = _sooner_than_classifier(data)
-    return [*parts, *part], [*missing, *absent]
+    more, absent = _dropped_at_test_time(data)
+    return [*parts, *more], [*missing, *absent]
 
 
-def _sooner_than_classifier(data: Data) -> Tested:
+def _dropped_at_test_time(data: Data) -> Tested:
     table = _sensitivity(data) if data.inputs.sensitivity else {}
     models = [model for family in data.families if (model := f"{family}/none") in table]
     if not models:
@@ -104,17 +104,25 @@ def _sooner_than_classifier(data: Data) -> Tested:
     classifier = read_classifier(data.inputs.sensitivity)
     wide = classifier.pivot(index="draw", columns="ratio", values="value")
     ratios = wide.columns.to_numpy(np.float64)
-    areas = {m: curves_area(table[m], ratios) for m in models}
+    if ratios[0] != 0 or len(ratios) < 2:
+        return [], ["reflash sensitivity with ratio 0 and others"]
+    settings, units = data.settings, "random choices"
+    lost = np.mean([table[m][..., 0] - table[m][..., 1] for m in models], axis=0)
+    name = f"loss of PSNR when {100 * ratios[1]:g} % of the features are dropped at test time"
+    compared = [(f"{model} whole", "dropped") for model in models]
+    parts = [
+        difference_part(data, name, lost, compared, "dB", 2, settings.smallest_db, units=units)
+    ]
+    areas = [curves_area(table[model], ratios) for model in models]
     own = curves_area(wide.to_numpy(np.float64), ratios)
-    if ratios[0] != 0 or not all(np.isfinite(a).all() for a in (*areas.values(), own)):
-        return [], ["reflash sensitivity with ratio 0 and ratios at which values fall"]
-    differences = np.mean([own - area for area in areas.values()], axis=0)
-    share = data.settings.smallest_share
+    if not all(np.isfinite(area).all() for area in (*areas, own)):
+        return parts, ["reflash sensitivity with ratios at which values fall"]
+    differences = np.mean([own - area for area in areas], axis=0)
     name = "area by which PSNR falls sooner than the classifier's accuracy"
     compared = [("classifier", model) for model in models]
-    return [
-        difference_part(data, name, differences, compared, "", 3, share, units="random choices")
-    ], []
+    share = settings.smallest_share
+    parts.append(difference_part(data, name, differences, compared, "", 3, share, units=units))
+    return parts, []
 
 
 def curves_area(values: Array, ratios: Array) -> Array:

@@ -34,8 +34,9 @@ TEXTS = (
         "Dropping features in the middle hurts",
         "PSNR of a network without dropout less that of the same network with dropout inside its "
         "body, mean over all such models of a setting (single: clean images; multi: mean of the "
-        "eight degradations). And: as features are dropped at test time, PSNR falls sooner than a "
-        "classifier's accuracy (area between the curves, each from its start to its end).",
+        "eight degradations). And for networks trained without dropout: PSNR lost when some "
+        "features are dropped at test time, and how much sooner it falls than a classifier's "
+        "accuracy (area between the curves, each from its start to its end).",
         "Super-resolution, a regression, is sensitive to dropping features; dropout in the middle "
         "of a network hurts.",
         "claim: restated; values of its curves: not found",

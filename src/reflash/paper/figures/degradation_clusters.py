@@ -23,6 +23,7 @@ from reflash.paper.figures.style import (
     wrap,
 )
 from reflash.paper.settings import DegradationClusters, FigureStyle
+from reflash.paper.tables.layout import digits_for
 
 NAME = "degradation_clusters"
 
@@ -121,7 +122,7 @@ def gather(
 def _numbers(frame: pd.DataFrame) -> str:
     first = frame.drop_duplicates("model").to_dict("records")
     return "; ".join(
-        f"{row['label']}: CHI {row['chi_tsne']:.1f} in the plane, {row['chi_pca']:.2f} on "
+        f"{row['label']}: CHI {_index(row['chi_tsne'])} in the plane, {_index(row['chi_pca'])} on "
         "principal components"
         for row in first
     )
@@ -176,4 +177,10 @@ def draw(drawing: Drawing, style: FigureStyle) -> Figure:
 def _title(frame: pd.DataFrame, model: str, width: float, size: float) -> str:
     row = frame[frame["model"] == model].iloc[0]
     label = wrap(str(row["label"]), width, size)
-    return f"{label}\nCHI {row['chi_tsne']:.1f} (PCA {row['chi_pca']:.2f})"
+    plane, components = (_index(row[name]) for name in ("chi_tsne", "chi_pca"))
+    return f"{label}\nCHI {plane} (PCA {components})"
+
+
+def _index(value: float) -> str:
+    """Return the index with three digits: 137.7, 2.03, 0.0134."""
+    return f"{value:.{digits_for([value])}f}"

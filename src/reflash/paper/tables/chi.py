@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,16 @@ import pandas as pd
 from reflash.paper.analyses import layer_label, read_analysis
 from reflash.paper.context import Context, baseline_of, scale_sentence, seeds_sentence
 from reflash.paper.settings import Chi
-from reflash.paper.tables.layout import EMPTY, Cell, Column, Layout, Row, number, rank_marks
+from reflash.paper.tables.layout import (
+    EMPTY,
+    Cell,
+    Column,
+    Layout,
+    Row,
+    digits_for,
+    number,
+    rank_marks,
+)
 
 NAME = "chi"
 
@@ -71,7 +80,7 @@ def gather(context: Context, settings: Chi, chi: Iterable[Path | str]) -> pd.Dat
     frame["mark"] = ""
     shown = frame[frame["row"] == "model"]
     for _, group in shown.groupby(["layer", "space"], sort=False):
-        frame.loc[group.index, "mark"] = rank_marks(-group["value"])
+        frame.loc[group.index, "mark"] = rank_marks(-group["value"], digits_for(group["value"]))
     return frame
 
 
@@ -84,10 +93,13 @@ def arrange(frame: pd.DataFrame, context: Context) -> Layout:
     keys = list(dict.fromkeys(zip(frame["layer"], frame["space"], strict=True)))
     columns = [Column(name="model", numeric=False)]
     columns += [Column(name=SPACES[space], group=layer_label(layer)) for layer, space in keys]
+    shown = frame[frame["row"] == "model"]
+    digits = {key: digits_for(group["value"]) for key, group in shown.groupby(["layer", "space"])}
     rows = []
     for (_, kind), group in frame.groupby(["model", "row"], sort=False):
         lines = {(line["layer"], line["space"]): line for line in group.to_dict("records")}
-        rows.append(_row(str(kind), [lines.get(key) for key in keys], context))
+        found = [(lines.get(key), digits[key]) for key in keys]
+        rows.append(_row(str(kind), found, context))
     first = frame.iloc[0]
     place = f" of {context.analysis_set}" if context.analysis_set else ""
     caption = " ".join(
@@ -112,16 +124,19 @@ def arrange(frame: pd.DataFrame, context: Context) -> Layout:
     )
 
 
-def _row(kind: str, lines: list[dict[Hashable, Any] | None], context: Context) -> Row:
-    known = [line for line in lines if line is not None]
+def _row(
+    kind: str, found: Sequence[tuple[dict[Hashable, Any] | None, int]], context: Context
+) -> Row:
+    """Make a row of lines (None where there is none) and the decimals they are printed with."""
+    known = [line for line, _ in found if line is not None]
     if kind == "gain":
         name = f"change over {context.label(known[0]['against'])}"
-        return Row(kind="gain", cells=(Cell(text=name), *map(_change, lines)))
+        return Row(kind="gain", cells=(Cell(text=name), *(_change(line) for line, _ in found)))
     cells = [
         Cell(text=EMPTY)
         if line is None
-        else Cell(text=number(line["value"], line["std"]), mark=line["mark"])
-        for line in lines
+        else Cell(text=number(line["value"], line["std"], digits), mark=line["mark"])
+        for line, digits in found
     ]
     return Row(cells=(Cell(text=str(known[0]["label"])), *cells))
 

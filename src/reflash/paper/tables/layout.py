@@ -6,6 +6,7 @@ printed, with the best values marked. The report shows the same layout, read bac
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator
 from itertools import groupby
@@ -97,6 +98,17 @@ def number(
     if sign and float(text) == 0:
         text = f"{0:.{digits}f}"
     return text if std is None or std != std else f"{text} ± {std:.{digits}f}"
+
+
+def digits_for(values: Iterable[float], significant: int = 3) -> int:
+    """Return how many decimals show the smallest of some values with ``significant`` digits.
+
+    At least one and at most five; for no value above 0, two.
+    """
+    sizes = [abs(value) for value in values if value == value and value != 0]
+    if not sizes:
+        return 2
+    return min(5, max(1, significant - 1 - math.floor(math.log10(min(sizes)))))
 
 
 def write_table(frame: pd.DataFrame, stem: Path | str, layout: Layout) -> None:
