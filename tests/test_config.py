@@ -129,8 +129,10 @@ def test_a_mistake_in_a_study(
 
 def test_a_study_of_three_lines_declares_every_artefact(root: Path, tmp_path: Path) -> None:
     resolved = study(root, tmp_path)
-    assert all(v is not None for v in dict(resolved.study.tables).values())
-    assert all(v is not None for v in dict(resolved.study.figures).values())
+    left_out = {name for name, v in dict(resolved.study.tables).items() if v is None}
+    assert left_out == {"cost"}  # a benchmark of this machine, not of the study
+    left_out = {name for name, v in dict(resolved.study.figures).items() if v is None}
+    assert left_out == {"positions_single", "positions_multi", "probability", "real_world"}
 
 
 def test_a_key_given_twice_is_refused() -> None:

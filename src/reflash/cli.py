@@ -736,6 +736,7 @@ def report(
         list[Path] | None, typer.Option(help="Figure without suffix; repeat.")
     ] = None,
     run: Annotated[list[Path] | None, typer.Option(help="Folder of a run; repeat.")] = None,
+    claims: Annotated[Path | None, typer.Option(help="JSON of `reflash claims`.")] = None,
     command: Annotated[str, typer.Option(help="What makes all of this again.")] = "make reproduce",
 ) -> None:
     """Write the page that shows tables and figures with the paper's values beside."""
@@ -743,7 +744,7 @@ def report(
     from reflash.report.page import write_report
 
     chosen = parse_settings(Context, context)
-    write_report(out, chosen, table or (), figure or (), run or (), command)
+    write_report(out, chosen, table or (), figure or (), run or (), command, claims=claims)
 
 
 @app.command()

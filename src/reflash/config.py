@@ -105,10 +105,11 @@ class Resolved(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> Resolved:
         scale = self.scale
-        for artefact in (self.study.figures.teaser_bars, self.study.figures.visual_comparison):
-            if artefact and artefact.set and artefact.set not in scale.test_sets:
+        for name in Figures.model_fields:
+            chosen = getattr(getattr(self.study.figures, name), "set", None)
+            if chosen and chosen not in scale.test_sets:
                 raise ReflashError(
-                    f"config/study/{self.study_name}.yaml: figures: test set {artefact.set!r} "
+                    f"config/study/{self.study_name}.yaml: figures.{name}: test set {chosen!r} "
                     f"is not one of scale {self.scale_name}; use one of "
                     f"{', '.join(scale.test_sets)}"
                 )

@@ -261,6 +261,8 @@ class Plan:
             labels=labels,
             test_sets=self.test_sets,
             crop=self.scale.evaluation.crop,
+            analysis_set=self.analysis_set,
+            analysis_kind="clean",
         )
 
     @cached_property

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 import torch
 from toy_run import run_settings
 
+import reflash.training.recorded as recorded_module
 from reflash.datasets.cache import ImageCache
 from reflash.training.pairs import OnlinePairs
 from reflash.training.recorded import Recorded
@@ -91,3 +94,63 @@ def test_compiled_steps_agree_with_eager_ones(cache: ImageCache) -> None:
     for a, b in zip(eager._weights, compiled._weights, strict=True):
         # Adam divides by the root of the second moment: small gradients magnify rounding.
         torch.testing.assert_close(b, a, rtol=0, atol=2e-4)
+
+
+class FakeGraph:
+    """A recording that calls the function again: what a GPU would replay by itself."""
+
+    owner: Recorded
+
+    def replay(self) -> None:
+        values = self.owner.function(*self.owner.inputs)
+        for static, value in zip(self.owner.outputs, values, strict=True):
+            static.copy_(value)
+
+
+@pytest.fixture
+def fake_gpu(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Stand-ins for the parts of torch.cuda that recordings use, on CPU tensors."""
+    stream = SimpleNamespace(wait_stream=lambda other: None)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", FakeGraph)
+    monkeypatch.setattr(torch.cuda, "graph", lambda graph: nullcontext())
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+    monkeypatch.setattr(recorded_module, "to_static", lambda value, device: value)
+    monkeypatch.setattr(recorded_module, "_pinned", lambda value: value)
+    return SimpleNamespace(type="cuda")
+
+
+def test_a_recording_reads_its_own_inputs(fake_gpu: SimpleNamespace) -> None:
+    log: list[str] = []
+    recorded = Recorded(
+        lambda x, y: (x + y,),
+        before=lambda: log.append("before"),
+        restore=lambda state: log.append("restored"),
+    )
+    FakeGraph.owner = recorded
+    one = recorded(torch.ones(2), torch.zeros(2), device=fake_gpu)  # type: ignore[arg-type]
+    assert log == ["before", "restored"]
+    two = recorded(torch.full((2,), 3.0), torch.ones(2), device=fake_gpu)  # type: ignore[arg-type]
+    assert two[0].tolist() == [4, 4]
+    assert one[0] is two[0]  # overwritten, as documented
+    assert log == ["before", "restored"]
+
+
+def test_work_that_cannot_be_recorded_goes_on_without(
+    fake_gpu: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(graph: FakeGraph) -> None:
+        raise RuntimeError("operation not permitted when stream is capturing\nmore")
+
+    monkeypatch.setattr(torch.cuda, "graph", refuse)
+    undone: list[object] = []
+    recorded = Recorded(lambda x: (2 * x,), before=lambda: "state", restore=undone.append)
+    for value in (1.0, 5.0):
+        out = recorded(torch.tensor([value]), device=fake_gpu)  # type: ignore[arg-type]
+        assert out[0].tolist() == [2 * value]
+    assert undone == ["state"]
+    message = capsys.readouterr().err
+    assert message.count("not recorded as a CUDA graph (operation not permitted") == 1
+    assert "more" not in message

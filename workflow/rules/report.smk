@@ -10,6 +10,7 @@ rule make_report:
             suffix=["pdf", "png", "csv", "json"],
         ),
         runs=expand(f"{RUNS}/{{run}}/log.csv", run=PLAN.all_runs),
+        claims=CLAIMS if PLAN.claim_needs else [],
         code=code("reflash.report.page"),
     output:
         REPORT,
@@ -23,9 +24,10 @@ rule make_report:
         tables=[f"--table {Path(t).with_suffix('')}" for t in TABLES],
         figures=[f"--figure {Path(f).with_suffix('')}" for f in FIGURES],
         runs=[f"--run {RUNS}/{run}" for run in PLAN.all_runs],
+        claims=f"--claims {CLAIMS}" if PLAN.claim_needs else "",
         command=f"snakemake --cores all --config study={PLAN.resolved.study_name} scale={SCALE}",
     message:
         "Report {output}"
     shell:
         "reflash report {output} --context {params.context:q} {params.tables} {params.figures}"
-        " {params.runs} --command {params.command:q} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
+        " {params.runs} {params.claims} --command {params.command:q} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"

@@ -56,6 +56,8 @@ class Run:
         self._averaged = list(self.average.module.parameters())
         self._average_weights = get_ema_multi_avg_fn(settings.training.ema)
         gpu = device.type == "cuda"
+        if gpu:  # the same bytes again: cuDNN may otherwise add gradients in any order
+            torch.backends.cudnn.deterministic = True
         self.rate = torch.tensor(settings.training.lr, device=device) if gpu else None
         self.optimiser = torch.optim.Adam(
             self._weights,
