@@ -32,7 +32,16 @@ from reflash.files import require_folder, write_json, write_text
 if TYPE_CHECKING:
     import torch
 
-NAMES = ("degradation", "training", "several", "evaluation", "growth", "memory", "cost")
+NAMES = (
+    "degradation",
+    "training",
+    "several",
+    "evaluation",
+    "growth",
+    "memory",
+    "interpretation",
+    "cost",
+)
 """The benchmarks, in the order in which they run."""
 
 PAGE = Path("docs/performance.md")

@@ -65,22 +65,6 @@ def test_restoring_brings_back_the_masks(cache: ImageCache) -> None:
     assert torch.equal(torch.rand(4), masks)
 
 
-def test_loading_keeps_this_machine_s_options(cache: ImageCache) -> None:
-    """A state saved on a GPU has Adam's options of a GPU; they do not come along."""
-    settings = run_settings()
-    batch = OnlinePairs(settings, cache, CPU).batch(0)
-    run = Run(settings, CPU)
-    run.step(0, *batch)
-    state = run.state_dict()
-    state["optimiser"]["param_groups"][0] |= {"capturable": True, "lr": torch.tensor(9.0)}
-    other = Run(settings, CPU)
-    other.load_state_dict(state)
-    group = other.optimiser.param_groups[0]
-    assert group["capturable"] is False
-    assert group["lr"] == settings.training.lr
-    assert torch.equal(other.step(1, *batch), run.step(1, *batch))
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 def test_compiled_steps_agree_with_eager_ones(cache: ImageCache) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -175,3 +177,20 @@ def test_by_the_command(
     with pytest.raises(SystemExit):
         main(arguments[:-2])
     assert "--out: 2 folders for 3 runs" in capsys.readouterr().err
+
+
+def test_a_job_imports_neither_the_compiler_nor_what_it_does_not_need(
+    cache: ImageCache, image_folder: Path, tmp_path: Path
+) -> None:
+    """torch._dynamo alone takes as long to import as torch."""
+    code = (
+        "import sys\nfrom reflash.cli import main\n"
+        "try: main(sys.argv[1:])\nexcept SystemExit as stop: assert not stop.code\n"
+        "unwanted = {'torch._dynamo', 'sympy', 'pandas', 'matplotlib', 'sklearn', 'scipy'}\n"
+        "print(sorted(unwanted & set(sys.modules)))"
+    )
+    arguments = ["train", "--images", str(cache.folder), "--validation", str(image_folder)]
+    arguments += ["--config", run_settings().model_dump_json(), "--out", str(tmp_path)]
+    command = [sys.executable, "-c", code, *arguments, "--device", "cpu", "--threads", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip().splitlines()[-1] == "[]"

@@ -15,6 +15,7 @@ from reflash.files import write_json, write_text
 from reflash.keys import key_seed
 from reflash.models.build import build_network
 from reflash.models.weights import save_weights
+from reflash.training.adam import FusedAdam
 from reflash.training.recorded import Recorded
 from reflash.training.schedule import learning_rate
 from reflash.training.settings import RunSettings
@@ -58,14 +59,9 @@ class Run:
         gpu = device.type == "cuda"
         if gpu:  # the same bytes again: cuDNN may otherwise add gradients in any order
             torch.backends.cudnn.deterministic = True
-        self.rate = torch.tensor(settings.training.lr, device=device) if gpu else None
-        self.optimiser = torch.optim.Adam(
-            self._weights,
-            lr=settings.training.lr if self.rate is None else self.rate,
-            betas=settings.training.betas,
-            fused=True,
-            capturable=gpu,
-        )
+        rate = settings.training.lr
+        self.rate: float | Tensor = torch.tensor(rate, device=device) if gpu else rate
+        self.optimiser = FusedAdam(self._weights, settings.training.betas)
         self.loss_sum = torch.zeros((), device=device)
         self.loss_count = 0
         self.rows: list[dict[str, str | float]] = []
@@ -81,9 +77,8 @@ class Run:
         The loss is overwritten by the next step where steps are replayed on a GPU.
         """
         rate = learning_rate(iteration, self.settings.training)
-        if self.rate is None:
-            for group in self.optimiser.param_groups:
-                group["lr"] = rate
+        if isinstance(self.rate, float):
+            self.rate = rate
         else:
             self.rate.fill_(rate)
         # Dropout masks are keyed by (seed, iteration): resuming draws the same ones.
@@ -100,9 +95,9 @@ class Run:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
             sr = self.forward(lr)
         loss = nn.functional.l1_loss(sr.float(), hr)
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimiser.forget_gradients()
         loss.backward()
-        self.optimiser.step()
+        self.optimiser.step(self.rate)
         self._average_weights(self._averaged, self._weights, 1)
         loss = loss.detach()
         self.loss_sum += loss
@@ -118,20 +113,14 @@ class Run:
 
     def _tensors(self) -> list[tuple[Tensor, Tensor]]:
         """Return all tensors that a step changes, each with a copy."""
-        states = [v for state in self.optimiser.state.values() for v in state.values()]
-        tensors = [*self._weights, *self._averaged, self.loss_sum, *states]
-        return [(t, t.detach().clone()) for t in tensors if isinstance(t, Tensor)]
+        tensors = [*self._weights, *self._averaged, self.loss_sum, *self.optimiser.tensors()]
+        return [(tensor, tensor.detach().clone()) for tensor in tensors]
 
     @torch.no_grad()
     def _restore(self, before: Any) -> None:
-        """Undo the steps of a warm-up; the optimiser's state was zero if there was none."""
+        """Undo the steps of a warm-up."""
         for tensor, copy in before:
             tensor.copy_(copy)
-        known = {id(tensor) for tensor, _ in before}
-        for state in self.optimiser.state.values():
-            for value in state.values():
-                if isinstance(value, Tensor) and id(value) not in known:
-                    value.zero_()
         self._seed_masks()
 
     def log_row(self, done: int, validation: Validation) -> dict[str, str | float]:
@@ -165,13 +154,7 @@ class Run:
         """Continue from ``state_dict``, taken on this device or another, before the first step."""
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
-        own = [
-            {k: v for k, v in group.items() if k != "params"}
-            for group in self.optimiser.param_groups
-        ]
         self.optimiser.load_state_dict(state["optimiser"])
-        for group, options in zip(self.optimiser.param_groups, own, strict=True):
-            group.update(options)
         self.loss_sum.copy_(state["loss_sum"])
         self.loss_count = state["loss_count"]
         self.rows = state["rows"]

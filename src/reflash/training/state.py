@@ -17,10 +17,13 @@ import torch
 from reflash.files import atomic
 from reflash.training.settings import RunSettings
 
+LAYOUT = 2
+"""Number of the layout of a state: states of another layout are not looked at."""
+
 
 def run_key(settings: RunSettings, data_key: str) -> str:
     """Return the hash that identifies a run: its settings, its data, nothing of the machine."""
-    text = json.dumps([settings.model_dump(mode="json"), data_key], sort_keys=True)
+    text = json.dumps([LAYOUT, settings.model_dump(mode="json"), data_key], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
