@@ -88,8 +88,9 @@ def main() -> None:
     rows = []
     many = 10 if gpu and not given.quick else 1
     for network, variants in VARIANTS.items():
-        batch = {} if gpu else {"batch": 2 if network == "srresnet" else 1, "patch": 64}
-        batch |= {"precision": "bf16"} if gpu else {}
+        batch: dict[str, Any] = {"precision": "bf16"}
+        if not gpu:
+            batch = {"batch": 2 if network == "srresnet" else 1, "patch": 64}
         size = "demo" if given.quick else "paper"
         runs = {
             name: Run(run_settings(size, network, name, **batch), device, graphs=False)

@@ -39,7 +39,8 @@ def measure(side: str, quick: bool, device: torch.device) -> dict[str, object]:
     network = build_network(settings.network).to(device).eval()
     if side == "ours":
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    seconds, means = {}, {}
+    seconds: dict[str, float] = {}
+    means: dict[str, float] = {}
     for name, sizes in SIZES.items():
         images = [photograph(*shape, i) for i, shape in enumerate(sizes)]
         results: list[np.ndarray] = []

@@ -86,7 +86,7 @@ def compare(
     result: Result, size: str, network: str, batch: int | None, rounds: int, times: int, device: Any
 ) -> None:
     """Add the rows of one network to the result."""
-    changes = {} if batch is None else {"batch": batch}
+    changes: dict[str, Any] = {} if batch is None else {"batch": batch}
     settings = run_settings(size, network, **changes)
     half = run_settings(size, network, precision="bf16", **changes)
     data = random_batch(settings, device)

@@ -21,6 +21,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # formatting help with rich takes as long as all the rest
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Reflash Dropout in Image Super-Resolution (CVPR 2022), reproducible: "
     "degrade, train, evaluate, interpret.",
@@ -318,10 +319,10 @@ def train(
         ),
     ] = None,
 ) -> None:
-    """Train; killed or stopped, the same command continues bit by bit.
+    """Train one run, or several on the same pairs, resumably.
 
-    Several runs (--config and --out as often) see the same pairs, made once for all of them, and
-    end as if each had been trained alone.
+    Killed or stopped, the same command continues bit by bit. Several runs (--config and --out as
+    often) see the same pairs, made once for all of them, and end as if each had been trained alone.
     """
     from reflash.training.settings import RunSettings
 

@@ -10,8 +10,9 @@ from PIL import Image
 
 from reflash.paper.figures.drawing import redraw
 
-EXAMPLES = Path(__file__).parents[2] / "figures/benchmarks/main"
-FIGURES = sorted(path for path in EXAMPLES.glob("*.csv"))
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "figures/benchmarks/main"
+FIGURES = sorted([*EXAMPLES.glob("*.csv"), *(ROOT / "docs/images").glob("*.csv")])
 
 TOLERANCE = 0.002
 """Share of pixels that may differ by more than 24 grey levels: font rendering, nothing else."""

@@ -116,3 +116,21 @@ def test_a_statistic_that_is_no_mean():
     found = interval(log_ratio, 1, 30, 3000, 0.95, rng())
     assert found.effect == pytest.approx(math.log(top.mean() / bottom.mean()))
     assert found.low < math.log(2) < found.high
+
+
+def test_resamples_without_a_value_are_left_out_if_they_are_few() -> None:
+    """A ratio of variances has no value where all draws are the same unit."""
+    values = np.array([1.0, 2.0, 4.0, 7.0, 3.0])
+
+    def log_spread(weights: np.ndarray) -> np.ndarray:
+        mean = weights @ values
+        return np.log(weights @ values**2 - mean**2)[:, None]
+
+    found = interval(log_spread, 1, 5, 4000, 0.95, np.random.default_rng(0))
+    assert found.low < found.effect < found.high
+    assert np.isfinite([found.low, found.high]).all()
+
+    def mostly_undefined(weights: np.ndarray) -> np.ndarray:
+        return np.where(weights.max(axis=1) > 0.3, np.nan, 1.0)[:, None]
+
+    assert np.isnan(interval(mostly_undefined, 1, 5, 4000, 0.95, np.random.default_rng(0)).low)

@@ -60,6 +60,10 @@ def paired_interval(
     )
 
 
+DEFINED = 0.9
+"""Share of the resamples in which a statistic must be defined for an interval."""
+
+
 def interval(
     per_seed: Callable[[Array], Array],
     seeds: int,
@@ -83,14 +87,21 @@ def interval(
     Returns
     -------
     Estimate
-        Without an interval (not a number) for one seed with one unit.
+        Without an interval (not a number) for one seed with one unit, and where the statistic is
+        undefined in more than one resample of ten (few units, all draws of which are the same
+        one); rarer such resamples are left out.
     """
     of_seeds = per_seed(np.full((1, units), 1 / units))[0]
     effect = float(of_seeds.mean())
     if seeds == units == 1:
         return Estimate(effect, float("nan"), float("nan"), seeds, units)
-    of_resamples = per_seed(_weights(rng, resamples, units))
-    replicates = (_weights(rng, resamples, seeds) * of_resamples).sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        of_resamples = per_seed(_weights(rng, resamples, units))
+    defined = np.isfinite(of_resamples).all(axis=1)
+    if not np.isfinite(effect) or defined.mean() < DEFINED:
+        return Estimate(effect, float("nan"), float("nan"), seeds, units)
+    of_resamples = of_resamples[defined]
+    replicates = (_weights(rng, resamples, seeds)[defined] * of_resamples).sum(axis=1)
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
     low, high = map(float, np.quantile(replicates, tails))
     if high - low <= ROUNDING * max(1.0, abs(effect)):
