@@ -449,12 +449,14 @@ def test_killed_later_the_next_run_heals_without_download(
 
 def test_two_processes_at_once_download_once(server: WebServer, images: Path, raw: Path) -> None:
     offer(server, images)
-    server.replies["/toy.zip"] = Reply(archive_of(images), piece=2000, delay=0.05)
+    pieces = max(1, len(archive_of(images)) // 2000)
+    reply = Reply(archive_of(images), piece=2000, delay=12 / pieces)  # longer than a start takes
+    server.replies["/toy.zip"] = reply
     sources = [archive(server)]
     with toy_set.start_fetch(images, sources, raw) as first:
         server.wait_for(2000)
         with toy_set.start_fetch(images, sources, raw) as second:
-            assert second.communicate(timeout=30)[1].splitlines() == [
+            assert second.communicate(timeout=60)[1].splitlines() == [
                 "Toy: another process is fetching it; waiting for that",
                 "Toy: is there already",
             ]
