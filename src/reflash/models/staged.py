@@ -119,6 +119,8 @@ def conv3x3(inputs: int, outputs: int) -> nn.Conv2d:
 def shrink_init(*convolutions: nn.Conv2d) -> None:
     """Start convolutions from Kaiming normal weights (fan in) times 0.1 and no bias, as BasicSR."""
     for convolution in convolutions:
+        if convolution.weight.is_meta:  # drawing there does nothing and imports torch._dynamo
+            continue
         nn.init.kaiming_normal_(convolution.weight)
         convolution.weight.mul_(0.1)
         if convolution.bias is not None:
