@@ -82,6 +82,20 @@ def test_a_fresh_clone_restores_and_trains_nothing(published: Project, tmp_path:
     check_restored(fresh, published)
 
 
+def test_a_change_beside_restored_runs_trains_what_it_concerns(
+    published: Project, tmp_path: Path
+) -> None:
+    fresh = clone(published, tmp_path / "fresh")
+    store(fresh, "restore")
+    with (fresh.folder / "src/reflash/evaluation/evaluate.py").open("a") as file:
+        file.write("\n# edited\n")
+    assert fresh.planned()["evaluate_network"] == 10 + 1  # every run, and bicubic
+    assert not NOT_NEEDED & set(fresh.planned())
+    fresh.edit("config/study/paper.yaml", "channel-p{0.2,0.7}", "channel-p{0.3,0.7}")
+    fresh.snakemake("--until", "synthesise_pairs")  # training data again, of the same content
+    assert fresh.planned()["train_network"] == 1
+
+
 def test_metrics_plots_and_artifacts(published: Project, tmp_path: Path) -> None:
     shown = json.loads(published.run("dvc", "metrics", "show", "--json").stdout)
     values = shown["working tree" if "working tree" in shown else ""]["data"]
