@@ -6,52 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from reflash.config import load
 from reflash.errors import ReflashError
-from reflash.study import Plan, describe_model, expand_braces, expand_models, parse_model
+from reflash.study import Plan
 
 
 def plan(root: Path, **values: Any) -> Plan:
     return Plan(load(values, root / "config"))
-
-
-def test_braces_expand_in_order() -> None:
-    assert expand_braces("a/{b,c}-p{1,2}") == ["a/b-p1", "a/b-p2", "a/c-p1", "a/c-p2"]
-    assert expand_braces("plain") == ["plain"]
-
-
-words = st.lists(st.text("abz019_", min_size=1, max_size=4), min_size=1, max_size=4)
-
-
-@given(words, words)
-def test_braces_give_every_combination_once(first: list[str], second: list[str]) -> None:
-    expanded = expand_braces(f"{{{','.join(first)}}}/x/{{{','.join(second)}}}")
-    assert expanded == [f"{a}/x/{b}" for a in first for b in second]
-
-
-def test_equal_models_are_one() -> None:
-    names = ["srresnet/multi/last_conv-channel-p0.70", "srresnet/multi/last_conv-channel-p{.7,0.2}"]
-    assert expand_models(names) == (
-        "srresnet/multi/last_conv-channel-p0.7",
-        "srresnet/multi/last_conv-channel-p0.2",
-    )
-
-
-def test_a_model_knows_its_baseline() -> None:
-    model = parse_model("rrdb/single/b4-element-p0.1+last_conv-channel-p0.1")
-    assert model.baseline == "rrdb/single/none"
-    assert model.id == "rrdb/single/b4-element-p0.1+last_conv-channel-p0.1"
-
-
-def test_labels_say_what_a_model_is() -> None:
-    assert describe_model("srresnet/multi/none") == "SRResNet"
-    label = describe_model("rrdb/multi/last_conv-channel-p0.5")
-    assert label == "RRDB + last-conv channel p = 0.5"
-    assert describe_model("bicubic") == "Bicubic"
-    assert describe_model("srresnet/multi/none", {"srresnet/multi/none": "base"}) == "base"
 
 
 def test_runs_are_models_times_seeds(root: Path) -> None:

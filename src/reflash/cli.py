@@ -648,7 +648,8 @@ def figure(
 ) -> None:
     """Draw a figure of the paper (PDF, PNG) from results, or again from its own CSV."""
     from reflash.models.settings import NetworkSettings
-    from reflash.paper.context import BICUBIC, Context
+    from reflash.naming import BICUBIC
+    from reflash.paper.context import Context
     from reflash.paper.figures.drawing import redraw
     from reflash.paper.figures.make import make_figure
     from reflash.paper.inputs import Inputs

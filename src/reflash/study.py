@@ -8,9 +8,7 @@ the paths of their results, so that artefacts which need the same run share it.
 from __future__ import annotations
 
 import difflib
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from shlex import quote
@@ -28,99 +26,17 @@ from reflash.datasets.settings import (
 from reflash.degradations.settings import KINDS, BenchmarkSettings
 from reflash.errors import ReflashError
 from reflash.models.placement import place
-from reflash.models.settings import Dropout, parse_dropout
+from reflash.naming import BICUBIC, describe_model, expand_models, parse_model
 from reflash.paper.context import Context
 from reflash.paper.inputs import option as input_option
 from reflash.paper.settings import Artefact
 from reflash.training.settings import PoolSettings, RunSettings
-
-BICUBIC = "bicubic"
-"""Name of the baseline that needs no training."""
 
 VALIDATION = "validation"
 """Name of the image set behind the validation curve, prepared like a test set."""
 
 RAW = "data/raw"
 """Folder of named datasets, shared by all scales."""
-
-
-@dataclass(frozen=True)
-class Model:
-    """A network trained for a setting with dropout somewhere, or nowhere."""
-
-    network: str
-    setting: str
-    dropout: Dropout
-
-    @property
-    def id(self) -> str:
-        """Its name, e.g. srresnet/multi/last_conv-channel-p0.7."""
-        return f"{self.network}/{self.setting}/{self.dropout}"
-
-    @property
-    def baseline(self) -> str:
-        """Name of the same network without dropout."""
-        return f"{self.network}/{self.setting}/none"
-
-
-def expand_braces(pattern: str) -> list[str]:
-    """Expand ``{a,b}`` in order as a shell does; nested braces are not supported.
-
-    >>> expand_braces("x/{a,b}-p{1,2}")
-    ['x/a-p1', 'x/a-p2', 'x/b-p1', 'x/b-p2']
-    """
-    found = re.search(r"\{([^{}]*)\}", pattern)
-    if not found:
-        return [pattern]
-    head, tail = pattern[: found.start()], pattern[found.end() :]
-    return [
-        head + option.strip() + rest
-        for option in found.group(1).split(",")
-        for rest in expand_braces(tail)
-    ]
-
-
-def parse_model(name: str) -> Model:
-    """Parse ``network/setting/dropout``.
-
-    Raises
-    ------
-    ReflashError
-        The name does not have three parts, or its setting or dropout is not known.
-    """
-    parts = name.split("/")
-    if len(parts) != 3 or not all(parts):
-        raise ReflashError(
-            f"model {name!r}: give network/setting/dropout, e.g. srresnet/multi/none"
-        )
-    network, setting, dropout = parts
-    if setting not in ("single", "multi"):
-        raise ReflashError(f"model {name!r}: setting {setting!r} is not single or multi")
-    try:
-        return Model(network, setting, parse_dropout(dropout))
-    except ReflashError as error:
-        raise ReflashError(f"model {name!r}: {error}") from error
-
-
-def expand_models(patterns: Iterable[str]) -> tuple[str, ...]:
-    """Expand and parse model patterns to canonical model names, each once, in order."""
-    names = [parse_model(m).id for pattern in patterns for m in expand_braces(pattern)]
-    return tuple(dict.fromkeys(names))
-
-
-def describe_model(name: str, labels: Mapping[str, str] | None = None) -> str:
-    """Return a label for figures and tables: the study's, or one made from the settings."""
-    if labels and name in labels:
-        return labels[name]
-    if name == BICUBIC:
-        return "Bicubic"
-    model = parse_model(name)
-    network = {"srresnet": "SRResNet", "rrdb": "RRDB"}.get(model.network, model.network)
-    layers = [
-        f"{layer.where.replace('_', '-')} {layer.dimension} p = {layer.p:g}"
-        for layer in model.dropout
-    ]
-    return " + ".join([network, *layers])
 
 
 def check_models(resolved: Resolved, name: str) -> None:

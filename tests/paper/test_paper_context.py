@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from reflash.naming import BICUBIC
 from reflash.paper.context import (
-    BICUBIC,
     Context,
-    baseline_of,
     kind_label,
     listing,
     scale_sentence,
@@ -58,19 +57,6 @@ def test_seeds_sentence_names_seeds_and_spread(make_context):
     assert seeds_sentence(make_context(seeds=(4,))) == "One seed (4)."
     several = seeds_sentence(make_context(seeds=(0, 2)), "bands are")
     assert several == "Mean over 2 seeds (0, 2); bands are one standard deviation (n - 1)."
-
-
-@pytest.mark.parametrize(
-    ("model", "baseline"),
-    [
-        ("rrdb/single/b4-element-p0.2", "rrdb/single/none"),
-        ("rrdb/single/b4-channel-p0.1+last_conv-channel-p0.1", "rrdb/single/none"),
-        ("rrdb/single/none", None),
-        (BICUBIC, None),
-    ],
-)
-def test_baseline_is_the_same_network_and_setting_without_dropout(model, baseline):
-    assert baseline_of(model) == baseline
 
 
 def test_small_phrases():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from reflash.degradations.settings import KINDS
+from reflash.naming import parse_model
 from reflash.paper.reference import EVIDENCE, reference_psnr, reference_table
-from reflash.study import parse_model
 
 # Digitised from the authors' bar chart: clean, blur, noise, jpeg.
 BARS = {

@@ -28,7 +28,7 @@ _DAMAGED = (
     EOFError,
     zlib.error,
     lzma.LZMAError,
-    NotImplementedError,  # a compression method that zipfile does not know
+    RuntimeError,  # zipfile: encrypted, or of a compression method it does not know
 )
 
 

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from reflash.degradations.settings import KINDS
 from reflash.keys import numpy_generator
 from reflash.models.settings import DropoutLayer
+from reflash.naming import baseline_of, dropout_of, network_of, setting_of
 from reflash.paper.analyses import read_runs, same_images
 from reflash.paper.bootstrap import Estimate, interval, paired_interval
-from reflash.paper.context import Context, baseline_of, dropout_of, network_of, setting_of
+from reflash.paper.context import Context
 from reflash.paper.inputs import Inputs
 from reflash.paper.scores import read_images
 from reflash.paper.settings import Claims

@@ -9,13 +9,14 @@ from collections.abc import Callable
 
 import numpy as np
 
+from reflash.naming import setting_of
 from reflash.paper.analyses import read_classifier, read_runs
 from reflash.paper.claim_analyses import clusters_mix, cost_is_small, saliency_equalised
 from reflash.paper.claim_data import Array, Data
 from reflash.paper.claim_parts import Tested, difference_part, psnr_part
 from reflash.paper.claim_texts import TEXTS
 from reflash.paper.claims import RULE, Claim, Findings, combine
-from reflash.paper.context import Context, no_evidence, setting_of
+from reflash.paper.context import Context, no_evidence
 from reflash.paper.inputs import Inputs
 from reflash.paper.settings import Claims
 

@@ -7,11 +7,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from reflash.models.settings import Dropout, parse_dropout
+from reflash.naming import BICUBIC
 from reflash.settings import Settings
-
-BICUBIC = "bicubic"
-"""Name of the baseline that is not trained."""
 
 
 class Context(Settings):
@@ -50,29 +47,6 @@ class Context(Settings):
     def runs(self) -> tuple[str, ...]:
         """Every run of the models, one per model and seed."""
         return tuple(f"{model}/seed{seed}" for model in self.models for seed in self.seeds)
-
-
-def network_of(model: str) -> str:
-    """Return the network of ``network/setting/dropout``; of bicubic, bicubic."""
-    return model.split("/", 1)[0]
-
-
-def setting_of(model: str) -> str:
-    """Return the training setting of ``network/setting/dropout``; of bicubic, nothing."""
-    return "" if model == BICUBIC else model.split("/")[1]
-
-
-def dropout_of(model: str) -> Dropout:
-    """Return the dropout of ``network/setting/dropout``; of bicubic, none."""
-    return parse_dropout("none" if model == BICUBIC else model.split("/", 2)[2])
-
-
-def baseline_of(model: str) -> str | None:
-    """Return the same network and setting without dropout, or None where there is no dropout."""
-    if model == BICUBIC or not dropout_of(model):
-        return None
-    network, setting, _ = model.split("/", 2)
-    return f"{network}/{setting}/none"
 
 
 def scale_sentence(context: Context) -> str:

@@ -14,7 +14,8 @@ from pandas.api.types import is_numeric_dtype
 
 from reflash.errors import ReflashError
 from reflash.files import require_file
-from reflash.paper.context import BICUBIC, Context
+from reflash.naming import BICUBIC
+from reflash.paper.context import Context
 
 MEAN = "mean"
 """What the mean over the degradations is called where a degradation is named."""

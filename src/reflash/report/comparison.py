@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from reflash.paper.context import Context, baseline_of, kind_label
+from reflash.naming import baseline_of
+from reflash.paper.context import Context, kind_label
 from reflash.paper.reference import (
     COMPARABLE_SET,
     EVIDENCE_NOTE,

@@ -17,7 +17,8 @@ from pydantic import ValidationError
 
 from reflash.errors import ReflashError
 from reflash.files import require_file, write_text
-from reflash.paper.context import BICUBIC, Context, listing, no_evidence
+from reflash.naming import BICUBIC
+from reflash.paper.context import Context, listing, no_evidence
 from reflash.paper.tables.layout import Layout, column_groups
 from reflash.report.claims import claims_section
 from reflash.report.comparison import main_comparison, restated_notes

@@ -14,7 +14,8 @@ from matplotlib.lines import Line2D
 from reflash.degradations.settings import KINDS
 from reflash.errors import ReflashError
 from reflash.models.settings import DROPOUT_BLOCKS, DropoutLayer
-from reflash.paper.context import Context, dropout_of, network_of, setting_of
+from reflash.naming import dropout_of, network_of, setting_of
+from reflash.paper.context import Context
 from reflash.paper.figures.style import looks
 from reflash.paper.scores import MEAN, gains, over_seeds, read_scores
 from reflash.paper.settings import FigureStyle

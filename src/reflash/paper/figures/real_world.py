@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 from reflash.datasets.images import Pixels, list_images, read_rgba
 from reflash.errors import ReflashError
-from reflash.paper.context import BICUBIC, Context, listing, scale_sentence
+from reflash.naming import BICUBIC
+from reflash.paper.context import Context, listing, scale_sentence
 from reflash.paper.figures.crops import (
     by_stem,
     detailed_crop,

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.textpath import TextPath
 
-from reflash.paper.context import BICUBIC, dropout_of, network_of, setting_of
+from reflash.naming import BICUBIC, dropout_of, network_of, setting_of
 from reflash.paper.settings import FigureStyle
 
 GUTTER = 0.2

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 from reflash.datasets.images import Pixels, list_images, read_rgb
 from reflash.errors import ReflashError
-from reflash.paper.context import BICUBIC, Context, kind_label, listing, scale_sentence
+from reflash.naming import BICUBIC
+from reflash.paper.context import Context, kind_label, listing, scale_sentence
 from reflash.paper.figures.crops import (
     by_stem,
     detailed_crop,

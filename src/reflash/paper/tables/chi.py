@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from reflash.naming import baseline_of
 from reflash.paper.analyses import layer_label, read_analysis
-from reflash.paper.context import Context, baseline_of, scale_sentence, seeds_sentence
+from reflash.paper.context import Context, scale_sentence, seeds_sentence
 from reflash.paper.settings import Chi
 from reflash.paper.tables.layout import (
     EMPTY,

@@ -9,16 +9,8 @@ from typing import Any
 import pandas as pd
 
 from reflash.degradations.settings import KINDS
-from reflash.paper.context import (
-    Context,
-    baseline_of,
-    dropout_of,
-    network_of,
-    scale_sentence,
-    seeds_sentence,
-    sets_phrase,
-    setting_of,
-)
+from reflash.naming import baseline_of, dropout_of, network_of, setting_of
+from reflash.paper.context import Context, scale_sentence, seeds_sentence, sets_phrase
 from reflash.paper.scores import MEAN, gains, image_counts, metric_sentence, over_seeds, read_scores
 from reflash.paper.settings import DropoutGrid
 from reflash.paper.tables.layout import Cell, Column, Layout, Row, number, rank_marks

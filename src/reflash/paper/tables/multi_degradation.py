@@ -9,14 +9,8 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from reflash.degradations.settings import KINDS
-from reflash.paper.context import (
-    Context,
-    baseline_of,
-    kind_label,
-    scale_sentence,
-    seeds_sentence,
-    sets_phrase,
-)
+from reflash.naming import baseline_of
+from reflash.paper.context import Context, kind_label, scale_sentence, seeds_sentence, sets_phrase
 from reflash.paper.reference import (
     COMPARABLE_SET,
     EVIDENCE_NOTE,
