@@ -79,7 +79,12 @@ def sides(cache: ImageCache, device: torch.device) -> dict[str, tuple[int, Calla
     found["ours, window 400"] = 16, online(cache, device)
     found["ours, window 192"] = 16, online(cache, device, window=192)
     found["ours, window 192, 2 crops"] = 16, online(cache, device, window=192, crops=2)
-    found["ours as `demo`: window 96, 2 crops of 48"] = 8, online(cache, device, size="demo")
+    demo = run_settings("demo")
+    name = f"ours as `demo`: window {demo.pairs.window}, {demo.pairs.crops} crops of"
+    found[f"{name} {demo.pairs.patch}"] = (
+        demo.training.batch,
+        online(cache, device, size="demo"),
+    )
     if device.type == "cuda":
         for window in (400, 192):
             name = f"ours, window {window}"

@@ -2,9 +2,9 @@
 
     python benchmarks/bench_several.py [--device cpu] [--threads 1]
 
-Eight runs of the scale `demo` (SRResNet, 1500 iterations of batch 8; a pool of 6000 pairs). What
-takes the time (making a pair of the pool, an iteration with each source of pairs) is measured in
-turns, and the eight runs are added up from that.
+Eight runs of SRResNet at the scale `demo`, with its iterations, batch and pool. What takes the time
+(making a pair of the pool, an iteration with each source of pairs) is measured in turns, and the
+eight runs are added up from that.
 """
 
 from __future__ import annotations
@@ -16,16 +16,18 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from inputs import image_cache, run_settings
+from inputs import CONFIG, image_cache, run_settings
 
 from reflash.bench import Result, Spread, Table, in_turns, options, timed
+from reflash.config import load
 from reflash.datasets.cache import ImageCache
 from reflash.training.pairs import OnlinePairs, Pairs, PoolPairs
 from reflash.training.pool import build_pool
 from reflash.training.run import Run
 from reflash.training.settings import PoolSettings
 
-RUNS, ITERATIONS, COUNT = 8, 1500, 6000
+DEMO = load({"scale": "demo"}, CONFIG).scale
+RUNS, ITERATIONS, COUNT = 8, DEMO.training.iterations, DEMO.pairs.count
 
 
 class Stepping(Protocol):
@@ -59,7 +61,7 @@ def measure(
     """Return seconds per iteration for each source of pairs, and seconds per pair of the pool."""
     times, rounds = (1, 1) if quick else (4, 7)
     sources: dict[str, Pairs] = {
-        "from a pool": PoolPairs(pool, 8, 0, device),
+        "from a pool": PoolPairs(pool, DEMO.training.batch, 0, device),
         "online as the pool was made (window 96, 2 crops)": OnlinePairs(
             run_settings("demo"), cache, device
         ),

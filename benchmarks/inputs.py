@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from reflash.config import load
 from reflash.datasets.cache import ImageCache, build_cache
 from reflash.datasets.dead_leaves import dead_leaves
 from reflash.datasets.images import Pixels, write_png
@@ -15,21 +16,7 @@ from reflash.datasets.manifest import write_manifest
 from reflash.datasets.settings import DeadLeavesSettings
 from reflash.training.settings import RunSettings
 
-NETWORKS: dict[str, dict[str, dict[str, Any]]] = {
-    "paper": {
-        "srresnet": {"name": "srresnet", "features": 64, "blocks": 16},
-        "rrdb": {"name": "rrdb", "features": 64, "blocks": 23, "growth": 32},
-    },
-    "demo": {
-        "srresnet": {"name": "srresnet", "features": 16, "blocks": 16},
-        "rrdb": {"name": "rrdb", "features": 16, "blocks": 3, "growth": 8},
-    },
-}
-PAIRS: dict[str, dict[str, Any]] = {
-    "paper": {"window": 400, "patch": 128, "crops": 1},
-    "demo": {"window": 96, "patch": 48, "crops": 2},
-}
-BATCH = {"paper": 16, "demo": 8}
+CONFIG = Path(__file__).parents[1] / "config"
 FLOOR_MS = {"srresnet": 0.32, "rrdb": 2.2}
 """Milliseconds of one paper-size iteration at 790 TFLOP/s of bf16, from its multiply-adds."""
 
@@ -53,13 +40,16 @@ def image_cache(count: int = 6, side: int = 640) -> Iterator[ImageCache]:
 def run_settings(
     size: str, network: str = "srresnet", dropout: str = "none", **changes: Any
 ) -> RunSettings:
-    """Return the settings of a run of ``size`` (paper or demo).
+    """Return the settings of a run of a scale (paper or demo), with pairs made online.
 
     ``changes`` are those of ``pairs`` and ``training`` (keys of either), ``network`` (features,
     blocks) and the run itself.
     """
-    pairs, training, own = dict(PAIRS[size]), {"batch": BATCH[size]}, {}
-    shape = dict(NETWORKS[size][network])
+    scale = load({"scale": size}, CONFIG).scale
+    shape = scale.networks[network].model_dump()
+    pairs: dict[str, Any] = scale.pairs.model_dump() | {"synthesis": "online"}
+    training: dict[str, Any] = {"batch": scale.training.batch}
+    own: dict[str, Any] = {}
     for key, value in changes.items():
         if key in ("window", "patch", "crops", "synthesis", "count", "shuffle_pool"):
             pairs[key] = value

@@ -189,6 +189,7 @@ def rc(style: FigureStyle) -> Iterator[None]:
         "legend.labelspacing": 0.35,
         "axes.spines.top": False,
         "axes.spines.right": False,
+        "axes.formatter.useoffset": False,
         "axes.linewidth": 0.7,
         "axes.edgecolor": INK,
         "axes.labelcolor": INK,
