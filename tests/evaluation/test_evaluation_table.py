@@ -176,7 +176,11 @@ def test_settings_are_checked():
 def test_csv_is_written_whole_or_not_at_all(sets):
     out = sets / "tables" / "bicubic.csv"
     bicubic = open_upscaler("bicubic")
-    table = evaluate_to_csv(out, bicubic, sets / "hr", folders(sets), "bicubic", "Animals")
+    arguments = (bicubic, sets / "hr", folders(sets), "bicubic", "Animals")
+    evaluate_to_csv(out, *arguments)
+    table = evaluate(*arguments)
+    expected = table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
+    assert out.read_text() == expected
     pd.testing.assert_frame_equal(pd.read_csv(out), table, atol=5e-7, rtol=0)
     before = out.read_bytes()
     (sets / "clean" / "owl.png").write_bytes(b"nothing")

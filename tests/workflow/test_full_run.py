@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from PIL import Image
 
 from conftest import Project
 from reflash.config import load
+from reflash.datasets.images import read_rgb, write_png
+from reflash.datasets.photos import sample_photos
 from reflash.study import Plan
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
@@ -107,3 +110,25 @@ def test_mistakes_stop_before_any_work(project: Project) -> None:
 def test_snakemake_report(project: Project) -> None:
     project.snakemake("--report", "report.zip")
     assert (project.folder / "report.zip").stat().st_size > 10_000
+
+
+def test_a_study_of_ones_own_on_ones_own_images(project: Project, tmp_path: Path) -> None:
+    for name, photo in list(sample_photos().items())[:2]:
+        write_png(tmp_path / "own" / f"my {name}.png", read_rgb(photo)[:98, :99])
+    own = f"{{source: folder, folder: {tmp_path / 'own'}}}"
+    overrides = f"overrides={{test_sets: {{photos: null, own: {own}}}}}"
+    project.snakemake("--config", "scale=tiny", "study=mine", overrides)
+    plan = Plan(load({"scale": "tiny", "study": "mine"}, project.folder / "config"))
+    models = plan.models
+    assert len(models) == 4
+    table = pd.read_csv(project.folder / "results/tiny/mine/tables/dropout_grid.csv")
+    assert {"own"} == set(table["set"])
+    claims = json.loads((project.folder / "results/tiny/mine/claims.json").read_text())
+    assert claims
+    for name in plan.artefacts("figures"):
+        assert (project.folder / f"figures/tiny/mine/{name}.pdf").stat().st_size > 100
+    assert (
+        "Where does dropout help"
+        in (project.folder / "results/tiny/mine/report/index.html").read_text()
+    )
+    assert (project.folder / "results/tiny/report/index.html").is_file()  # the other study's stays

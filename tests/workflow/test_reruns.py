@@ -51,6 +51,14 @@ def test_a_runs_probability_trains_that_run(project: Project) -> None:
     assert not (TRAINING - {"train_network"}) & set(jobs)
 
 
+def test_a_new_row_trains_that_row(project: Project) -> None:
+    project.edit("config/study/paper.yaml", "channel-p{0.2,0.7}", "channel-p{0.2,0.3,0.7}")
+    jobs = project.planned()
+    assert jobs["train_network"] == 1
+    assert jobs["evaluate_network"] == 1
+    assert not (TRAINING - {"train_network"}) & set(jobs)
+
+
 def test_figure_style_redraws_figures_and_report(project: Project) -> None:
     jobs = project.planned("--config", "scale=tiny", "style={font_size: 9}")
     assert set(jobs) == {"make_figure", "make_report"}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from reflash.datasets.images import list_images, read_rgb
@@ -16,7 +18,10 @@ from reflash.errors import ReflashError
 from reflash.evaluation.metrics import psnr, smallest_side, ssim
 from reflash.evaluation.settings import EvaluationSettings, Metric
 from reflash.evaluation.upscalers import SCALE, Upscaler
-from reflash.files import write_csv
+from reflash.files import write_text
+
+if TYPE_CHECKING:  # slow to import, and the command needs no table in memory
+    import pandas as pd
 
 _METRICS: dict[Metric, Callable[[NDArray[np.uint8], NDArray[np.uint8], int], float]] = {
     "psnr": psnr,
@@ -68,6 +73,21 @@ def evaluate(
         A folder is missing or holds no images, an LR image is missing, cannot be read or is not
         of a quarter the size of its HR image, or an image is too small for the metrics.
     """
+    import pandas as pd
+
+    return pd.DataFrame(_rows(upscaler, hr_folder, lr_folders, run, test_set, settings, threads))
+
+
+def _rows(
+    upscaler: Upscaler,
+    hr_folder: Path | str,
+    lr_folders: Mapping[str, Path | str],
+    run: str,
+    test_set: str,
+    settings: EvaluationSettings | None,
+    threads: int,
+) -> list[dict[str, object]]:
+    """Return the rows of `evaluate`."""
     settings = settings or EvaluationSettings()
     pairs = match_images(hr_folder, lr_folders)
     rows: dict[str, list[dict[str, object]]] = {kind: [] for kind in lr_folders}
@@ -83,7 +103,7 @@ def evaluate(
                 rows[kind].append(
                     {"run": run, "set": test_set, "kind": kind, "image": hr_path.stem, **values}
                 )
-    return pd.DataFrame([row for of_kind in rows.values() for row in of_kind])
+    return [row for of_kind in rows.values() for row in of_kind]
 
 
 def evaluate_to_csv(
@@ -95,11 +115,16 @@ def evaluate_to_csv(
     test_set: str,
     settings: EvaluationSettings | None = None,
     threads: int = 1,
-) -> pd.DataFrame:
-    """Write the table of `evaluate` to ``out`` as CSV, whole or not at all, and return it."""
-    table = evaluate(upscaler, hr_folder, lr_folders, run, test_set, settings, threads)
-    write_csv(out, table)
-    return table
+) -> None:
+    """Write the table of `evaluate` to ``out`` as CSV of 6 decimals, whole or not at all."""
+    rows = _rows(upscaler, hr_folder, lr_folders, run, test_set, settings, threads)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(rows[0])
+    for row in rows:
+        values = row.values()
+        writer.writerow(f"{value:.6f}" if isinstance(value, float) else value for value in values)
+    write_text(out, text.getvalue())
 
 
 def match_images(
