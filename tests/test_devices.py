@@ -33,6 +33,7 @@ def two_gpus(folder: Path) -> None:
     torch.cuda.is_available = lambda: True
     torch.cuda.device_count = lambda: 2
     torch.cuda.get_device_properties = lambda gpu: SimpleNamespace(uuid=f"gpu{gpu}")  # type: ignore
+    torch.cuda.set_device = lambda gpu: None  # type: ignore[assignment]
     devices.tempfile.gettempdir = lambda: str(folder)  # type: ignore[assignment]
 
 

@@ -12,6 +12,7 @@ from toy_run import run_settings
 
 import reflash.training.recorded as recorded_module
 from reflash.datasets.cache import ImageCache
+from reflash.errors import ReflashError
 from reflash.training.pairs import OnlinePairs
 from reflash.training.recorded import Recorded
 from reflash.training.run import Run
@@ -122,8 +123,8 @@ def test_a_recording_reads_its_own_inputs(fake_gpu: SimpleNamespace) -> None:
     assert log == ["before", "restored"]
 
 
-def test_work_that_cannot_be_recorded_goes_on_without(
-    fake_gpu: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_work_that_cannot_be_recorded_says_how_to_go_on(
+    fake_gpu: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(graph: FakeGraph) -> None:
         raise RuntimeError("operation not permitted when stream is capturing\nmore")
@@ -131,10 +132,14 @@ def test_work_that_cannot_be_recorded_goes_on_without(
     monkeypatch.setattr(torch.cuda, "graph", refuse)
     undone: list[object] = []
     recorded = Recorded(lambda x: (2 * x,), before=lambda: "state", restore=undone.append)
-    for value in (1.0, 5.0):
-        out = recorded(torch.tensor([value]), device=fake_gpu)  # type: ignore[arg-type]
-        assert out[0].tolist() == [2 * value]
+    with pytest.raises(ReflashError, match=r"\(operation not permitted .*--no-graphs$"):
+        recorded(torch.ones(1), device=fake_gpu)  # type: ignore[arg-type]
     assert undone == ["state"]
-    message = capsys.readouterr().err
-    assert message.count("not recorded as a CUDA graph (operation not permitted") == 1
-    assert "more" not in message
+
+
+def test_errors_of_the_work_itself_are_not_about_recording(fake_gpu: SimpleNamespace) -> None:
+    def fail(x: torch.Tensor) -> tuple[torch.Tensor]:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        Recorded(fail)(torch.ones(1), device=fake_gpu)  # type: ignore[arg-type]

@@ -44,7 +44,10 @@ class Ahead:
             batch, self.held = self.held, None
             return batch
         if self.waiting is None or self.waiting[0] != iteration:
-            return self.pairs.batch(iteration)
+            if self.stream is None:
+                return self.pairs.batch(iteration)
+            self._begin(iteration)  # what pairs keep between batches belongs to the second stream
+        assert self.waiting is not None
         (_, future), self.waiting = self.waiting, None
         batch = future.result()
         if self.stream is not None:
@@ -70,6 +73,8 @@ class Ahead:
         if self.waiting is not None:
             iteration, _ = self.waiting
             self.held = self._take(iteration)
+        if self.stream is not None:
+            self.stream.synchronize()
         state = self.pairs.state_dict()
         return state if self.held is None else {**state, "ahead": list(self.held)}
 
@@ -79,7 +84,11 @@ class Ahead:
         if "ahead" in state:
             lr, hr = (tensor.to(self.device) for tensor in state.pop("ahead"))
             self.held = lr, hr
-        self.pairs.load_state_dict(state)
+        if self.stream is None:
+            self.pairs.load_state_dict(state)
+            return
+        with torch.cuda.stream(self.stream):
+            self.pairs.load_state_dict(state)
 
     def close(self) -> None:
         """End the thread."""

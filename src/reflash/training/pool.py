@@ -26,8 +26,9 @@ import torch
 from torch import Tensor
 
 from reflash.datasets.cache import ImageCache
+from reflash.datasets.space import require_space
 from reflash.errors import ReflashError
-from reflash.files import require_file, write_json
+from reflash.files import explained, require_file, write_json
 from reflash.imports import module_files
 from reflash.training.settings import PoolSettings
 from reflash.training.synthesis import SCALE, make_pairs
@@ -50,8 +51,13 @@ def read_pool(folder: Path) -> dict[str, Any]:
         There is no finished pool, or its files are not of the size they were written with.
     """
     remedy = "make it with `reflash pairs`, or delete the folder and run again"
-    info: dict[str, Any] = json.loads(require_file(folder / "pool.json", remedy).read_text())
-    for name, shape in pool_shapes(info["count"], info["patch"]).items():
+    path = require_file(folder / "pool.json", remedy)
+    try:
+        info: dict[str, Any] = json.loads(path.read_text())
+        shapes = pool_shapes(int(info["count"]), int(info["patch"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ReflashError(f"{path}: damaged; {remedy}") from error
+    for name, shape in shapes.items():
         size = require_file(folder / name, remedy).stat().st_size
         expected = int(np.prod(shape))
         if size != expected:
@@ -103,6 +109,8 @@ def build_pool(
         return _to_bytes(made[0][:keep]), _to_bytes(made[1][:keep])
 
     sizes = [per_batch * 3 * side**2 for side in (pairs.patch // SCALE, pairs.patch)]
+    if not (folder / "progress.json").is_file():
+        require_space(folder, sum(sizes) * total, f"pool of {pairs.count} pairs")
     progress = _Progress(folder, _build_key(settings, cache, batch))
     with closing(progress):
         for data in _in_order(portion, range(progress.done, total), threads):
@@ -206,6 +214,12 @@ class _Progress:
 
     def add(self, portion: tuple[bytes, bytes], *, last: bool) -> None:
         """Append a portion, and now and then make sure that it is on disk."""
+        try:
+            self._add(portion, last=last)
+        except OSError as error:
+            raise explained(error, self.folder) from error
+
+    def _add(self, portion: tuple[bytes, bytes], *, last: bool) -> None:
         for file, data in zip(self.files, portion, strict=True):
             file.write(data)
         self.done += 1

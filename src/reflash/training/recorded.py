@@ -7,11 +7,12 @@ the code around it is the same.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+
+from reflash.errors import ReflashError
 
 WARM_UP = 3
 """Calls before recording: libraries choose algorithms and allocate memory in the first ones."""
@@ -56,16 +57,21 @@ class Recorded:
         if device.type != "cuda" or not self.enabled:
             return self.function(*(to_static(value, device) for value in values))
         if self.graph is None:
-            self._record(values, device)
-        if self.graph is None:
-            return self.function(*(to_static(value, device) for value in values))
+            self.graph = self._record(values, device)
         for static, value in zip(self.inputs, values, strict=True):
             static.copy_(_pinned(value), non_blocking=True)
         self.graph.replay()
         return self.outputs
 
-    def _record(self, values: Sequence[Tensor], device: torch.device) -> None:
-        """Warm up and record; where the GPU cannot record the work, say so and go on without."""
+    def _record(self, values: Sequence[Tensor], device: torch.device) -> torch.cuda.CUDAGraph:
+        """Warm up and record.
+
+        Raises
+        ------
+        ReflashError
+            The GPU cannot record the work. A broken recording leaves PyTorch's streams and random
+            states unusable, so there is no going on without in the same process.
+        """
         self.inputs = tuple(to_static(value, device).clone() for value in values)
         state = self.before() if self.before else None
         current = torch.cuda.current_stream(device)
@@ -77,17 +83,21 @@ class Recorded:
                     self.function(*self.inputs)
             current.wait_stream(side)
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
-                outputs = self.function(*self.inputs)
-            self.graph, self.outputs = graph, outputs
-        except RuntimeError as error:
-            torch.cuda.synchronize(device)
-            self.enabled = False
-            reason = str(error).strip().splitlines()[0]
-            print(f"not recorded as a CUDA graph ({reason}); going on without", file=sys.stderr)
+            try:
+                with torch.cuda.graph(graph):
+                    self.outputs = self.function(*self.inputs)
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError as error:
+                reason = str(error).strip().splitlines()[0]
+                raise ReflashError(
+                    f"the GPU cannot record this work as a CUDA graph ({reason}); "
+                    "run with --no-graphs"
+                ) from error
         finally:
             if self.restore:
                 self.restore(state)
+        return graph
 
 
 def to_static(value: Tensor, device: torch.device) -> Tensor:

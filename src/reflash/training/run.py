@@ -139,6 +139,10 @@ class Run:
         self.loss_count = 0
         return row
 
+    def finite(self) -> bool:
+        """Whether every weight is a number; waits for the device."""
+        return bool(torch.stack([w.detach().isfinite().all() for w in self._weights]).all())
+
     def state_dict(self) -> dict[str, Any]:
         """Return everything needed to continue bit by bit."""
         return {

@@ -8,12 +8,15 @@ afresh; the same run continues from it bit by bit.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from reflash.errors import ReflashError
 from reflash.files import atomic
 from reflash.training.settings import RunSettings
 
@@ -34,16 +37,29 @@ def state_path(folder: Path, key: str) -> Path:
 
 def save_state(folder: Path, key: str, state: dict[str, Any]) -> None:
     """Write the state whole or not at all; an older state stays until the new one is complete."""
+    content = io.BytesIO()  # torch.save to a full disk raises no OSError
+    torch.save(state, content)
     with atomic(state_path(folder, key)) as temporary:
-        torch.save(state, temporary)
+        temporary.write_bytes(content.getbuffer())
 
 
 def load_state(folder: Path, key: str) -> dict[str, Any] | None:
-    """Return the state of run ``key``, or None where there is none."""
+    """Return the state of run ``key``, or None where there is none.
+
+    Raises
+    ------
+    ReflashError
+        The file is damaged.
+    """
     path = state_path(folder, key)
     if not path.is_file():
         return None
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ReflashError(
+            f"{path}: damaged; remove it and run again, the run then starts over"
+        ) from error
     return state
 
 

@@ -264,7 +264,11 @@ def _loop(
         failed: list[_Training] = []
         if done % CHECK_EVERY == 0 or rows or due or out_of_time or stop:
             losses = [t.loss.item() for t in active]  # CPU-GPU synchronisation
-            failed = [t for t, loss in zip(active, losses, strict=True) if not math.isfinite(loss)]
+            failed = [
+                t
+                for t, loss in zip(active, losses, strict=True)
+                if not (math.isfinite(loss) and t.run.finite())
+            ]
             if options.report and active and not failed:
                 options.report(done, sum(losses) / len(losses), active[0].rate(iteration))
         for training in rows:
@@ -276,8 +280,8 @@ def _loop(
             save([t for t in active if t not in failed], done)
             raise ReflashError(
                 f"{failed[0].settings.id}: the loss is {failed[0].loss.item()} at iteration "
-                f"{done}; lower training.lr or look at the training images "
-                "(the last saved state is kept)"
+                f"{done}, or a weight is not a number; lower training.lr or look at the training "
+                "images (the last saved state is kept)"
             )
         if done == iterations.stop:
             return
