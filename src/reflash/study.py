@@ -318,6 +318,8 @@ class Plan:
         unused = []
         if "noise" not in kind:
             unused += ["noise_sigma", "noise_rounding", "seed"]
+        if kind != "noise":
+            unused += ["noise_only_sigma"]
         if "blur" not in kind:
             unused += ["blur_size", "blur_sigma"]
         if "jpeg" not in kind:

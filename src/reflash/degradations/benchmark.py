@@ -1,8 +1,8 @@
 """The eight degradations of the test sets, as in the paper's released test protocol.
 
-In this order, each on 8-bit values: blur on the HR image (OpenCV), bicubic down-sampling (Pillow,
-antialiased), Gaussian noise, JPEG (Pillow, 4:2:0). The kind names say which steps are taken besides
-down-sampling.
+In this order, each on 8-bit values: blur on the HR image (OpenCV), antialiased bicubic shrinking
+(Pillow's or, if so set, MATLAB's), Gaussian noise, JPEG (Pillow, 4:2:0). The kind names say which
+steps are taken besides down-sampling.
 """
 
 from __future__ import annotations
@@ -56,9 +56,13 @@ def degrade(hr: Pixels, kind: str, settings: BenchmarkSettings, key: str) -> Pix
     image = hr
     if "blur" in steps:
         image = _blur(image, settings.blur_size, settings.blur_sigma)
-    image = _shrink(image, settings.scale)
+    image = _shrink(image, settings)
     if "noise" in steps:
-        image = _add_noise(image, settings, numpy_generator(settings.seed, kind, key))
+        sigma = settings.noise_sigma
+        if kind == "noise" and settings.noise_only_sigma is not None:
+            sigma = settings.noise_only_sigma
+        rng = numpy_generator(settings.seed, kind, key)
+        image = _add_noise(image, sigma, settings.noise_rounding, rng)
     if "jpeg" in steps:
         image = _jpeg(image, settings.jpeg_quality)
     return image
@@ -124,7 +128,10 @@ def _blur(image: Pixels, size: int, sigma: float) -> Pixels:
     return np.asarray(cv2.GaussianBlur(image, (size, size), sigma), np.uint8)
 
 
-def _shrink(image: Pixels, scale: int) -> Pixels:
+def _shrink(image: Pixels, settings: BenchmarkSettings) -> Pixels:
+    scale = settings.scale
+    if settings.bicubic == "matlab":
+        return _shrink_as_matlab(image, scale)
     height, width = image.shape[:2]
     small = Image.fromarray(image).resize(
         (width // scale, height // scale), Image.Resampling.BICUBIC
@@ -132,9 +139,20 @@ def _shrink(image: Pixels, scale: int) -> Pixels:
     return np.array(small)
 
 
-def _add_noise(image: Pixels, settings: BenchmarkSettings, rng: np.random.Generator) -> Pixels:
-    noisy = (image + settings.noise_sigma * rng.standard_normal(image.shape)).clip(0, 255)
-    if settings.noise_rounding == "round":
+def _shrink_as_matlab(image: Pixels, scale: int) -> Pixels:
+    import torch  # slow to import, and only needed here
+
+    from reflash.degradations.bicubic import bicubic_downsample
+
+    height, width = (side - side % scale for side in image.shape[:2])
+    pixels = torch.from_numpy(image[:height, :width].astype(np.float64)).permute(2, 0, 1)[None]
+    small = bicubic_downsample(pixels, scale) if scale > 1 else pixels
+    return np.array(small[0].permute(1, 2, 0).round().clamp(0, 255).to(torch.uint8).numpy())
+
+
+def _add_noise(image: Pixels, sigma: float, rounding: str, rng: np.random.Generator) -> Pixels:
+    noisy = (image + sigma * rng.standard_normal(image.shape)).clip(0, 255)
+    if rounding == "round":
         noisy = np.rint(noisy)
     return noisy.astype(np.uint8)
 

@@ -1,8 +1,9 @@
-"""Antialiased bicubic down-sampling, as MATLAB's imresize does it.
+"""Antialiased bicubic down-sampling, as MATLAB's imresize or as Pillow does it.
 
 The single-degradation setting of the field means this operator: a cubic kernel (a = -0.5)
-stretched by the scale, applied to rows and then columns, borders mirrored. Computed in floating
-point and not rounded between the two passes.
+stretched by the scale, applied to rows and then columns. MATLAB mirrors borders; Pillow cuts the
+kernel there and normalises what is left. Computed in floating point and not rounded between the two
+passes (Pillow itself rounds to 8 bits there).
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from reflash.degradations.settings import Bicubic
 
 
 def cubic(x: Tensor) -> Tensor:
@@ -20,8 +23,8 @@ def cubic(x: Tensor) -> Tensor:
     return torch.where(x <= 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
 
 
-def bicubic_downsample(image: Tensor, scale: int) -> Tensor:
-    """Reduce an image by a whole factor as MATLAB's ``imresize(image, 1/scale)``.
+def bicubic_downsample(image: Tensor, scale: int, variant: Bicubic = "matlab") -> Tensor:
+    """Reduce an image by a whole factor as MATLAB's ``imresize(image, 1/scale)``, or as Pillow.
 
     Parameters
     ----------
@@ -29,6 +32,8 @@ def bicubic_downsample(image: Tensor, scale: int) -> Tensor:
         (B, C, H, W) float; H and W are multiples of ``scale``.
     scale
         Whole factor >= 2.
+    variant
+        What happens at the borders.
 
     Returns
     -------
@@ -46,14 +51,26 @@ def bicubic_downsample(image: Tensor, scale: int) -> Tensor:
     weights = (weights / weights.sum()).to(image)
     left = half - scale // 2 if scale % 2 == 0 else half - (scale - 1) // 2
     right = half - scale + scale // 2 if scale % 2 == 0 else half - 1 - (scale - 1) // 2
-    rows = _mirror(image, 2, left, right)
-    channels = image.shape[1]
-    kernel = weights.view(1, 1, -1, 1).expand(channels, 1, -1, 1)
-    image = functional.conv2d(rows, kernel, stride=(scale, 1), groups=channels)
-    kernel = weights.view(1, 1, 1, -1).expand(channels, 1, 1, -1)
-    return functional.conv2d(
-        _mirror(image, 3, left, right), kernel, stride=(1, scale), groups=channels
-    )
+    for dim in (2, 3):
+        shape = [1, 1, 1, 1]
+        shape[dim] = -1
+        stride = (scale, 1) if dim == 2 else (1, scale)
+        kernel = weights.view(shape).repeat(image.shape[1], 1, 1, 1)
+        if variant == "matlab":
+            padded = _mirror(image, dim, left, right)
+        else:
+            padded = _surround(image, dim, left, right)
+        image = functional.conv2d(padded, kernel, stride=stride, groups=image.shape[1])
+        if variant == "pil":
+            length = padded.shape[dim] - left - right
+            inside = _surround(torch.ones(length).view(shape).to(image), dim, left, right)
+            image = image / functional.conv2d(inside, weights.view(shape), stride=stride)
+    return image
+
+
+def _surround(image: Tensor, dim: int, before: int, after: int) -> Tensor:
+    """Pad by zeros."""
+    return functional.pad(image, (0, 0, before, after) if dim == 2 else (before, after, 0, 0))
 
 
 def _mirror(image: Tensor, dim: int, before: int, after: int) -> Tensor:

@@ -101,6 +101,10 @@ class SecondKernelSettings(KernelSettings):
     """Standard deviation along each axis, in pixels."""
 
 
+Bicubic = Literal["matlab", "pil"]
+"""Whose antialiased bicubic down-sampling: they differ at borders and in rounding."""
+
+
 class OrderSettings(Settings):
     """The first of the two rounds of blur, resize, noise and JPEG."""
 
@@ -184,6 +188,8 @@ class SecondOrderSettings(Settings):
     """Who shares resize factor and mode, noise kind and step order: a group of images or nobody."""
     group: int = Field(default=8, ge=1)
     """Images that share those draws (the released training had 2 GPUs with 8 images each)."""
+    bicubic: Bicubic = "matlab"
+    """Down-sampling of the single-degradation setting: as MATLAB's imresize, or as Pillow."""
     first: OrderSettings = OrderSettings()
     """First round of blur, resize, noise and JPEG."""
     second: SecondOrderStageSettings = SecondOrderStageSettings()
@@ -213,6 +219,8 @@ class BenchmarkSettings(Settings):
     """Ratio of HR to LR size."""
     mod: int = Field(default=12, ge=1)
     """HR images are cropped to a multiple of this size first."""
+    bicubic: Bicubic = "pil"
+    """Down-sampling: as Pillow (the authors' script) or as MATLAB's imresize."""
     blur_size: Annotated[int, Field(ge=1), AfterValidator(_odd)] = 21
     """Size of the Gaussian blur in pixels, odd."""
     blur_sigma: float = Field(default=2.0, gt=0)
@@ -220,8 +228,10 @@ class BenchmarkSettings(Settings):
     noise_sigma: float = Field(default=20.0, ge=0)
     """Standard deviation of the noise, in grey levels of 255.
 
-    The authors' script used 40 for the noise-only kind until 2024-07-25.
+    The authors' script used 40 for the noise-only kind until 2024-07-25: ``noise_only_sigma``.
     """
+    noise_only_sigma: float | None = Field(default=None, ge=0)
+    """Standard deviation for the kind ``noise`` alone; null: ``noise_sigma``."""
     noise_rounding: Literal["truncate", "round"] = "truncate"
     """How noisy values become 8-bit: the authors truncate, which darkens by half a level."""
     jpeg_quality: int = Field(default=50, ge=1, le=100)

@@ -11,7 +11,7 @@ from torch import Tensor
 from reflash.degradations import fast, second_order
 from reflash.degradations.bicubic import bicubic_downsample
 from reflash.degradations.keyed import generator
-from reflash.degradations.settings import SecondOrderSettings
+from reflash.degradations.settings import Bicubic, SecondOrderSettings
 from reflash.degradations.sharpen import usm_sharpen
 from reflash.degradations.static import (
     Canvases,
@@ -63,7 +63,7 @@ def make_pairs(
         path = fast if windows.device.type == "cpu" else second_order
         lr, hr = path.second_order(windows, degradation, key, first_image)
     else:
-        lr, hr = bicubic_downsample(windows, SCALE), windows
+        lr, hr = bicubic_downsample(windows, SCALE, degradation.bicubic), windows
         lr = lr.mul(255).round_().clamp_(0, 255).div_(255)
     places = patch_places(len(lr), lr.shape[-1], pairs, *key)
     return cut_patches(lr, hr, places.to(lr.device), pairs.patch)
@@ -206,14 +206,14 @@ class StaticSynthesis:
             hr = usm_sharpen(hr) if run.degradation.usm else hr
             lr = degrade_table(hr, table, noise, run.degradation, canvases)
         else:
-            matrix = _bicubic_matrix(run.pairs.window, self.device)
+            matrix = _bicubic_matrix(run.pairs.window, run.degradation.bicubic, self.device)
             lr = (matrix @ hr @ matrix.T * 255).round().clamp(0, 255) / 255
         return cut_patches(lr, hr, places, run.pairs.patch)
 
 
 @lru_cache(maxsize=4)
 @torch.inference_mode(mode=False)
-def _bicubic_matrix(length: int, device: torch.device) -> Tensor:
+def _bicubic_matrix(length: int, variant: Bicubic, device: torch.device) -> Tensor:
     """Return the matrix (length / SCALE, length) that `bicubic_downsample` applies to columns."""
     columns = torch.eye(length).view(length, 1, length, 1).expand(-1, -1, -1, SCALE)
-    return bicubic_downsample(columns, SCALE)[:, 0, :, 0].T.contiguous().to(device)
+    return bicubic_downsample(columns, SCALE, variant)[:, 0, :, 0].T.contiguous().to(device)
