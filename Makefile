@@ -25,9 +25,8 @@ $(BIN)/.tested: $(BIN)/.installed
 
 install: $(BIN)/.installed  ## Create .venv with the package and the workflow
 
-reproduce: $(BIN)/.installed  ## Run the whole study (SCALE=demo, hour or paper) and say where the report is
-	@$(EXPORTED) snakemake --cores $(CORES) --config scale=$(SCALE)
-	@echo "report: $(CURDIR)/results/$(SCALE)/report/index.html"
+reproduce: $(BIN)/.installed  ## Run the whole study (SCALE=demo, hour or paper; CONFIG='mirror=FOLDER …')
+	@$(EXPORTED) snakemake --cores $(CORES) --config scale=$(SCALE) $(CONFIG)
 
 test: $(BIN)/.tested  ## Run the tests
 	@$(EXPORTED) pytest
@@ -52,5 +51,6 @@ publish: $(BIN)/.installed  ## Store the finished results of SCALE with DVC (and
 restore: $(BIN)/.installed  ## Bring back stored results of SCALE instead of training
 	@$(EXPORTED) reflash store restore --scale $(SCALE)
 
-clean:  ## Remove everything that was made at SCALE, and the workflow's memory of it
-	rm -rf data/$(SCALE) results/$(SCALE) figures/$(SCALE) .snakemake
+clean:  ## Remove everything that was made at SCALE
+	@test -f "config/scale/$(SCALE).yaml" || { echo "error: SCALE=$(SCALE): no such scale" >&2; exit 1; }
+	rm -rf "data/$(SCALE)" "results/$(SCALE)" "figures/$(SCALE)"

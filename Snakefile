@@ -22,6 +22,10 @@ if PLAN.config.weights == "trained":
     include: "workflow/rules/training.smk"
 
 
+onsuccess:
+    print(f"report: {Path(REPORT).absolute()}")
+
+
 rule all:
     default_target: True
     input:

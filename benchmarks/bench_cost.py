@@ -17,7 +17,7 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from statistics import pstdev
+from statistics import fmean, pstdev, stdev
 from typing import Any
 
 os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # the profiler's own messages, read at import
@@ -78,7 +78,7 @@ def main() -> None:
     given = options(__doc__)
     device = given.device
     gpu = device.type == "cuda"
-    rounds = 2 if given.quick else (20 if gpu else 7)
+    rounds = 2 if given.quick else (20 if gpu else 15)
     settings = {"threads": given.threads, "rounds": rounds, "precision": "bf16" if gpu else "fp32"}
     result = Result("cost", device.type, settings)
     table = Table(
@@ -96,7 +96,8 @@ def main() -> None:
             name: Run(run_settings(size, network, name, **batch), device, graphs=False)
             for name in (variants[:3] if given.quick else variants)
         }
-        data = random_batch(run_settings(size, network, **batch), device)
+        settled = run_settings(size, network, **batch)
+        data = random_batch(settled, device)
 
         def steps(run: Run, data: Any = data) -> None:
             for iteration in range(many):
@@ -109,6 +110,7 @@ def main() -> None:
             each = seconds[name].times(1000 / many)
             result.keep(f"{network} {name}", each)
             layer = next(iter(parse_dropout(name)), None)
+            ratios = seconds[name].over(seconds["none"]).values
             rows.append(
                 {
                     "network": network,
@@ -117,7 +119,11 @@ def main() -> None:
                     "p": layer.p if layer else "",
                     "ms_per_iteration": f"{each.median:.3f}",
                     "ms_std": f"{pstdev(each.values):.3f}",
+                    "extra": f"{fmean(ratios) - 1:.5f}" if layer else "",
+                    "extra_error": f"{stdev(ratios) / rounds**0.5:.5f}" if layer else "",
                     "peak_mib": f"{memory[name]:.2f}",
+                    "workload": f"{size} size, batch {settled.training.batch}, patch "
+                    f"{settled.pairs.patch}, {settled.training.precision}",
                     "device": device.type,
                 }
             )

@@ -272,12 +272,13 @@ def run_benchmarks(
     Raises
     ------
     ReflashError
-        There is no such benchmark, no clone here, or one failed.
+        There is no such benchmark, no clone here, or one failed; the others are run all the same.
     """
     folder = require_folder(folder, "run this in a clone of the project, which holds the scripts")
     for name in names:
         if name not in NAMES:
             raise ReflashError(f"{name}: no such benchmark; there are: {', '.join(NAMES)}")
+    failed = []
     with TemporaryDirectory() as nowhere:
         out = nowhere if quick else folder / "results"
         for name in names or NAMES:
@@ -287,7 +288,9 @@ def run_benchmarks(
             print(f"{name}: measuring", file=sys.stderr, flush=True)
             done = subprocess.run(command + ["--quick"] * quick, check=False)
             if done.returncode:
-                raise ReflashError(f"{script}: failed with status {done.returncode}; see above")
+                failed.append(f"{script} (status {done.returncode})")
+    if failed:
+        raise ReflashError(f"{', '.join(failed)}: failed; see above. The others are measured")
 
 
 def render(page: Path = PAGE, results: Path = FOLDER / "results") -> str:

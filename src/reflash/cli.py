@@ -405,14 +405,19 @@ def metrics(
     evaluation: Annotated[list[Path], typer.Argument(help="CSVs of `reflash evaluate`.")],
     out: Annotated[Path, typer.Option(help="JSON to write.")],
 ) -> None:
-    """Write the mean PSNR per run, set and kind as JSON (what `dvc metrics` shows)."""
+    """Write the mean PSNR per run, set and kind as JSON, and over kinds as CSV beside it.
+
+    DVC shows them: `dvc metrics show` and `dvc plots show`.
+    """
     import pandas as pd
 
-    from reflash.evaluation.summary import nested_psnr
-    from reflash.files import require_file, write_json
+    from reflash.evaluation.summary import mean_psnr, nested_psnr
+    from reflash.files import require_file, write_csv, write_json
 
     tables = [pd.read_csv(require_file(p, "make it with reflash evaluate")) for p in evaluation]
-    write_json(out, nested_psnr(pd.concat(tables)))
+    table = pd.concat(tables)
+    write_csv(out.with_suffix(".csv"), mean_psnr(table))
+    write_json(out, nested_psnr(table))
 
 
 @app.command()
@@ -772,10 +777,12 @@ def bench(
     """Measure speed and memory of each stage on this machine."""
     from reflash.bench import render_page, run_benchmarks
 
-    if not render:
-        run_benchmarks(names or (), folder, device, threads, quick)
-    if not quick:
-        render_page(page, folder / "results")
+    try:
+        if not render:
+            run_benchmarks(names or (), folder, device, threads, quick)
+    finally:
+        if not quick:
+            render_page(page, folder / "results")
 
 
 @config_app.command("check")
@@ -794,6 +801,21 @@ def config_check(
     for kind in ("tables", "figures"):
         for name in plan.artefacts(kind):
             typer.echo(f"{kind[:-1]:7} {name}")
+
+
+@config_app.command("run")
+def config_run(
+    model: Annotated[str, typer.Argument(help="Model, network/setting/dropout.")],
+    scale: Annotated[str, typer.Option(help="Scale that decides the rest.")] = "demo",
+    seed: Annotated[int, typer.Option(min=0, help="Seed.")] = 0,
+    folder: Annotated[Path, typer.Option(help="Folder of study/ and scale/.")] = Path("config"),
+) -> None:
+    """Print every setting of one run as JSON, to change and give to `reflash train --config`."""
+    from reflash.config import load
+    from reflash.study import Plan
+
+    settings = Plan(load({"scale": scale}, folder)).run_settings(f"{model}/seed{seed}")
+    typer.echo(settings.model_dump_json(indent=2))
 
 
 @config_app.command("schema")
@@ -823,11 +845,14 @@ def config_dvc(
 @store_app.command("publish")
 def store_publish(
     scale: Annotated[str, typer.Option(help="Scale whose results are published.")] = "demo",
+    datasets: Annotated[
+        bool, typer.Option("--datasets", help="Also data/raw, where its terms let you pass it on.")
+    ] = False,
 ) -> None:
     """Record finished results in DVC and push them where a remote is set."""
     from reflash.store import publish
 
-    publish(scale)
+    publish(scale, datasets)
 
 
 @store_app.command("restore")
@@ -859,4 +884,14 @@ def main(arguments: list[str] | None = None) -> Any:
         if not isinstance(problem, ReflashError):
             raise
         typer.echo(f"error: {problem}", err=True)
+        sys.exit(1)
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's; not imported here
+            raise
+        first = str(error).strip().splitlines()[0]
+        typer.echo(
+            f"error: the GPU's memory does not suffice ({first}); free it, use a smaller "
+            "training.batch or evaluation.tile, or --device cpu",
+            err=True,
+        )
         sys.exit(1)

@@ -29,7 +29,7 @@ import yaml
 from reflash.errors import ReflashError
 from reflash.files import require_file, write_json
 
-STORED_SCALES = ("demo", "benchmarks", "hour", "paper", "tiny")
+STORED_SCALES = ("demo", "hour", "paper", "tiny")
 """Scales that can be published."""
 
 WRITABLE_CACHES = {"reflink", "copy"}
@@ -62,6 +62,7 @@ def dvc_yaml(models: list[str], seeds: dict[str, tuple[int, ...]]) -> str:
                 "outs": [
                     {"data/${item}/test": {"persist": True}},
                     {"results/${item}/runs": {"persist": True}},
+                    {"results/${item}/metrics.csv": {"persist": True}},
                     {"results/${item}/provenance.json": {"persist": True}},
                 ],
                 "metrics": [{"results/${item}/metrics.json": {"persist": True}}],
@@ -82,6 +83,14 @@ def dvc_yaml(models: list[str], seeds: dict[str, tuple[int, ...]]) -> str:
                     "labels": ["super-resolution", scale],
                 }
                 logs[f"{folder}/log.csv"] = "psnr"
+        curves[f"bars-{scale}"] = {
+            "title": f"Mean PSNR over degradations, scale {scale}",
+            "template": "bar_horizontal",
+            "x": "psnr",
+            "x_label": "PSNR (dB)",
+            "y": {f"results/{scale}/metrics.csv": "name"},
+            "y_label": "",
+        }
         curves[f"training-curves-{scale}"] = {
             "title": f"Validation PSNR while training, scale {scale}",
             "x": "iteration",
@@ -109,8 +118,10 @@ def _artifact_name(scale: str, model: str, seed: int) -> str:
     return re.sub(r"[^a-z0-9]+", "-", f"{scale}-{model}-seed{seed}".lower()).strip("-")
 
 
-def publish(scale: str) -> None:
+def publish(scale: str, datasets: bool = False) -> None:
     """Record the finished results of ``scale`` in DVC, and push them where a remote is set.
+
+    With ``datasets`` those of ``data/raw`` go with them: most may not be passed on to others.
 
     Raises
     ------
@@ -126,7 +137,7 @@ def publish(scale: str) -> None:
         )
     _record_provenance(scale)
     stages = [f"publish@{scale}"]
-    if any(Path("data/raw").glob("*/manifest.csv")):
+    if datasets:
         stages.append("datasets")
     for stage in stages:
         _dvc("commit", "--force", "--quiet", stage, remedy="mend what DVC names")
@@ -151,7 +162,11 @@ def restore(scale: str) -> None:
     """
     _check_dvc()
     stage = f"publish@{scale}"
-    recorded = yaml.safe_load(require_file("dvc.lock", "nothing was published").read_text())
+    text = require_file("dvc.lock", "nothing was published").read_text()
+    try:
+        recorded = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise ReflashError("dvc.lock: is not YAML; settle its conflicts with git") from error
     if stage not in recorded.get("stages", {}):
         raise ReflashError(f"dvc.lock: scale {scale} was not published; run make publish first")
     stages = [stage]
@@ -188,9 +203,10 @@ def _record_provenance(scale: str) -> None:
     outputs = {}
     for path in sorted(RECORDS.rglob("*")):
         name = path.relative_to(RECORDS).as_posix()
-        if path.is_file() and (output := _output_of(name)).startswith(
-            (f"data/{scale}/", f"results/{scale}/runs/", f"results/{scale}/metrics.json")
+        if path.is_file() and _output_of(name).startswith(
+            (f"data/{scale}/", f"results/{scale}/runs/", f"results/{scale}/metrics.")
         ):
+            output = _output_of(name)
             time = Path(output).stat().st_mtime_ns if Path(output).exists() else None
             outputs[output] = {
                 "mtime_ns": time,
@@ -203,15 +219,22 @@ def _record_provenance(scale: str) -> None:
 def _output_of(record_name: str) -> str:
     """Return the output that a record is of; long names are split over folders marked by @."""
     encoded = "".join(part.removeprefix("@") for part in record_name.split("/"))
-    return base64.urlsafe_b64decode(encoded).decode()
+    try:
+        return base64.urlsafe_b64decode(encoded).decode()
+    except ValueError:
+        return ""  # not a record of Snakemake's
 
 
 def _restore_provenance(scale: str) -> None:
     """Give restored outputs their times, and Snakemake its records of them."""
     RECORDS.with_name("incomplete").mkdir(parents=True, exist_ok=True)  # the layout it expects
-    for output, known in json.loads(_provenance_path(scale).read_text())["outputs"].items():
+    path = require_file(_provenance_path(scale), "publish again")
+    for output, known in json.loads(path.read_text())["outputs"].items():
+        present = Path(output).exists()
+        if present and not output.startswith((f"data/{scale}/test/", f"results/{scale}/")):
+            continue  # training data of this clone: what is known of them here is right
         write_json(RECORDS / known["record_name"], known["record"])
-        if known["mtime_ns"] and Path(output).exists():
+        if present:
             os.utime(output, ns=(known["mtime_ns"], known["mtime_ns"]))
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from reflash.config import Resolved
 from reflash.datasets.manifest import MANIFEST
-from reflash.datasets.registry import registry
+from reflash.datasets.registry import ManualSource, registry
 from reflash.datasets.settings import (
     DatasetTestSettings,
     DatasetTrainingSettings,
@@ -179,6 +179,9 @@ class Plan:
             crop=self.scale.evaluation.crop,
             analysis_set=self.analysis_set,
             analysis_kind="clean",
+            analysis_crop=self.scale.analysis.crop,
+            analysis_border=self.scale.analysis.border,
+            representation_crop=self.scale.analysis.representation_crop,
         )
 
     @cached_property
@@ -193,6 +196,46 @@ class Plan:
     def runs(self, model: str) -> list[str]:
         """Return the runs of ``model``, one per seed."""
         return [f"{model}/seed{seed}" for seed in self.scale.seeds]
+
+    def check_datasets(self, data: str, runs: str) -> None:
+        """Check, before any work, that datasets still to be fetched can be fetched.
+
+        Parameters
+        ----------
+        data, runs
+            Folders of the scale's images and runs; what is made of a dataset already needs it no
+            more.
+
+        Raises
+        ------
+        ReflashError
+            Without a mirror: a set is never downloaded, or its terms are not accepted.
+        """
+        if self.config.mirror is not None:
+            return
+        needed: list[str] = []
+        for name in (*self.test_sets, VALIDATION):
+            if not Path(data, "test", name, "hr", MANIFEST).is_file():
+                needed += self.raw_manifest(name)
+        weights = f"{self.scale.evaluation.weights}.safetensors"
+        if not all(Path(runs, run, weights).is_file() for run in self.all_runs):
+            needed += self.training_manifests
+        if not Path(data, "real", MANIFEST).is_file():
+            needed += self.picture_manifest
+        missing = [Path(path).parent.name for path in needed if not Path(path).is_file()]
+        for name in dict.fromkeys(missing):
+            if all(isinstance(source, ManualSource) for source in registry()[name].sources):
+                raise ReflashError(
+                    f"{name}: is never downloaded; give the folder that holds it, "
+                    f"--config mirror=FOLDER (docs/data.md), or leave it out of the scale, "
+                    f"overrides='{{test_sets: {{{name}: null}}}}'"
+                )
+        closed = [name for name in dict.fromkeys(missing) if registry()[name].accept_terms]
+        if closed and not self.config.accept_terms:
+            raise ReflashError(
+                f"{', '.join(closed)}: read their terms (reflash data list) and accept them, "
+                "--config accept_terms=true, or give a folder that holds them, mirror=FOLDER"
+            )
 
     def check_published(self, runs: str) -> None:
         """Check that the weights and logs of every run lie below ``runs``.

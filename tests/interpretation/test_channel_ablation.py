@@ -136,6 +136,14 @@ def test_identical_images_have_a_finite_psnr(srresnet, lr):
     assert inputs.quality(sr, image) == 80
 
 
+def test_the_border_left_out_is_a_choice() -> None:
+    hr = np.zeros((24, 24, 3), np.uint8)
+    sr = torch.zeros(1, 3, 24, 24)
+    sr[..., :4, :] = 1
+    assert inputs.quality(sr, hr) < 20
+    assert inputs.quality(sr, hr, 4) == inputs.IDENTICAL
+
+
 def test_command_writes_every_channel_of_every_layer(
     weights, lr_folders, hr_folder, tmp_path, eight_bit_psnr
 ):

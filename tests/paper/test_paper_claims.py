@@ -455,17 +455,30 @@ def test_area_of_stretched_curves():
 )
 def test_cost(examine, write_rows, extra, std, verdict):
     rows = [
-        ("srresnet", "none", "", "", 100.0, std, 200.0, "cpu"),
-        ("srresnet", "last_conv", "channel", 0.7, 100 + extra, std, 210.0, "cpu"),
-        ("srresnet", "last_conv", "channel", 0.2, 900.0, std, 990.0, "cpu"),
-        ("srresnet", "last_conv", "element", 0.7, 900.0, std, 990.0, "cpu"),
+        ("srresnet", "none", "", "", 100.0, 9.0, "", "", 200.0, "here", "cpu"),
+        (
+            "srresnet",
+            "last_conv",
+            "channel",
+            0.7,
+            100 + extra,
+            9.0,
+            extra / 100,
+            std / 100,
+            210.0,
+            "here",
+            "cpu",
+        ),
+        ("srresnet", "last_conv", "channel", 0.2, 900.0, 9.0, 8.0, 0.1, 990.0, "here", "cpu"),
+        ("srresnet", "last_conv", "element", 0.7, 900.0, 9.0, 8.0, 0.1, 990.0, "here", "cpu"),
     ]
-    columns = "network,where,dimension,p,ms_per_iteration,ms_std,peak_mib,device"
+    columns = "network,where,dimension,p,ms_per_iteration,ms_std,extra,extra_error,peak_mib,"
+    columns += "workload,device"
     findings = examine({PLAIN: 0.0}, cost=write_rows("cost", columns, rows))
     time, memory = claim(findings, 6).parts
     assert time.effect == pytest.approx(extra)
     assert time.verdict == claim(findings, 6).verdict == verdict
-    around = 1.959964 * math.hypot(std, std * (1 + extra / 100)) / 1
+    around = 1.959964 * std
     assert time.high - time.effect == pytest.approx(around, rel=1e-3)
     assert (memory.effect, memory.verdict) == (pytest.approx(5.0), "not judged")
 

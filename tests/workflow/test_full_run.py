@@ -86,8 +86,16 @@ def test_curves_hold_the_logs_of_this_run(finished: Project) -> None:
 
 
 def test_captions_say_that_this_is_no_evidence(finished: Project) -> None:
-    for path in (finished.folder / "figures/tiny").glob("[tv]*.json"):
-        assert "no evidence about the paper" in path.read_text(), path.name
+    paths = [
+        *(finished.folder / "figures/tiny").glob("*.json"),
+        *(finished.folder / "results/tiny/tables").glob("*.json"),
+    ]
+    assert len(paths) > 15
+    for path in paths:
+        if path.stem == "cost":
+            assert "a measurement of record, not of this run" in path.read_text()
+        else:
+            assert "no evidence about the paper" in path.read_text(), path.name
 
 
 def test_the_same_run_gives_the_same_weights(finished: Project, project: Project) -> None:

@@ -102,7 +102,10 @@ def test_metrics_plots_and_artifacts(published: Project, tmp_path: Path) -> None
     table = values["results/tiny/metrics.json"]["data"]
     assert 5 < table["srresnet/multi/none/seed0"]["photos"]["clean"] < 40
     published.run("dvc", "plots", "show", "--out", str(tmp_path / "plots"))
-    assert "srresnet" in (tmp_path / "plots/index.html").read_text()
+    page = (tmp_path / "plots/index.html").read_text()
+    assert "Validation PSNR while training, scale tiny" in page
+    assert "Mean PSNR over degradations, scale tiny" in page
+    assert "srresnet/multi/none/seed0 on photos" in page
     name = "tiny-srresnet-multi-none-seed0"
     out = tmp_path / "weights.safetensors"
     git(published, "tag", "-a", "-m", "v1", f"{name}@v1.0.0")  # how DVC finds its versions
@@ -151,7 +154,10 @@ def test_a_half_pushed_remote_is_healed_by_publishing_again(
     fresh = clone(published, tmp_path / "fresh")
     fresh.run("dvc", "remote", "modify", "--local", "store", "url", str(remote))
     assert "incomplete" in one_line(store(fresh, "restore", check=False))
-    shutil.copy(stored_object(published, remote_of(published), f"{RUN}/params.safetensors"), lost)
+    everything = tuple(path.name for path in published.folder.iterdir())
+    good = copy_project(published.folder, tmp_path / "good", everything)
+    good.run("dvc", "remote", "modify", "--local", "store", "url", str(remote))
+    store(good, "publish")
     store(fresh, "restore")
     assert not NOT_NEEDED & set(fresh.planned())
 
@@ -176,8 +182,9 @@ def test_a_corrupted_object_is_named_and_not_kept(published: Project, tmp_path: 
 def test_a_read_only_cache_is_refused(published: Project, tmp_path: Path) -> None:
     fresh = clone(published, tmp_path / "fresh")
     fresh.run("dvc", "config", "--local", "cache.type", "hardlink")
-    line = one_line(store(fresh, "restore", check=False))
-    assert "hardlinks make outputs read-only" in line
+    for action in ("publish", "restore"):
+        line = one_line(store(fresh, action, check=False))
+        assert "hardlinks make outputs read-only" in line
     assert not (fresh.folder / "results/tiny/runs").exists()
 
 
@@ -234,16 +241,24 @@ def test_through_s3(published: Project, s3_server: str, tmp_path: Path) -> None:
 
 
 def test_old_checkpoints_come_back_with_their_tag(published: Project, tmp_path: Path) -> None:
-    work = clone(published, tmp_path / "work")
+    everything = tuple(path.name for path in published.folder.iterdir())
+    work = copy_project(published.folder, tmp_path / "work", everything)
     git(work, "tag", "first")
-    git(work, "rm", "-q", "dvc.lock")
-    git(work, "commit", "-q", "-m", "nothing published")
-    assert "nothing was published" in one_line(store(work, "restore", check=False))
+    work.edit("config/scale/tiny.yaml", "iterations: 20", "iterations: 10")
+    work.snakemake()
+    second = (work.folder / RUN / "params.safetensors").read_bytes()
+    store(work, "publish")
+    git(work, "commit", "-q", "-a", "-m", "fewer iterations")
+    git(work, "tag", "second")
     git(work, "checkout", "-q", "first")
     store(work, "restore")
     for name in ("params.safetensors", "params_ema.safetensors"):
         expected = (published.folder / RUN / name).read_bytes()
         assert (work.folder / RUN / name).read_bytes() == expected
+    assert not NOT_NEEDED & set(work.planned())
+    git(work, "checkout", "-q", "second")
+    store(work, "restore")
+    assert (work.folder / RUN / "params.safetensors").read_bytes() == second != expected
 
 
 def test_dvc_yaml_is_in_step(root: Path) -> None:

@@ -12,6 +12,9 @@ try:
     PLAN = Plan(load(config))
     if PLAN.config.weights == "published":
         PLAN.check_published(f"results/{PLAN.resolved.scale_name}/runs")
+    else:
+        scale = PLAN.resolved.scale_name
+        PLAN.check_datasets(f"data/{scale}", f"results/{scale}/runs")
 except ReflashError as error:
     sys.exit(f"error: {error}")
 

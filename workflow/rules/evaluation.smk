@@ -86,7 +86,8 @@ rule summarise_metrics:
         ),
         code=code("reflash.evaluation.summary"),
     output:
-        METRICS,
+        metrics=METRICS,
+        bars=f"results/{PLAN.name}/metrics.csv",
     log:
         f"{LOGS}/summarise_metrics/{PLAN.name}.log",
     resources:
@@ -95,4 +96,4 @@ rule summarise_metrics:
     message:
         "Mean PSNR of every run"
     shell:
-        "reflash metrics {input.evaluations} --out {output} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
+        "reflash metrics {input.evaluations} --out {output.metrics} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"

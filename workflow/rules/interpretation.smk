@@ -44,7 +44,7 @@ rule ablate_channels:
         mem_mb=6000,
         runtime=60,
     params:
-        settings=text(PLAN.analysis_settings("images", "crop")),
+        settings=text(PLAN.analysis_settings("images", "crop", "border")),
     message:
         "Removing single channels of {wildcards.run}"
     shell:
@@ -70,7 +70,9 @@ rule mask_channels:
         mem_mb=6000,
         runtime=60,
     params:
-        settings=text(PLAN.analysis_settings("images", "crop", "masking_draws", "seed")),
+        settings=text(
+            PLAN.analysis_settings("images", "crop", "border", "masking_draws", "seed")
+        ),
     message:
         "Masking channels of {wildcards.run}"
     shell:
@@ -134,6 +136,7 @@ rule drop_features:
             PLAN.analysis_settings(
                 "images",
                 "crop",
+                "border",
                 "seed",
                 "ratios",
                 "sensitivity_draws",

@@ -30,6 +30,14 @@ def mean_table(table: pd.DataFrame) -> pd.DataFrame:
     return means.reset_index()
 
 
+def mean_psnr(table: pd.DataFrame) -> pd.DataFrame:
+    """Return name, run, set and psnr (dB): the mean over kinds of the means over images."""
+    means = mean_table(table).groupby(["run", "set"], sort=False, observed=True)["psnr"].mean()
+    bars = means.reset_index()
+    bars.insert(0, "name", bars["run"].astype(str) + " on " + bars["set"].astype(str))
+    return bars
+
+
 def nested_psnr(table: pd.DataFrame) -> dict[str, Any]:
     """Return run -> set -> kind -> mean PSNR over images (dB), for ``dvc metrics``."""
     nested: dict[str, Any] = {}

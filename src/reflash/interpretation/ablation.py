@@ -37,6 +37,7 @@ def ablate_channels(
     hr: NDArray[np.uint8],
     layer: str = "last",
     linear: bool = True,
+    border: int = 0,
 ) -> tuple[NDArray[np.float64], float]:
     """Return the PSNR without each of a layer's channels, and with all of them.
 
@@ -53,6 +54,8 @@ def ablate_channels(
         One of ``network.tap_names``.
     linear : bool
         Use the linearity of the last convolution at ``last``: the same values, much faster.
+    border : int
+        Border in HR pixels left out of the PSNR.
 
     Returns
     -------
@@ -69,7 +72,8 @@ def ablate_channels(
         features = taps[layer]
         keep = ~np.eye(features.shape[1], dtype=bool)
         outputs = silenced(network, layer, features, lr, keep, linear)
-        return np.array([quality(output, hr) for output in outputs]), quality(sr, hr)
+        values = np.array([quality(output, hr, border) for output in outputs])
+        return values, quality(sr, hr, border)
 
 
 def worst_losses(ablation: pd.DataFrame) -> pd.DataFrame:
@@ -114,7 +118,7 @@ def run_ablation(
     out : path
         The CSV to write, or a folder for ``ablation.csv``.
     settings : AnalysisSettings, optional
-        ``images`` and ``crop`` count.
+        ``images``, ``crop`` and ``border`` count.
     layers : sequence of str
         Which layers, of ``network.tap_names``.
     run : str, optional
@@ -141,7 +145,9 @@ def run_ablation(
         for picture in read_pairs(lr, hr, scale, settings.images, settings.crop):
             batch = to_batch(picture.lr, network)
             for layer in layers:
-                values, full = ablate_channels(network, batch, picture.hr, layer)
+                values, full = ablate_channels(
+                    network, batch, picture.hr, layer, border=settings.border
+                )
                 rows += [
                     (run, picture.name, layer, channel, float(value), full)
                     for channel, value in enumerate(values)

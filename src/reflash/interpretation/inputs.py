@@ -216,14 +216,14 @@ def batch_size(network: StagedNetwork, lr: Tensor) -> int:
     return max(1, MEMORY // (4 * 4 * network.settings.features * pixels))
 
 
-def quality(sr: Tensor, hr: NDArray[np.uint8]) -> float:
-    """Return the PSNR in dB of (1, 3, H, W) float and (H, W, 3) uint8, without border crop.
+def quality(sr: Tensor, hr: NDArray[np.uint8], border: int = 0) -> float:
+    """Return the PSNR in dB of (1, 3, H, W) float and (H, W, 3) uint8, ``border`` left out.
 
     ``sr`` is clamped and rounded to 8 bits as in `reflash.evaluation.inference`. (The authors'
     analysis code truncates instead, which darkens by half a level.)
     """
     levels = sr[0].clamp(0, 1).mul(255).round().to(torch.uint8)
-    value = psnr(levels.permute(1, 2, 0).contiguous().cpu().numpy(), hr, crop=0)
+    value = psnr(levels.permute(1, 2, 0).contiguous().cpu().numpy(), hr, crop=border)
     return value if np.isfinite(value) else IDENTICAL
 
 

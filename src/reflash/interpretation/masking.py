@@ -44,6 +44,7 @@ def mask_progressively(
     orders: Orders,
     layer: str = "last",
     linear: bool = True,
+    border: int = 0,
 ) -> dict[tuple[str, int], NDArray[np.float64]]:
     """Return the PSNR after each step of masking a layer's channels in given orders.
 
@@ -59,6 +60,8 @@ def mask_progressively(
         One of ``network.tap_names``.
     linear : bool
         As in ``reflash.interpretation.silencing.silenced``.
+    border : int
+        Border in HR pixels left out of the PSNR.
 
     Returns
     -------
@@ -70,7 +73,7 @@ def mask_progressively(
         curves = {}
         for name, order in orders.items():
             outputs = silenced(network, layer, features, lr, kept_by_step(order), linear)
-            curves[name] = np.array([quality(output, hr) for output in outputs])
+            curves[name] = np.array([quality(output, hr, border) for output in outputs])
         return curves
 
 
@@ -147,7 +150,7 @@ def run_masking(
         The CSV to write (the areas go to ``NAME_area.csv`` beside it), or a folder for
         ``masking.csv`` and ``masking_area.csv``.
     settings : AnalysisSettings, optional
-        ``images``, ``crop``, ``masking_draws`` and ``seed`` count.
+        ``images``, ``crop``, ``border``, ``masking_draws`` and ``seed`` count.
     layer : str
         One of ``network.tap_names``.
 
@@ -171,7 +174,9 @@ def run_masking(
             batch = to_batch(picture.lr, network)
             saliency = channel_totals(channel_saliency(network, batch)[layer])
             orders = masking_orders(saliency, settings.masking_draws, settings.seed, picture.name)
-            curves = mask_progressively(network, batch, picture.hr, orders, layer)
+            curves = mask_progressively(
+                network, batch, picture.hr, orders, layer, border=settings.border
+            )
             rows += [
                 (run, picture.name, layer, order, draw, masked, float(value))
                 for (order, draw), curve in curves.items()

@@ -97,7 +97,8 @@ def psnr_when_dropping(
             for ratio, draw in sums:
                 key = (settings.seed, "drop", name, draw)
                 left = _dropped(features, ratio, key, settings)
-                sums[ratio, draw] += quality(network.forward_from(layer, left, lr), hr)
+                sr = network.forward_from(layer, left, lr)
+                sums[ratio, draw] += quality(sr, hr, settings.border)
     return [(*step, total / len(pictures)) for step, total in sums.items()]
 
 

@@ -29,6 +29,8 @@ class AnalysisSettings(Settings):
     """Images analysed by saliency, ablation, masking and dropping: the first of the set by name."""
     crop: Annotated[int, Field(ge=8)] | None = None
     """Side in LR pixels of the centre crop that these see; null: the whole image, as published."""
+    border: Annotated[int, Field(ge=0)] = 0
+    """Border in HR pixels left out of their PSNR: 0 as the authors' analysis code, 4 as tables."""
     kinds: Annotated[tuple[Kind, ...], Field(min_length=2), AfterValidator(_no_value_twice)] = (
         "clean",
         "blur",

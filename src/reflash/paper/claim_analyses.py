@@ -172,7 +172,7 @@ def cost_is_small(data: Data) -> Tested:
         wanted = data.settings.last_conv.get(f"{network}/multi", 0.5)
         nearest = int((group["p"] - wanted).abs().to_numpy().argmin())
         one = group.iloc[nearest]
-        effect, around = 100 * float(one["extra"]), 100 * spread * float(one["extra_std"])
+        effect, around = 100 * float(one["extra"]), 100 * spread * float(one["extra_error"])
         low, high = (effect - around, effect + around) if around == around else (None, None)
         parts.append(
             Part(
@@ -182,8 +182,8 @@ def cost_is_small(data: Data) -> Tested:
                 high=high,
                 unit="%",
                 digits=1,
-                method=f"{spread:.2f} standard deviations of a measurement; no bootstrap",
-                compared=(f"{network} with - without",),
+                method=f"{spread:.2f} standard errors of paired rounds; no bootstrap",
+                compared=(f"{network} with - without ({one['workload']})",),
                 rule=f"supported if the interval lies below {limit:g} %, not supported if it lies "
                 "above, else inconclusive",
                 verdict=judge(low, high, limit, limit, below=True),
@@ -198,7 +198,7 @@ def cost_is_small(data: Data) -> Tested:
                 unit="%",
                 digits=1,
                 method="one measurement",
-                compared=(f"{network} with - without",),
+                compared=(f"{network} with - without ({one['workload']})",),
                 rule="without an interval it is reported and does not count",
                 verdict="not judged",
             )

@@ -38,6 +38,12 @@ class Context(Settings):
     """Test set whose images the analyses of trained networks saw; empty: not said."""
     analysis_kind: str = ""
     """Degradation of the LR images they saw; empty: not said."""
+    analysis_crop: int | None = None
+    """Side in LR pixels of the centre crop they saw; None: whole images."""
+    representation_crop: int | None = None
+    """The same for deep representations; None: the largest that all images have."""
+    analysis_border: Annotated[int, Field(ge=0)] = 0
+    """Border in HR pixels left out of the PSNR of analyses."""
 
     def label(self, model: str) -> str:
         """Return the name shown for ``model``."""
@@ -79,11 +85,23 @@ def sets_phrase(images: Mapping[str, int]) -> str:
 
 
 def images_phrase(context: Context, names: Sequence[str]) -> str:
-    """Return what an analysis saw: ``5 images of Set5 (clean)``, or ``butterfly of Set5``."""
+    """Return what an analysis saw: ``5 images of Set5 (clean, whole)``."""
     text = names[0] if len(names) == 1 else f"{len(names)} images"
     if context.analysis_set:
         text += f" of {context.analysis_set}"
-    return f"{text} ({kind_label(context.analysis_kind)})" if context.analysis_kind else text
+    how = [kind_label(context.analysis_kind)] if context.analysis_kind else []
+    return f"{text} ({', '.join([*how, crop_phrase(context.analysis_crop)])})"
+
+
+def crop_phrase(side: int | None) -> str:
+    """Return which part of each image was analysed."""
+    return "whole" if side is None else f"the middle {side}x{side} LR pixels"
+
+
+def border_phrase(context: Context) -> str:
+    """Return what of an image the PSNR of analyses leaves out."""
+    border = context.analysis_border
+    return f"border of {border} pixels left out" if border else "no border left out"
 
 
 def kind_label(kind: str) -> str:

@@ -16,7 +16,10 @@ COLUMNS = (
     "p",
     "ms_per_iteration",
     "ms_std",
+    "extra",
+    "extra_error",
     "peak_mib",
+    "workload",
     "device",
 )
 _REMEDY = "make it again with the benchmark of dropout's cost"
@@ -28,9 +31,9 @@ def read_cost(path: Path | str) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns of the file, dimension and p empty for no dropout, and extra (share of time beyond
-        that of the same network and device without dropout), extra_std (of one measurement, by
-        propagation), extra_mib.
+        Columns of the file, dimension, p and extra empty for no dropout, and extra_mib. ``extra``
+        is the share of time beyond that of the same network without dropout, mean over rounds in
+        which both were measured, and ``extra_error`` its standard error.
 
     Raises
     ------
@@ -51,14 +54,11 @@ def read_cost(path: Path | str) -> pd.DataFrame:
                 f"not one; {_REMEDY}"
             )
         before = plain.iloc[0]
-        ratio = rows["ms_per_iteration"] / before["ms_per_iteration"]
-        noise = (rows["ms_std"] / rows["ms_per_iteration"]) ** 2
-        noise += (before["ms_std"] / before["ms_per_iteration"]) ** 2
         dropped = rows["where"] != "none"
         parts.append(
             rows.assign(
-                extra=(ratio - 1).where(dropped),
-                extra_std=(ratio * noise**0.5).where(dropped),
+                extra=rows["extra"].where(dropped),
+                extra_error=rows["extra_error"].where(dropped),
                 extra_mib=(rows["peak_mib"] - before["peak_mib"]).where(dropped),
             )
         )

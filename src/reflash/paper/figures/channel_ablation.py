@@ -11,7 +11,13 @@ from matplotlib.figure import Figure
 
 from reflash.errors import ReflashError
 from reflash.paper.analyses import layer_label, read_analysis, same_images
-from reflash.paper.context import Context, images_phrase, scale_sentence, seeds_sentence
+from reflash.paper.context import (
+    Context,
+    border_phrase,
+    images_phrase,
+    scale_sentence,
+    seeds_sentence,
+)
 from reflash.paper.figures.drawing import Drawing
 from reflash.paper.figures.ranked import draw_ranked, over_runs, ranked
 from reflash.paper.settings import ChannelAblation, FigureStyle
@@ -62,7 +68,7 @@ def gather(context: Context, settings: ChannelAblation, ablation: Iterable[Path 
             [
                 f"PSNR without one channel ({where}; the others rescaled) less PSNR with all of "
                 "them, sorted within each image; in the key: PSNR with all channels.",
-                "8-bit RGB, no border left out, as in the authors' analysis code (seen).",
+                f"8-bit RGB, {border_phrase(context)} (none in the authors' analysis code, seen).",
                 f"Mean over {images_phrase(context, images)}.",
                 seeds_sentence(context, "bands are"),
                 "The paper's values were not found.",

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from reflash.degradations.settings import KINDS
 from reflash.errors import ReflashError
 from reflash.paper.analyses import layer_label, read_analysis
-from reflash.paper.context import Context, kind_label, scale_sentence
+from reflash.paper.context import Context, crop_phrase, kind_label, scale_sentence
 from reflash.paper.figures.drawing import Drawing
 from reflash.paper.figures.style import (
     legend_above,
@@ -105,8 +105,8 @@ def gather(
         title="Deep features by degradation",
         caption=" ".join(
             [
-                f"t-SNE of the features {layer_label(settings.layer)}, {images} images{place} per "
-                "degradation; axes have no unit.",
+                f"t-SNE of the features {layer_label(settings.layer)}, {images} images{place} "
+                f"({crop_phrase(context.representation_crop)}) per degradation; axes have no unit.",
                 "CHI: Calinski-Harabasz index with the degradation as label, in the plane (and on "
                 f"the {frame['components'].iloc[0]} principal components); lower: less separated "
                 "by degradation.",

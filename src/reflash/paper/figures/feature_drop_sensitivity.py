@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reflash.paper.analyses import read_analysis, read_classifier
-from reflash.paper.context import Context, scale_sentence
+from reflash.paper.context import Context, border_phrase, crop_phrase, scale_sentence
 from reflash.paper.figures.drawing import Drawing
 from reflash.paper.figures.ranked import draw_line
 from reflash.paper.figures.style import Look, legend_above, looks, new_figure, two_columns
@@ -67,8 +67,9 @@ def gather(
         caption=" ".join(
             [
                 "A share of the features before the last layer is set to zero at test time. Left: "
-                f"PSNR of the models{place} (8-bit RGB, no border left out). Right: accuracy of a "
-                "small network that classifies scikit-learn's digits.",
+                f"PSNR of the models{place} ({crop_phrase(context.analysis_crop)}, 8-bit RGB, "
+                f"{border_phrase(context)}). Right: accuracy of a small network that classifies "
+                "scikit-learn's digits.",
                 f"Mean over {frame['draws'].max()} random choices; {spread}",
                 f"Seed{'s' if len(context.seeds) > 1 else ''} "
                 f"{', '.join(map(str, context.seeds))}.",

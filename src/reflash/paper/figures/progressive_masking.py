@@ -14,6 +14,7 @@ from reflash.errors import ReflashError
 from reflash.paper.analyses import layer_label, read_analysis, same_images
 from reflash.paper.context import (
     Context,
+    border_phrase,
     images_phrase,
     listing,
     scale_sentence,
@@ -84,7 +85,7 @@ def gather(
         caption=" ".join(
             [
                 f"PSNR while the channels {layer_label(layers[0])} are set to zero (the others "
-                "rescaled by the sum of magnitudes); 8-bit RGB, no border left out.",
+                f"rescaled by the sum of magnitudes); 8-bit RGB, {border_phrase(context)}.",
                 f"Random order: mean of {draws} orders, the same for every model."
                 if "random" in set(frame["order"])
                 else "",

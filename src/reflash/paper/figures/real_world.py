@@ -112,10 +112,11 @@ def gather(
 
 def _caption(context: Context, settings: RealWorld, frame: pd.DataFrame) -> str:
     count = frame["row"].nunique()
+    source = Path(settings.pictures).name if settings.pictures else "the sample photographs"
     return " ".join(
         [
-            f"{count} picture{'s' if count != 1 else ''} as they are, enlarged {ENLARGED} times: "
-            f"the crop with the most detail, of {settings.size} pixels at most; LR enlarged "
+            f"{count} picture{'s' if count != 1 else ''} of {source} as they are, enlarged "
+            f"{ENLARGED} times: the crop with the most detail, of {settings.size} pixels at most; LR enlarged "
             "without interpolation. There is no HR picture to compare with, so no PSNR.",
             f"Seed {context.seeds[0]}.",
             scale_sentence(context),

@@ -10,7 +10,7 @@ import pandas as pd
 
 from reflash.naming import baseline_of
 from reflash.paper.analyses import layer_label, read_analysis
-from reflash.paper.context import Context, scale_sentence, seeds_sentence
+from reflash.paper.context import Context, crop_phrase, scale_sentence, seeds_sentence
 from reflash.paper.settings import Chi
 from reflash.paper.tables.layout import (
     EMPTY,
@@ -107,8 +107,8 @@ def arrange(frame: pd.DataFrame, context: Context) -> Layout:
         [
             "Calinski-Harabasz index of deep features with the degradation as label, on principal "
             "components (PCA) and in the plane (t-SNE): lower is less separated by degradation.",
-            f"{first['images']} images{place} in each of {first['kinds']} degradations, "
-            f"{frame['components'].max()} components.",
+            f"{first['images']} images{place} ({crop_phrase(context.representation_crop)}) in each "
+            f"of {first['kinds']} degradations, {frame['components'].max()} components.",
             "Change: over the same network and setting without dropout.",
             seeds_sentence(context),
             "The paper's values were not found; that dropout lowers the index is restated by "

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from reflash.paper.context import Context, scale_sentence
+from reflash.paper.context import Context
 from reflash.paper.costs import read_cost
 from reflash.paper.settings import Cost
 from reflash.paper.tables.layout import EMPTY, Cell, Column, Layout, Row, number
@@ -23,10 +23,11 @@ def arrange(frame: pd.DataFrame, context: Context) -> Layout:
     """Arrange the frame of ``gather`` as it is printed: a block per network and device."""
     rows: list[Row] = []
     for (network, device), block in frame.groupby(["network", "device"], sort=False):
-        rows.append(Row(kind="section", cells=(Cell(text=f"{network} on {device}"),)))
+        place = f"{network} on {device}: {block['workload'].iloc[0]}"
+        rows.append(Row(kind="section", cells=(Cell(text=place),)))
         for one in block.to_dict("records"):
             dropped = one["where"] != "none"
-            extra = f"{number(100 * one['extra'], 100 * one['extra_std'], 1, sign=True)} %"
+            extra = f"{number(100 * one['extra'], 100 * one['extra_error'], 1, sign=True)} %"
             texts = [
                 one["where"],
                 one["dimension"] if dropped else "",
@@ -47,10 +48,11 @@ def arrange(frame: pd.DataFrame, context: Context) -> Layout:
     caption = " ".join(
         [
             "One training iteration (forward, backward, step) with dropout against the same "
-            "network without, measured on the device named; ± is one standard deviation of a "
-            "measurement. At test time dropout is off and costs nothing.",
+            "network without, by `reflash bench cost` with the networks and batches named: a "
+            "measurement of record, not of this run. ± is one standard deviation of an iteration "
+            "and the standard error of the extra, of rounds in which both were measured. At test "
+            "time dropout is off and costs nothing.",
             "The paper leaves the cost open; there is no value to compare with.",
-            scale_sentence(context),
         ]
     )
     return Layout(
