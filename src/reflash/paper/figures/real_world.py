@@ -116,8 +116,8 @@ def _caption(context: Context, settings: RealWorld, frame: pd.DataFrame) -> str:
     return " ".join(
         [
             f"{count} picture{'s' if count != 1 else ''} of {source} as they are, enlarged "
-            f"{ENLARGED} times: the crop with the most detail, of {settings.size} pixels at most; LR enlarged "
-            "without interpolation. There is no HR picture to compare with, so no PSNR.",
+            f"{ENLARGED} times: the crop with the most detail, of {settings.size} pixels at most; "
+            "LR enlarged without interpolation. There is no HR picture to compare with: no PSNR.",
             f"Seed {context.seeds[0]}.",
             scale_sentence(context),
         ]
