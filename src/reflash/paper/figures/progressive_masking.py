@@ -115,7 +115,7 @@ def draw(drawing: Drawing, style: FigureStyle) -> Figure:
     orders = list(dict.fromkeys(frame["order"]))
     models = list(dict.fromkeys(frame["model"]))
     look = looks(models, style)
-    figure = new_figure(two_columns(style), 2.35)
+    figure = new_figure(two_columns(style), 2.35 if len(models) <= 2 else 2.7)
     panels = figure.subplots(1, len(orders), squeeze=False, sharey=True)[0]
     legend: dict[str, Artist] = {}
     for order, axes in zip(orders, panels, strict=True):

@@ -123,5 +123,9 @@ def draw_line(axes: Axes, rows: pd.DataFrame, own: Look, model: str, x: str = "r
 
 
 def write_notes(axes: Axes, lines: Sequence[Artist], notes: Sequence[str]) -> None:
-    """Write a note beside each line's own mark where there is most room."""
-    axes.legend(lines, notes, loc="best", handlelength=2.2, borderaxespad=0.2)
+    """Write a note beside each line's own mark: where there is most room, or below if many."""
+    if len(notes) <= 2:
+        axes.legend(lines, notes, loc="best", handlelength=2.2, borderaxespad=0.2)
+        return
+    below: Any = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.26), "ncols": 2}
+    axes.legend(lines, notes, handlelength=2.2, borderaxespad=0, **below)
