@@ -25,11 +25,11 @@ $(BIN)/.tested: $(BIN)/.installed
 
 install: $(BIN)/.installed  ## Create .venv with the package and the workflow
 
-reproduce: $(BIN)/.installed  ## Run the whole study (SCALE=demo, hour or paper; CONFIG='mirror=FOLDER …')
+reproduce: $(BIN)/.installed  ## Run the whole study (SCALE=demo, hour or paper; CONFIG=mirror=FOLDER)
 	@$(EXPORTED) snakemake --cores $(CORES) --config scale=$(SCALE) $(CONFIG)
 
 test: $(BIN)/.tested  ## Run the tests
-	@$(EXPORTED) pytest
+	@$(EXPORTED) pytest -n 2 --dist loadgroup
 
 check: $(BIN)/.tested  ## Lint, types, formatting, workflow
 	@$(EXPORTED) ruff check . && ruff format --check . && mypy && snakemake --list-rules > /dev/null && snakefmt --check Snakefile workflow \
