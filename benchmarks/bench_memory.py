@@ -13,6 +13,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import released
 import torch
 from inputs import image_cache, photograph, run_settings
 
@@ -23,12 +25,14 @@ LIMITS = {"train srresnet, paper size": 4096, "evaluate 2040x1356, srresnet": 30
 """MiB that the project promises to stay below on a CPU."""
 
 
-def training(size: str, network: str, device: torch.device, iterations: int) -> None:
+def training(
+    size: str, network: str, device: torch.device, iterations: int, **changes: int
+) -> None:
     """Train with pairs online: batch, window and network of the size."""
     from reflash.training.pairs import OnlinePairs
     from reflash.training.run import Run
 
-    settings = run_settings(size, network)
+    settings = run_settings(size, network, **changes)
     with image_cache() as cache:
         run, pairs = Run(settings, device), OnlinePairs(settings, cache, device)
         for iteration in range(iterations):
@@ -45,14 +49,23 @@ def enlarging(network: str, device: torch.device, height: int = 339, width: int 
     upscale_image(built, photograph(height, width, 0), device=device)
 
 
-def degrading(device: torch.device) -> None:
-    """Make three batches of 16 pairs from windows of 400 pixels."""
+def degrading(window: int, device: torch.device) -> None:
+    """Make three batches of 16 pairs from windows of ``window`` pixels."""
     from reflash.training.pairs import OnlinePairs
 
     with image_cache() as cache:
-        pairs = OnlinePairs(run_settings("paper"), cache, device)
+        pairs = OnlinePairs(run_settings("paper", window=window), cache, device)
         for iteration in range(3):
             pairs.batch(iteration)
+
+
+def released_pipeline() -> None:
+    """Make three batches of 8 pairs as released."""
+    with image_cache() as cache:
+        images = [np.array(cache.image(i)) for i in range(len(cache))]
+        pipeline = released.Released(images, 8, torch.device("cpu"))
+        for _ in range(3):
+            pipeline.batch()
 
 
 def pool() -> None:
@@ -70,13 +83,20 @@ def cases(device: torch.device, quick: bool) -> dict[str, Callable[[], None]]:
     found: dict[str, Callable[[], None]] = {
         "torch imported": lambda: None,
         "make a pool, demo size": pool,
-        "degrade 16 windows of 400": lambda: degrading(device),
+        "degrade 16 windows of 400": lambda: degrading(400, device),
+        "degrade 16 windows of 192": lambda: degrading(192, device),
         "train srresnet, demo size": lambda: training("demo", "srresnet", device, 3),
         "train rrdb, demo size": lambda: training("demo", "rrdb", device, 3),
     }
     if not quick:
         found["train srresnet, paper size"] = lambda: training("paper", "srresnet", device, 3)
         found["evaluate 2040x1356, srresnet"] = lambda: enlarging("srresnet", device)
+        if released.available():
+            found["released: BasicSR 1.4.2, 8 windows of 400"] = released_pipeline
+    if device.type == "cpu" and not quick:
+        found["train rrdb, paper size, batch 2"] = lambda: training(
+            "paper", "rrdb", device, 2, batch=2
+        )
     if device.type == "cuda":
         found["train rrdb, paper size"] = lambda: training("paper", "rrdb", device, 3)
         found["evaluate 2040x1356, rrdb"] = lambda: enlarging("rrdb", device)

@@ -140,7 +140,7 @@ def test_mistakes_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     with pytest.raises(ReflashError, match="run this in a clone"):
         bench.run_benchmarks([], tmp_path / "nowhere")
     (tmp_path / "bench_cost.py").write_text("raise SystemExit(3)")
-    with pytest.raises(ReflashError, match=r"bench_cost\.py: failed with status 3"):
+    with pytest.raises(ReflashError, match=r"bench_cost\.py \(status 3\): failed"):
         bench.run_benchmarks(["cost"], tmp_path)
 
 

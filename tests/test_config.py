@@ -22,7 +22,7 @@ def load_with(root: Path, **values: Any) -> Any:
 @pytest.mark.parametrize("scale", SCALES)
 def test_every_scale_is_complete(root: Path, scale: str) -> None:
     resolved = load_with(root, scale=scale)
-    assert resolved.scale.evidence == (scale in ("hour", "paper"))
+    assert resolved.scale.evidence == (scale == "paper")
     assert resolved.scale_name == scale
 
 

@@ -173,7 +173,7 @@ def restore(scale: str) -> None:
     if _remote() is None:
         _dvc("checkout", "--quiet", *stages, remedy="set the remote: dvc remote add --default …")
     else:
-        remedy = "the remote is missing, incomplete or damaged: publish again from a good copy"
+        remedy = "the remote is missing, incomplete or damaged: publish to an empty one"
         _dvc("pull", "--quiet", *stages, remedy=remedy)
     damaged = list(_damaged(recorded["stages"][stage]["outs"]))
     if damaged:

@@ -36,6 +36,7 @@ def test_defaults_are_the_released_config():
         "scale": 4,
         "usm": True,
         "draws": "batch",
+        "bicubic": "matlab",
         "group": 8,
         "first": {
             "blur": 1.0,
@@ -76,9 +77,11 @@ def test_defaults_are_the_test_protocol():
     assert BenchmarkSettings().model_dump() == {
         "scale": 4,
         "mod": 12,
+        "bicubic": "pil",
         "blur_size": 21,
         "blur_sigma": 2.0,
         "noise_sigma": 20.0,
+        "noise_only_sigma": None,
         "noise_rounding": "truncate",
         "jpeg_quality": 50,
         "seed": 0,

@@ -137,7 +137,7 @@ def test_maps_of_zeros_are_black(make_context, maps):
 def test_caption_and_alt(make_context, maps):
     context = make_context(analysis_set="photos", analysis_kind="clean", seeds=(7,))
     drawing = feature_maps.gather(context, FeatureMaps(), maps)
-    assert "ant of photos (clean), seed 7." in drawing.caption
+    assert "ant of photos (clean, whole), seed 7." in drawing.caption
     assert "no evidence about the paper" in drawing.caption
     assert "Share of the strongest channel: SRResNet " in drawing.alt
 

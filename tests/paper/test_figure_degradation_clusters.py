@@ -84,7 +84,13 @@ def test_eight_kinds_have_eight_colours(palette):
 
 
 def test_caption(drawing):
-    for part in ("6 images of photos per", "17 principal", "Seed 4.", "lower: less", "no evidence"):
+    for part in (
+        "6 images of photos (whole) per",
+        "17 principal",
+        "Seed 4.",
+        "lower: less",
+        "no evidence",
+    ):
         assert part in drawing.caption
 
 

@@ -156,7 +156,7 @@ def test_one_seed_has_no_band(make_context, ablation):
 def test_captions(distribution, context, ablation):
     caption = channel_ablation.gather(context, ChannelAblation(), ablation).caption
     for text in (distribution.caption, caption):
-        assert "Mean over 3 images of photos." in text
+        assert "Mean over 3 images of photos (whole)." in text
         assert "Mean over 2 seeds (0, 1); bands are one standard deviation" in text
         assert "no evidence about the paper" in text
 

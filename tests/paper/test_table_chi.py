@@ -80,7 +80,11 @@ def test_layout_and_caption(made):
         ["SRResNet + dropout", "1.40 ± 0.57", "100.2 ± 7.4"],
         ["change over SRResNet", "-37.5 ± 17.7 %", "+0.7 ± 6.8 %"],
     ]
-    for part in ("lower is less separated", "20 images of photos in each of 4", "no evidence"):
+    for part in (
+        "lower is less separated",
+        "20 images of photos (whole) in each of 4",
+        "no evidence",
+    ):
         assert part in layout.caption
 
 

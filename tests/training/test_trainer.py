@@ -185,7 +185,9 @@ def test_nan_loss_stops_and_keeps_the_last_state(
     pairs.batch = poisoned  # type: ignore[method-assign]
     validation = Validation(settings.training.validation, image_folder)
     options = Options(save_seconds=0)
-    with pytest.raises(ReflashError, match="loss is nan at iteration 8; lower training.lr"):
+    with pytest.raises(
+        ReflashError, match="loss is nan at iteration 8, or a weight is not a number; lower"
+    ):
         train(settings, pairs, validation, tmp_path, CPU, options)
     assert not (tmp_path / "params.safetensors").exists()
     start(settings, cache, image_folder, tmp_path)  # continues after iteration 7

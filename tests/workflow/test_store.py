@@ -144,7 +144,7 @@ def stored_object(published: Project, remote: Path, path: str) -> Path:
     return remote / "files/md5" / digest[:2] / digest[2:]
 
 
-def test_a_half_pushed_remote_is_healed_by_publishing_again(
+def test_a_half_pushed_remote_is_healed_by_publishing_to_an_empty_one(
     published: Project, tmp_path: Path
 ) -> None:
     remote = tmp_path / "remote"
@@ -156,8 +156,10 @@ def test_a_half_pushed_remote_is_healed_by_publishing_again(
     assert "incomplete" in one_line(store(fresh, "restore", check=False))
     everything = tuple(path.name for path in published.folder.iterdir())
     good = copy_project(published.folder, tmp_path / "good", everything)
-    good.run("dvc", "remote", "modify", "--local", "store", "url", str(remote))
+    healed = str(tmp_path / "healed")
+    good.run("dvc", "remote", "modify", "--local", "store", "url", healed)
     store(good, "publish")
+    fresh.run("dvc", "remote", "modify", "--local", "store", "url", healed)
     store(fresh, "restore")
     assert not NOT_NEEDED & set(fresh.planned())
 

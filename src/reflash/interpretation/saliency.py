@@ -155,9 +155,20 @@ def run_saliency(
                 taken = {layer: of_layer[0].cpu().numpy() for layer, of_layer in features.items()}
                 _write_halves(out / "features" / f"{picture.name}.npz", taken)
     table = pd.concat(tables, ignore_index=True)
+    _remove_others(out, table)
     write_csv(out / "concentration.csv", concentration_table(table))
     write_csv(out / "saliency.csv", table)
     return table
+
+
+def _remove_others(out: Path, table: pd.DataFrame) -> None:
+    """Remove what an earlier call wrote of images that are not in ``table``."""
+    images = set(table["image"])
+    for path in [*out.glob("maps/*.npz"), *out.glob("features/*.npz")]:
+        if path.stem not in images:
+            path.unlink()
+            for layer in set(table["layer"]):
+                (out / "maps" / f"{path.stem}-{layer}.png").unlink(missing_ok=True)
 
 
 def _write_halves(path: Path, arrays: dict[str, np.ndarray]) -> None:
