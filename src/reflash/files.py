@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import platform
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +19,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+_HOST = re.sub(r"\W", "-", platform.node())
+_TEMPORARY = re.compile(rf"\..+\.{_HOST}\.(\d+)\.tmp(\.\w+)?")
+
+
 @contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path in the folder of ``path`` and rename it to ``path`` on success.
 
     The folder is made where it is missing. After an exception the temporary file is removed and
-    ``path`` is as it was before.
+    ``path`` is as it was before. What killed processes left in the folder goes, too.
 
     Raises
     ------
@@ -29,9 +36,10 @@ def atomic(path: Path | str) -> Iterator[Path]:
         The disk is full, the quota is spent, or the folder cannot be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
+    temporary = path.with_name(f".{path.name}.{_HOST}.{os.getpid()}.tmp{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(path.parent.absolute())
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
@@ -40,6 +48,23 @@ def atomic(path: Path | str) -> Iterator[Path]:
         raise explained(error, path) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@cache
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes of this host left in ``folder``; a process looks only once."""
+    for path in folder.iterdir():
+        match = _TEMPORARY.fullmatch(path.name)
+        if match and not _alive(int(match[1])):
+            path.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except OSError as error:
+        return not isinstance(error, ProcessLookupError)  # it may be of another user
+    return True
 
 
 def explained(error: OSError, path: Path | str | None = None) -> Exception:

@@ -22,7 +22,7 @@ from reflash.datasets.manifest import Entry, check_image, pixel_hash, read_manif
 from reflash.datasets.parallel import ordered_map
 from reflash.datasets.space import require_space
 from reflash.errors import ReflashError
-from reflash.files import atomic, write_json, write_text
+from reflash.files import atomic, remove_leftovers, write_json, write_text
 
 _LAYOUT = "reflash image cache 1"
 _PIXELS, _INDEX, _KEY = "images.u8", "index.csv", "cache.json"
@@ -61,8 +61,7 @@ def build_cache(folder: Path | str, dst: Path | str, workers: int | None = None)
         if _stored_key(dst) == key:
             return dst
         (dst / _KEY).unlink(missing_ok=True)
-        for leftover in dst.glob(f".{_PIXELS}.*"):
-            leftover.unlink()
+        remove_leftovers(dst.absolute())  # before space is counted
         need = sum(3 * entry.height * entry.width for entry in entries)
         require_space(dst, need, f"cache of {len(entries)} images")
 

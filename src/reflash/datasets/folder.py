@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,6 @@ from reflash.errors import ReflashError
 from reflash.files import atomic, write_text
 
 _MARK = ".written-by-reflash"
-_TEMPORARY = re.compile(r"\..+\.\d+\.tmp(\.\w+)?")  # what reflash.files.atomic leaves when killed
 
 
 class Filler:
@@ -72,7 +70,7 @@ def filling(folder: Path | str) -> Iterator[Filler]:
     yield filler
     written = {entry.file for entry in filler.entries}
     for path in _files(folder):
-        if path.name not in written and (_is_image(path) or _TEMPORARY.fullmatch(path.name)):
+        if path.name not in written and _is_image(path):
             path.unlink()
     write_manifest(folder, filler.entries)
 
