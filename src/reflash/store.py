@@ -140,12 +140,12 @@ def publish(scale: str, datasets: bool = False) -> None:
     if datasets:
         stages.append("datasets")
     for stage in stages:
-        _dvc("commit", "--force", "--quiet", stage, remedy="mend what DVC names")
+        _dvc("commit", "--force", stage, remedy="mend what DVC names")
         print(f"{stage}: recorded in dvc.lock; commit it to git")
     if _remote() is None:
         print("no DVC remote is set: nothing was pushed (dvc remote add --default NAME PLACE)")
         return
-    _dvc("push", "--quiet", *stages, remedy="check the remote and publish again")
+    _dvc("push", *stages, remedy="check the remote and publish again")
     print(f"pushed to the remote {_remote()}")
 
 
@@ -171,16 +171,16 @@ def restore(scale: str) -> None:
         raise ReflashError(f"dvc.lock: scale {scale} was not published; run make publish first")
     stages = [stage]
     if _remote() is None:
-        _dvc("checkout", "--quiet", *stages, remedy="set the remote: dvc remote add --default …")
+        _dvc("checkout", *stages, remedy="set the remote: dvc remote add --default …")
     else:
         remedy = "the remote is missing, incomplete or damaged: publish to an empty one"
-        _dvc("pull", "--quiet", *stages, remedy=remedy)
+        _dvc("pull", *stages, remedy=remedy)
     damaged = list(_damaged(recorded["stages"][stage]["outs"]))
     if damaged:
         more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
         raise ReflashError(
             f"{damaged[0]}: its content is not what was published{more}; it was removed, run "
-            "again, and if this stays publish again from a good copy"
+            "again, and if this stays publish to an empty remote from a good copy"
         )
     _restore_provenance(scale)
     print(f"scale {scale}: restored")

@@ -144,6 +144,24 @@ def stored_object(published: Project, remote: Path, path: str) -> Path:
     return remote / "files/md5" / digest[:2] / digest[2:]
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "dvc.lock: no such file; nothing was published"),
+        ("<<<<<<< ours\nstages: {}\n", "dvc.lock: is not YAML; settle its conflicts with git"),
+        ("schema: '2.0'\nstages: {}\n", "scale tiny was not published"),
+    ],
+)
+def test_a_lock_file_that_says_nothing(
+    text: str | None, message: str, published: Project, tmp_path: Path
+) -> None:
+    fresh = clone(published, tmp_path / "fresh")
+    (fresh.folder / "dvc.lock").unlink()
+    if text is not None:
+        (fresh.folder / "dvc.lock").write_text(text)
+    assert message in one_line(store(fresh, "restore", check=False))
+
+
 def test_a_half_pushed_remote_is_healed_by_publishing_to_an_empty_one(
     published: Project, tmp_path: Path
 ) -> None:
