@@ -29,11 +29,6 @@ def prepare_environment(config: Config) -> None:
         os.environ["REFLASH_ACCEPT_TERMS"] = "1"
 
 
-def count_gpus() -> int:
-    """Return the number of NVIDIA GPUs of this machine, without importing torch."""
-    return len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
-
-
 def code(*modules: str) -> list[str]:
     """Return the files that a stage imports, below the working directory as relative paths.
 

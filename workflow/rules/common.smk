@@ -6,7 +6,7 @@ from shlex import quote
 from reflash.config import load
 from reflash.errors import ReflashError
 from reflash.study import Plan
-from reflash.workflow import code, count_gpus, prepare_environment, text
+from reflash.workflow import code, prepare_environment, text
 
 try:
     PLAN = Plan(load(config))
@@ -29,7 +29,6 @@ TABLES = expand(f"{TABLE}.csv", name=PLAN.artefacts("tables"))
 FIGURES = expand(f"{FIGURE}.pdf", name=PLAN.artefacts("figures"))
 REPORT = f"results/{PLAN.name}/report/index.html"
 METRICS = f"results/{PLAN.name}/metrics.json"
-GPUS = count_gpus()
 PER_RUN = {
     "logs": "log.csv",
     "saliency": "analysis/saliency.csv",

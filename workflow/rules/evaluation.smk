@@ -15,7 +15,7 @@ rule evaluate_network:
         f"{BENCHMARKS}/evaluate_network/{{run}}/{{set}}.tsv"
     threads: PLAN.scale.threads
     resources:
-        gpu=min(1, GPUS),
+        gpu=1,
         mem_mb=4000,
         runtime=120,
     params:
@@ -41,7 +41,7 @@ rule upscale_examples:
         f"{LOGS}/upscale_examples/{{run}}/{{set}}-{{kind}}.log",
     threads: PLAN.scale.threads
     resources:
-        gpu=min(1, GPUS),
+        gpu=1,
         mem_mb=4000,
         runtime=30,
     params:
@@ -65,7 +65,7 @@ rule upscale_pictures:
         f"{LOGS}/upscale_pictures/{{run}}.log",
     threads: PLAN.scale.threads
     resources:
-        gpu=min(1, GPUS),
+        gpu=1,
         mem_mb=4000,
         runtime=60,
     params:

@@ -15,7 +15,7 @@ rule measure_saliency:
         f"{LOGS}/measure_saliency/{{run}}.log",
     threads: PLAN.scale.threads
     resources:
-        gpu=min(1, GPUS),
+        gpu=1,
         mem_mb=6000,
         runtime=60,
     params:
@@ -40,7 +40,7 @@ rule ablate_channels:
         f"{LOGS}/ablate_channels/{{run}}.log",
     threads: PLAN.scale.threads
     resources:
-        gpu=min(1, GPUS),
+        gpu=1,
         mem_mb=6000,
         runtime=60,
     params:
@@ -66,7 +66,7 @@ rule mask_channels:
         f"{LOGS}/mask_channels/{{run}}.log",
     threads: PLAN.scale.threads
     resources:
-        gpu=min(1, GPUS),
+        gpu=1,
         mem_mb=6000,
         runtime=60,
     params:
@@ -93,7 +93,7 @@ rule represent_degradations:
         f"{LOGS}/represent_degradations/{{run}}.log",
     threads: PLAN.scale.threads
     resources:
-        gpu=min(1, GPUS),
+        gpu=1,
         mem_mb=8000,
         runtime=60,
     params:
@@ -128,7 +128,7 @@ rule drop_features:
         f"{LOGS}/drop_features/{{run}}.log",
     threads: PLAN.scale.threads
     resources:
-        gpu=min(1, GPUS),
+        gpu=1,
         mem_mb=6000,
         runtime=60,
     params:

@@ -107,7 +107,7 @@ rule train_network:
         f"{BENCHMARKS}/train_network/{{run}}.tsv"
     threads: PLAN.scale.threads
     resources:
-        gpu=min(1, GPUS),
+        gpu=1,
         mem_mb=8000,
         runtime=2880,
     params:
