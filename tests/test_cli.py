@@ -17,6 +17,7 @@ from reflash.datasets.images import read_rgb, write_png
 from reflash.models.build import build_network
 from reflash.models.settings import SRResNetSettings, parse_dropout
 from reflash.models.weights import load_weights, save_weights
+from reflash.training.settings import RunSettings
 
 
 @pytest.fixture
@@ -278,3 +279,37 @@ def test_an_unknown_device_is_refused(
 ) -> None:
     arguments = ["upscale", photo, tmp_path / "o.png", "--weights", weights, "--device", "gpu0"]
     assert "gpu0" in fails(arguments, capsys)
+
+
+def test_settings_of_a_run_are_printed_to_train_with(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = ["--folder", root / "config"]
+    succeeds(["config", "run", "rrdb/single/none", "--scale", "paper", "--seed", 3, *folder])
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["id"] == "rrdb/single/none/seed3"
+    assert printed["network"]["blocks"] == 23
+    assert RunSettings.model_validate(printed).training.iterations == 500_000
+    line = fails(["config", "run", "edsr/multi/none", *folder], capsys)
+    assert "no network 'edsr'" in line
+
+
+def test_memory_of_the_gpu_that_does_not_suffice_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(**unused: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore words")
+
+    monkeypatch.setattr("reflash.cli.app", full)
+    line = fails(["train"], capsys)
+    assert "CUDA out of memory. Tried to allocate 2 GiB" in line
+    assert "use a smaller training.batch" in line
+
+
+def test_other_errors_of_the_program_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(**unused: object) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr("reflash.cli.app", broken)
+    with pytest.raises(RuntimeError, match="broken"):
+        main(["train"])

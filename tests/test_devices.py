@@ -58,3 +58,23 @@ def test_jobs_take_different_gpus_and_wait_for_one(tmp_path: Path) -> None:
     for job in jobs:
         job.join(60)
         assert job.exitcode == 0
+
+
+def test_a_lock_file_of_another_user_can_be_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "reflash-gpu-gpu0.lock").touch()
+    real = Path.open
+
+    def refuse(path: Path, mode: str = "r", *rest: Any) -> Any:
+        if mode == "ab":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, mode, *rest)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(devices.tempfile, "gettempdir", lambda: str(tmp_path))
+    gpu = SimpleNamespace(uuid="gpu0")
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: gpu)
+    monkeypatch.setattr(devices, "_HELD", [])
+    assert devices._try_lock(0)
+    assert not devices._try_lock(0)

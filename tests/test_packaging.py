@@ -92,3 +92,24 @@ def test_links_of_the_documentation_lead_somewhere(root: Path) -> None:
         for link in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
             if "://" not in link:
                 assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+@pytest.mark.parametrize("scale", ["", "..", "no-such", "demo/../.."])
+def test_only_a_scale_is_cleaned(scale: str, root: Path, tmp_path: Path) -> None:
+    (tmp_path / "Makefile").write_text((root / "Makefile").read_text())
+    (tmp_path / "config/scale").mkdir(parents=True)
+    (tmp_path / "config/scale/demo.yaml").touch()
+    for name in ("data/demo", "results/demo", "figures/demo"):
+        (tmp_path / name).mkdir(parents=True)
+
+    def clean(scale: str) -> subprocess.CompletedProcess[str]:
+        command = ["make", "clean", f"SCALE={scale}"]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    refused = clean(scale)
+    assert refused.returncode != 0
+    assert f"SCALE={scale}: no such scale" in refused.stderr
+    assert (tmp_path / "results/demo").is_dir()
+    assert clean("demo").returncode == 0
+    assert not (tmp_path / "results/demo").exists()
+    assert (tmp_path / "results").is_dir()

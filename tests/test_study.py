@@ -55,3 +55,46 @@ def test_studies_share_runs_not_artefacts(root: Path) -> None:
 def test_a_run_of_an_unknown_network_is_refused(root: Path) -> None:
     with pytest.raises(ReflashError, match="no network 'edsr'"):
         plan(root).run_settings("edsr/multi/none/seed0")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"scale": "paper"}, "Manga109: is never downloaded; give the folder"),
+        ({"scale": "hour"}, "DIV2K_train: read their terms .* accept_terms=true"),
+        ({"scale": "hour", "accept_terms": True}, None),
+        ({"scale": "paper", "mirror": "folder"}, None),
+        ({"scale": "demo"}, None),
+    ],
+)
+def test_what_cannot_be_fetched_is_said_before_any_work(
+    root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    values: dict[str, Any],
+    message: str | None,
+) -> None:
+    made = plan(root, **values)
+    monkeypatch.chdir(tmp_path)
+    if message is None:
+        made.check_datasets("data/x", "results/x/runs")
+    else:
+        with pytest.raises(ReflashError, match=message):
+            made.check_datasets("data/x", "results/x/runs")
+
+
+def test_what_was_made_of_a_dataset_needs_it_no_more(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = plan(root, scale="hour")
+    monkeypatch.chdir(tmp_path)
+    for name in (*made.test_sets, "validation"):
+        (tmp_path / f"data/x/test/{name}/hr").mkdir(parents=True)
+        (tmp_path / f"data/x/test/{name}/hr/manifest.csv").touch()
+    for run in made.all_runs:
+        (tmp_path / "runs" / run).mkdir(parents=True)
+        (tmp_path / "runs" / run / "params.safetensors").touch()
+    made.check_datasets("data/x", "runs")
+    (tmp_path / "runs" / made.all_runs[0] / "params.safetensors").unlink()
+    with pytest.raises(ReflashError, match="^DIV2K_train: read their terms"):
+        made.check_datasets("data/x", "runs")

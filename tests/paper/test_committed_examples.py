@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -46,3 +47,24 @@ def test_the_comparison_can_fail(tmp_path: Path) -> None:
     (tmp_path / "teaser_bars.csv").write_text("\n".join([lines[0], *lines[2:]]) + "\n")
     redraw(tmp_path / "teaser_bars.csv", tmp_path / "teaser_bars")
     assert differing_share(csv.with_suffix(".png"), tmp_path / "teaser_bars.png") > TOLERANCE
+
+
+def test_what_the_readme_says_of_the_examples_is_in_their_tables() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert "SRResNet gains from dropout in every degradation" in text
+    assert "Bicubic stays ahead\nwhere there is no noise" in text
+    bars = pd.read_csv(EXAMPLES / "teaser_bars.csv").set_index(["kind", "model"])["value"]
+    table = pd.read_csv(ROOT / "results/benchmarks/main/tables/multi_degradation.csv")
+    own = table[(table["set"] == "Set5") & (table["row"] == "model")]
+    by_kind = own.pivot(index="kind", columns="model", values="value")
+    plain, dropped = "srresnet/multi/none", "srresnet/multi/last_conv-channel-p0.7"
+    assert (by_kind[dropped] > by_kind[plain]).all()
+    assert (own["seeds"][own["model"] == plain] == 3).all()
+    for kind in ("clean", "blur", "jpeg", "blur_jpeg"):
+        assert by_kind.loc[kind, "bicubic"] > by_kind.loc[kind, [plain, dropped]].max()
+    assert bars["clean", dropped] == pytest.approx(by_kind.loc["clean", dropped])
+    rrdb = by_kind["rrdb/multi/last_conv-channel-p0.5"] - by_kind["rrdb/multi/none"]
+    assert (rrdb < 0).all()  # "a tiny RRDB does not follow the first"
+    ranked = pd.read_csv(EXAMPLES / "saliency_distribution.csv")
+    gini = ranked[ranked["layer"] == "last"].groupby("model")["gini"].first()
+    assert gini[dropped] < gini[plain] / 2

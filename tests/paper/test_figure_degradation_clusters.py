@@ -85,7 +85,7 @@ def test_eight_kinds_have_eight_colours(palette):
 
 def test_caption(drawing):
     for part in (
-        "6 images of photos (whole) per",
+        "6 images of photos (the largest crop they share) per",
         "17 principal",
         "Seed 4.",
         "lower: less",

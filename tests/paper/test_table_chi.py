@@ -82,7 +82,7 @@ def test_layout_and_caption(made):
     ]
     for part in (
         "lower is less separated",
-        "20 images of photos (whole) in each of 4",
+        "20 images of photos (the largest crop they share) in each of 4",
         "no evidence",
     ):
         assert part in layout.caption

@@ -43,16 +43,11 @@ def test_noise_level_of_the_test_sets_trains_nothing(project: Project) -> None:
     assert set(jobs) >= PAPER
 
 
-def test_a_runs_probability_trains_that_run(project: Project) -> None:
-    project.edit("config/study/paper.yaml", "channel-p{0.2,0.7}", "channel-p{0.3,0.7}")
-    jobs = project.planned()
-    assert jobs["train_network"] == 1
-    assert jobs["evaluate_network"] == 1
-    assert not (TRAINING - {"train_network"}) & set(jobs)
-
-
-def test_a_new_row_trains_that_row(project: Project) -> None:
-    project.edit("config/study/paper.yaml", "channel-p{0.2,0.7}", "channel-p{0.2,0.3,0.7}")
+@pytest.mark.parametrize("probabilities", ["{0.3,0.7}", "{0.2,0.3,0.7}"])
+def test_another_probability_or_a_new_row_trains_one_run(
+    project: Project, probabilities: str
+) -> None:
+    project.edit("config/study/paper.yaml", "channel-p{0.2,0.7}", f"channel-p{probabilities}")
     jobs = project.planned()
     assert jobs["train_network"] == 1
     assert jobs["evaluate_network"] == 1

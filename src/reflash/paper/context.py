@@ -93,9 +93,9 @@ def images_phrase(context: Context, names: Sequence[str]) -> str:
     return f"{text} ({', '.join([*how, crop_phrase(context.analysis_crop)])})"
 
 
-def crop_phrase(side: int | None) -> str:
+def crop_phrase(side: int | None, otherwise: str = "whole") -> str:
     """Return which part of each image was analysed."""
-    return "whole" if side is None else f"the middle {side}x{side} LR pixels"
+    return otherwise if side is None else f"the middle {side}x{side} LR pixels"
 
 
 def border_phrase(context: Context) -> str:

@@ -99,6 +99,7 @@ def gather(
     frame = pd.concat(parts, ignore_index=True)
     images = int(frame["images"].iloc[0])
     place = f" of {context.analysis_set}" if context.analysis_set else ""
+    shown = crop_phrase(context.representation_crop, "the largest crop they share")
     return Drawing(
         name=NAME,
         frame=frame,
@@ -106,7 +107,7 @@ def gather(
         caption=" ".join(
             [
                 f"t-SNE of the features {layer_label(settings.layer)}, {images} images{place} "
-                f"({crop_phrase(context.representation_crop)}) per degradation; axes have no unit.",
+                f"({shown}) per degradation; axes have no unit.",
                 "CHI: Calinski-Harabasz index with the degradation as label, in the plane (and on "
                 f"the {frame['components'].iloc[0]} principal components); lower: less separated "
                 "by degradation.",

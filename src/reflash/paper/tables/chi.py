@@ -103,11 +103,12 @@ def arrange(frame: pd.DataFrame, context: Context) -> Layout:
         rows.append(_row(str(kind), found, context))
     first = frame.iloc[0]
     place = f" of {context.analysis_set}" if context.analysis_set else ""
+    part = crop_phrase(context.representation_crop, "the largest crop they share")
     caption = " ".join(
         [
             "Calinski-Harabasz index of deep features with the degradation as label, on principal "
             "components (PCA) and in the plane (t-SNE): lower is less separated by degradation.",
-            f"{first['images']} images{place} ({crop_phrase(context.representation_crop)}) in each "
+            f"{first['images']} images{place} ({part}) in each "
             f"of {first['kinds']} degradations, {frame['components'].max()} components.",
             "Change: over the same network and setting without dropout.",
             seeds_sentence(context),
