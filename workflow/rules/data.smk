@@ -7,6 +7,8 @@ rule fetch_dataset:
         "data/raw/{name}/manifest.csv",
     log:
         f"{LOGS}/fetch_dataset/{{name}}.log",
+    benchmark:
+        f"{BENCHMARKS}/fetch_dataset/{{name}}.tsv"
     retries: 2
     resources:
         mem_mb=1000,
@@ -48,6 +50,8 @@ rule gather_pictures:
         f"{DATA}/real/manifest.csv",
     log:
         f"{LOGS}/gather_pictures.log",
+    benchmark:
+        f"{BENCHMARKS}/gather_pictures.tsv"
     resources:
         mem_mb=1000,
         runtime=30,

@@ -39,6 +39,8 @@ rule upscale_examples:
         f"{RUNS}/{{run}}/examples/{{set}}/{{kind}}/manifest.csv",
     log:
         f"{LOGS}/upscale_examples/{{run}}/{{set}}-{{kind}}.log",
+    benchmark:
+        f"{BENCHMARKS}/upscale_examples/{{run}}/{{set}}-{{kind}}.tsv"
     threads: PLAN.scale.threads
     resources:
         gpu=1,
@@ -63,6 +65,8 @@ rule upscale_pictures:
         f"{RUNS}/{{run}}/real/manifest.csv",
     log:
         f"{LOGS}/upscale_pictures/{{run}}.log",
+    benchmark:
+        f"{BENCHMARKS}/upscale_pictures/{{run}}.tsv"
     threads: PLAN.scale.threads
     resources:
         gpu=1,
@@ -90,6 +94,8 @@ rule summarise_metrics:
         bars=f"results/{PLAN.name}/metrics.csv",
     log:
         f"{LOGS}/summarise_metrics/{PLAN.name}.log",
+    benchmark:
+        f"{BENCHMARKS}/summarise_metrics/{PLAN.name}.tsv"
     resources:
         mem_mb=500,
         runtime=10,

@@ -13,6 +13,8 @@ rule measure_saliency:
         summary=f"{ANALYSIS}/concentration.csv",
     log:
         f"{LOGS}/measure_saliency/{{run}}.log",
+    benchmark:
+        f"{BENCHMARKS}/measure_saliency/{{run}}.tsv"
     threads: PLAN.scale.threads
     resources:
         gpu=1,
@@ -38,6 +40,8 @@ rule ablate_channels:
         f"{ANALYSIS}/ablation.csv",
     log:
         f"{LOGS}/ablate_channels/{{run}}.log",
+    benchmark:
+        f"{BENCHMARKS}/ablate_channels/{{run}}.tsv"
     threads: PLAN.scale.threads
     resources:
         gpu=1,
@@ -64,6 +68,8 @@ rule mask_channels:
         summary=f"{ANALYSIS}/masking_area.csv",
     log:
         f"{LOGS}/mask_channels/{{run}}.log",
+    benchmark:
+        f"{BENCHMARKS}/mask_channels/{{run}}.tsv"
     threads: PLAN.scale.threads
     resources:
         gpu=1,
@@ -91,6 +97,8 @@ rule represent_degradations:
         summary=f"{ANALYSIS}/chi.csv",
     log:
         f"{LOGS}/represent_degradations/{{run}}.log",
+    benchmark:
+        f"{BENCHMARKS}/represent_degradations/{{run}}.tsv"
     threads: PLAN.scale.threads
     resources:
         gpu=1,
@@ -126,6 +134,8 @@ rule drop_features:
         f"{ANALYSIS}/sensitivity.csv",
     log:
         f"{LOGS}/drop_features/{{run}}.log",
+    benchmark:
+        f"{BENCHMARKS}/drop_features/{{run}}.tsv"
     threads: PLAN.scale.threads
     resources:
         gpu=1,

@@ -11,6 +11,8 @@ rule make_table:
         multiext(TABLE, csv=".csv", md=".md", tex=".tex", json=".json"),
     log:
         f"{LOGS}/make_table/{PLAN.name}/{{name}}.log",
+    benchmark:
+        f"{BENCHMARKS}/make_table/{PLAN.name}/{{name}}.tsv"
     resources:
         mem_mb=1000,
         runtime=10,
@@ -37,6 +39,8 @@ rule make_figure:
         multiext(FIGURE, csv=".csv", pdf=".pdf", png=".png", json=".json"),
     log:
         f"{LOGS}/make_figure/{PLAN.name}/{{name}}.log",
+    benchmark:
+        f"{BENCHMARKS}/make_figure/{PLAN.name}/{{name}}.tsv"
     resources:
         mem_mb=1000,
         runtime=10,
@@ -64,6 +68,8 @@ if PLAN.claim_needs:
             CLAIMS,
         log:
             f"{LOGS}/test_claims/{PLAN.name}.log",
+        benchmark:
+            f"{BENCHMARKS}/test_claims/{PLAN.name}.tsv"
         resources:
             mem_mb=2000,
             runtime=30,

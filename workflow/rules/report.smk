@@ -16,6 +16,8 @@ rule make_report:
         REPORT,
     log:
         f"{LOGS}/make_report/{PLAN.name}.log",
+    benchmark:
+        f"{BENCHMARKS}/make_report/{PLAN.name}.tsv"
     resources:
         mem_mb=1000,
         runtime=10,
