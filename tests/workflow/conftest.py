@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -16,11 +17,13 @@ ROOT = Path(__file__).parents[2]
 PARTS = ("Snakefile", "workflow", "config", "src", "dvc.yaml", "benchmarks/results")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give all tests of this folder to one worker: they share one finished project."""
+    """Give the long tests of this folder to two workers, those of the store to one of them."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("workflow"))
+            group = "store" if item.path.stem == "test_store" else "workflow"
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 class Project:
@@ -82,12 +85,24 @@ def copy_project(source: Path, target: Path, parts: tuple[str, ...] = PARTS) -> 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A copy in which a study of every artefact was run at scale tiny, from an empty folder."""
-    project = copy_project(ROOT, tmp_path_factory.mktemp("finished") / "project")
-    small = Path(__file__).with_name("small_study.yaml").read_text()
-    (project.folder / "config/study/paper.yaml").write_text(small)
-    project.snakemake()
-    return project
+    """A copy in which a study of every artefact was run at scale tiny, from an empty folder.
+
+    The workers of one test run share it; nothing is changed in it.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder, done = shared / "finished", shared / "finished.done"
+    with (shared / "finished.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            project = copy_project(ROOT, folder)
+            small = Path(__file__).with_name("small_study.yaml").read_text()
+            (folder / "config/study/paper.yaml").write_text(small)
+            project.snakemake()
+            done.touch()
+    return Project(folder)
 
 
 @pytest.fixture

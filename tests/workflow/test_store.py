@@ -263,6 +263,13 @@ def test_through_s3(published: Project, s3_server: str, tmp_path: Path) -> None:
 def test_old_checkpoints_come_back_with_their_tag(published: Project, tmp_path: Path) -> None:
     everything = tuple(path.name for path in published.folder.iterdir())
     work = copy_project(published.folder, tmp_path / "work", everything)
+    (work.folder / "config/study/paper.yaml").write_text(
+        "title: Two runs\nmodels: ['srresnet/multi/{none,last_conv-channel-p0.7}']\n"
+        "tables: {multi_degradation: {}}\nfigures: {}\n"
+    )
+    work.snakemake()
+    store(work, "publish")
+    git(work, "commit", "-q", "-a", "-m", "two runs")
     git(work, "tag", "first")
     work.edit("config/scale/tiny.yaml", "iterations: 20", "iterations: 10")
     work.snakemake()
