@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import torch
 
 NAMES = (
+    "data",
     "degradation",
     "training",
     "several",

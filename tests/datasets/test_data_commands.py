@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -96,16 +94,6 @@ def test_the_documented_sets_are_those_of_the_registry(root: Path) -> None:
     rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
     documented = {row[0][2:]: int(row[1]) for row in rows if len(row) == 6 and row[1].isdigit()}
     assert documented == {name: dataset.images for name, dataset in registry().items()}
-
-
-def test_the_benchmark_runs(root: Path, tmp_path: Path) -> None:
-    script = root / "benchmarks" / "bench_data.py"
-    command = [sys.executable, script, "--images", "10", "--repeats", "1", "--out", tmp_path / "o"]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert "10 PNG images of 480x320" in done.stdout
-    results = yaml.safe_load((tmp_path / "o").read_text())["results"]
-    assert len(results) == 3
-    assert all(row["images_per_second"] > 0 and row["peak_mib"] > 10 for row in results)
 
 
 def test_a_set_by_hand_in_its_place_is_recognised(

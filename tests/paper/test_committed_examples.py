@@ -27,7 +27,9 @@ def differing_share(first: Path, second: Path) -> float:
 
 
 def test_there_are_examples() -> None:
-    assert {"teaser_bars", "visual_comparison", "dropout_placements"} <= {path.stem for path in FIGURES}
+    assert {"teaser_bars", "visual_comparison", "dropout_placements"} <= {
+        path.stem for path in FIGURES
+    }
 
 
 @pytest.mark.parametrize("csv", FIGURES, ids=lambda path: path.stem)
