@@ -26,14 +26,15 @@ $(BIN)/.tested: $(BIN)/.installed
 install: $(BIN)/.installed  ## Create .venv with the package and the workflow
 
 reproduce: $(BIN)/.installed  ## Run the whole study (SCALE=demo, hour or paper; CONFIG=mirror=FOLDER)
-	@$(EXPORTED) snakemake --cores $(CORES) --config scale=$(SCALE) $(CONFIG)
+	@$(EXPORTED) snakemake --cores $(CORES) --config scale=$(SCALE) $(CONFIG) && echo "tables: results/$(SCALE), figures: figures/$(SCALE)"
 
 test: $(BIN)/.tested  ## Run the tests
 	@$(EXPORTED) pytest -n 2 --dist loadgroup
 
 check: $(BIN)/.tested  ## Lint, types, formatting, workflow
 	@$(EXPORTED) ruff check . && ruff format --check . && mypy && snakemake --list-rules > /dev/null && snakefmt --check Snakefile workflow \
-	  && ! snakemake --lint 2>&1 | grep '^    \* ' | grep -v 'Specify a conda environment or container'
+	  && { snakemake --lint > .snakemake/lint.log 2>&1; grep -q 'Lints for rule' .snakemake/lint.log; } \
+	  && ! grep '^    \* ' .snakemake/lint.log | grep -v 'Specify a conda environment or container'
 
 bench: $(BIN)/.installed  ## Measure speed and memory, and write the tables of docs/performance.md
 	@$(EXPORTED) reflash bench

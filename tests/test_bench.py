@@ -135,7 +135,7 @@ def test_rows_of_another_device_are_kept(tmp_path: Path) -> None:
 
 
 def test_mistakes_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ReflashError, match="speed: no such benchmark; there are: data, degradation"):
+    with pytest.raises(ReflashError, match="speed: no such benchmark; there are: data, deg"):
         bench.run_benchmarks(["speed"], tmp_path)
     with pytest.raises(ReflashError, match="run this in a clone"):
         bench.run_benchmarks([], tmp_path / "nowhere")

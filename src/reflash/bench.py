@@ -259,6 +259,13 @@ def options(description: str | None) -> argparse.Namespace:
     return given
 
 
+def check_names(names: Sequence[str]) -> None:
+    """Raise where a name is not that of a benchmark."""
+    for name in names:
+        if name not in NAMES:
+            raise ReflashError(f"{name}: no such benchmark; there are: {', '.join(NAMES)}")
+
+
 def run_benchmarks(
     names: Sequence[str],
     folder: Path = FOLDER,
@@ -276,9 +283,7 @@ def run_benchmarks(
         There is no such benchmark, no clone here, or one failed; the others are run all the same.
     """
     folder = require_folder(folder, "run this in a clone of the project, which holds the scripts")
-    for name in names:
-        if name not in NAMES:
-            raise ReflashError(f"{name}: no such benchmark; there are: {', '.join(NAMES)}")
+    check_names(names)
     failed = []
     with TemporaryDirectory() as nowhere:
         out = nowhere if quick else folder / "results"

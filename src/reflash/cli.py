@@ -349,7 +349,7 @@ def train(
     chosen = choose_device(device)
     source: OnlinePairs | PoolPairs
     if settings.pairs.synthesis == "pool":
-        source = PoolPairs(given, settings.training.batch, settings.seed, chosen)
+        source = PoolPairs(given, settings.training.batch, settings.seed, chosen, settings)
     else:
         cache = ImageCache.open(given)
         source = OnlinePairs(settings, cache, chosen, graphs=graphs, compiled=compiled)
@@ -371,12 +371,23 @@ def train(
         train_together(jobs, source, chosen, options)
 
 
+def _by_kind(folders: list[Path]) -> dict[str, Path]:
+    """Return the folders of --lr by their names, which are the kinds."""
+    found = {folder.resolve().name: folder for folder in folders}
+    if len(found) < len(folders):
+        raise ReflashError("--lr: two folders have the same name; the name is the kind")
+    return found
+
+
 @app.command()
 def evaluate(
     weights: Annotated[str, typer.Option(help="Weights file, or the word bicubic.")],
     hr: Annotated[Path, typer.Option(help="Folder of HR images.")],
     lr: Annotated[list[Path], typer.Option(help="Folder of LR images, named by its kind; repeat.")],
     out: Annotated[Path, typer.Option(help="CSV to write.")],
+    key: Annotated[
+        Weights | None, typer.Option(help="Which weights of a .pth file; default: params.")
+    ] = None,
     run: Annotated[str | None, typer.Option(help="What the column run says.")] = None,
     test_set: Annotated[str | None, typer.Option("--set", help="What the column set says.")] = None,
     settings: SettingsText = "{}",
@@ -391,10 +402,10 @@ def evaluate(
     chosen = parse_settings(EvaluationSettings, settings)
     if weights != "bicubic":
         set_threads(threads)
-    folders = {folder.name: folder for folder in lr}
-    if len(folders) < len(lr):
-        raise ReflashError("--lr: two folders have the same name; the name is the kind")
-    upscaler = open_upscaler(weights, chosen.weights, chosen.tile, chosen.overlap, device)
+    folders = _by_kind(lr)
+    upscaler = open_upscaler(
+        weights, key.value if key else None, chosen.tile, chosen.overlap, device
+    )
     evaluate_to_csv(
         out, upscaler, hr, folders, run or Path(weights).stem, test_set or hr.parent.name, chosen
     )
@@ -412,10 +423,11 @@ def metrics(
     import pandas as pd
 
     from reflash.evaluation.summary import mean_psnr, nested_psnr
-    from reflash.files import require_file, write_csv, write_json
+    from reflash.files import write_csv, write_json
+    from reflash.paper.scores import read_table
 
-    tables = [pd.read_csv(require_file(p, "make it with reflash evaluate")) for p in evaluation]
-    table = pd.concat(tables)
+    columns = ("run", "set", "kind", "image", "psnr")
+    table = pd.concat(read_table(p, columns, "make it with reflash evaluate") for p in evaluation)
     write_csv(out.with_suffix(".csv"), mean_psnr(table))
     write_json(out, nested_psnr(table))
 
@@ -555,8 +567,7 @@ def represent(
     from reflash.interpretation.settings import AnalysisSettings
 
     chosen = parse_settings(AnalysisSettings, settings)
-    folders = {folder.name: folder for folder in lr}
-    run_representations(weights, folders, out, chosen, run=run, device=device)
+    run_representations(weights, _by_kind(lr), out, chosen, run=run, device=device)
 
 
 @app.command()
@@ -775,8 +786,12 @@ def bench(
     ] = False,
 ) -> None:
     """Measure speed and memory of each stage on this machine."""
-    from reflash.bench import render_page, run_benchmarks
+    from reflash.bench import check_names, render_page, run_benchmarks
+    from reflash.files import require_file
 
+    check_names(names or ())
+    if not quick:
+        require_file(page, "run this in a clone of the project, or name the page with --page")
     try:
         if not render:
             run_benchmarks(names or (), folder, device, threads, quick)

@@ -19,6 +19,7 @@ from reflash.datasets.settings import TestSetSettings, TrainingImagesSettings
 from reflash.degradations.settings import BenchmarkSettings, SecondOrderSettings
 from reflash.errors import ReflashError
 from reflash.evaluation.settings import EvaluationSettings
+from reflash.evaluation.upscalers import SCALE
 from reflash.interpretation.settings import AnalysisSettings
 from reflash.models.settings import NetworkSettings
 from reflash.paper.settings import Figures, FigureStyle, Tables
@@ -105,6 +106,24 @@ class Resolved(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> Resolved:
         scale = self.scale
+        where = f"config/scale/{self.scale_name}.yaml"
+        factors: dict[str, int] = {
+            f"networks.{name}": network.scale for name, network in scale.networks.items()
+        }
+        factors |= {"degradation": scale.degradation.scale, "benchmark": scale.benchmark.scale}
+        for name, factor in factors.items():
+            if factor != SCALE:
+                raise ReflashError(
+                    f"{where}: {name}.scale: {factor}, but training and tests are made for "
+                    f"{SCALE}; leave it out"
+                )
+        for name in ("set", "representation_set"):
+            chosen = getattr(scale.analysis, name)
+            if chosen and chosen not in scale.test_sets:
+                raise ReflashError(
+                    f"{where}: analysis.{name}: {chosen!r} is no test set of this scale; use one "
+                    f"of {', '.join(scale.test_sets)}"
+                )
         for name in Figures.model_fields:
             chosen = getattr(getattr(self.study.figures, name), "set", None)
             if chosen and chosen not in scale.test_sets:

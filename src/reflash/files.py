@@ -96,6 +96,28 @@ def write_csv(path: Path | str, table: pd.DataFrame, float_format: str | None = 
     write_text(path, table.to_csv(index=False, float_format=float_format, lineterminator="\n"))
 
 
+TEXT_COLUMNS = ("run", "model", "network", "set", "kind", "image", "layer", "label", "file", "name")
+"""Columns of our CSVs that hold names, whatever these look like: an image may be called 0001."""
+
+
+def read_csv(path: Path | str) -> pd.DataFrame:
+    """Read a CSV: names are text, a name like ``null`` too, and nothing but emptiness is missing.
+
+    Raises
+    ------
+    ReflashError
+        The file cannot be read as CSV.
+    """
+    import pandas as pd
+
+    names = dict.fromkeys(TEXT_COLUMNS, str)
+    try:
+        return pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0].strip()
+        raise ReflashError(f"{path}: cannot be read as CSV ({reason})") from error
+
+
 def require_file(path: Path | str, remedy: str) -> Path:
     """Return ``path`` if it is a file; otherwise say so with ``remedy``."""
     path = Path(path)

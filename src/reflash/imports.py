@@ -65,18 +65,20 @@ def _data_files(path: Path) -> frozenset[Path]:
     return frozenset(files)
 
 
-def module_files(*modules: str) -> list[Path]:
+def module_files(*modules: str, data: bool = True) -> list[Path]:
     """Return the files of ``modules`` and of everything of this package they import.
 
     Parameters
     ----------
     modules
         Dotted names, e.g. ``reflash.training.trainer``.
+    data : bool
+        Also list the data files beside them that their text names.
 
     Returns
     -------
     list of Path
-        Sorted absolute paths of modules, and of the data files beside them that their text names.
+        Sorted absolute paths.
     """
     todo, seen = list(modules), set()
     for module in modules:
@@ -90,7 +92,8 @@ def module_files(*modules: str) -> list[Path]:
             continue
         seen.add(module)
         files.add(path)
-        files |= _data_files(path)
+        if data:
+            files |= _data_files(path)
         todo += _imports(path)
         if "." in module:
             todo.append(module.rsplit(".", 1)[0])

@@ -8,6 +8,7 @@ the paths of their results, so that artefacts which need the same run share it.
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -23,14 +24,14 @@ from reflash.datasets.settings import (
     DeadLeavesSettings,
     TestSetSettings,
 )
-from reflash.degradations.settings import KINDS, BenchmarkSettings
+from reflash.degradations.settings import KINDS, BenchmarkSettings, SecondOrderSettings
 from reflash.errors import ReflashError
-from reflash.models.placement import place
+from reflash.models.placement import place, tap_names
 from reflash.naming import BICUBIC, describe_model, expand_models, parse_model
 from reflash.paper.context import Context
 from reflash.paper.inputs import option as input_option
 from reflash.paper.settings import Artefact
-from reflash.training.settings import PoolSettings, RunSettings
+from reflash.training.settings import PairSettings, PoolSettings, RunSettings
 
 VALIDATION = "validation"
 """Name of the image set behind the validation curve, prepared like a test set."""
@@ -70,6 +71,41 @@ def check_models(resolved: Resolved, name: str) -> None:
     for label in labels:
         if label not in models:
             raise ReflashError(f"{name}: labels: {label!r} is not a model of the study; remove it")
+    _check_layers(Plan(resolved), name)
+
+
+def _check_layers(plan: Plan, name: str) -> None:
+    """Check that the layers to analyse are there in every network that is analysed."""
+    analysis, study = plan.scale.analysis, plan.study
+    wanted = {
+        ("points", "analysis.layers"): analysis.layers,
+        ("chi", "analysis.layers"): analysis.layers,
+        ("sensitivity", "analysis.sensitivity_layer"): (analysis.sensitivity_layer,),
+        ("ablation", "figures.channel_ablation.layers"): plan.ablated_layers,
+        ("masking", "tables.claims.layer"): (plan.masked_layer,),
+    }
+    for kind in ("tables", "figures"):
+        for artefact, settings in plan.artefacts(kind).items():
+            for (need, key), layers in wanted.items():
+                models = plan.shown_models(kind, artefact, need) if need in settings.inputs else ()
+                for network in dict.fromkeys(model.split("/")[0] for model in models):
+                    taps = tap_names(plan.scale.networks[network])
+                    for layer in layers:
+                        if layer not in taps:
+                            raise ReflashError(
+                                f"{name}: {key}: {network} at scale {plan.resolved.scale_name} "
+                                f"has no layer {layer!r}; it has {', '.join(taps)}"
+                            )
+    clusters, claims = study.figures.degradation_clusters, study.tables.claims
+    shown = {"figures.degradation_clusters": clusters.layer} if clusters else {}
+    if claims and {"points", "chi"} & set(plan.claim_needs):
+        shown["tables.claims"] = claims.layer
+    for artefact, layer in shown.items():
+        if layer not in analysis.layers:
+            raise ReflashError(
+                f"{name}: {artefact}.layer: {layer!r} is not among analysis.layers of "
+                f"scale {plan.resolved.scale_name}; use one of {', '.join(analysis.layers)}"
+            )
 
 
 class Plan:
@@ -113,6 +149,24 @@ class Plan:
     def analysis_set(self) -> str:
         """The test set whose images are analysed."""
         return self.scale.analysis.set or self.test_sets[0]
+
+    @property
+    def representation_set(self) -> str:
+        """The test set whose images' deep representations are compared."""
+        return self.scale.analysis.representation_set or self.analysis_set
+
+    @property
+    def ablated_layers(self) -> tuple[str, ...]:
+        """The layers whose channels are removed one at a time."""
+        figure, claims = self.study.figures.channel_ablation, self.study.tables.claims
+        layers = (*(figure.layers if figure else ()), *([claims.layer] if claims else ()))
+        return tuple(dict.fromkeys(layers)) or ("last",)
+
+    @property
+    def masked_layer(self) -> str:
+        """The layer whose channels are masked one after another."""
+        claims = self.study.tables.claims
+        return claims.layer if claims else "last"
 
     def analysis_settings(self, *names: str) -> dict[str, Any]:
         """Return the settings of the analyses that are called ``names``, as one analysis uses."""
@@ -181,6 +235,10 @@ class Plan:
             analysis_kind="clean",
             analysis_crop=self.scale.analysis.crop,
             analysis_border=self.scale.analysis.border,
+            sensitivity_layer=self.scale.analysis.sensitivity_layer,
+            sensitivity_dimension=self.scale.analysis.sensitivity_dimension,
+            sensitivity_rescale=self.scale.analysis.sensitivity_rescale,
+            representation_set=self.representation_set,
             representation_crop=self.scale.analysis.representation_crop,
         )
 
@@ -211,7 +269,7 @@ class Plan:
         ReflashError
             Without a mirror: a set is never downloaded, or its terms are not accepted.
         """
-        if self.config.mirror is not None:
+        if self.config.mirror or os.environ.get("REFLASH_MIRROR"):
             return
         needed: list[str] = []
         for name in (*self.test_sets, VALIDATION):
@@ -231,7 +289,7 @@ class Plan:
                     f"overrides='{{test_sets: {{{name}: null}}}}'"
                 )
         closed = [name for name in dict.fromkeys(missing) if registry()[name].accept_terms]
-        if closed and not self.config.accept_terms:
+        if closed and not (self.config.accept_terms or os.environ.get("REFLASH_ACCEPT_TERMS")):
             raise ReflashError(
                 f"{', '.join(closed)}: read their terms (reflash data list) and accept them, "
                 "--config accept_terms=true, or give a folder that holds them, mirror=FOLDER"
@@ -273,8 +331,8 @@ class Plan:
             dropout=model.dropout,
             setting=model.setting,
             seed=int(seed),
-            pairs=self.scale.pairs,
-            degradation=self.scale.degradation,
+            pairs=self._pairs,
+            degradation=self._degradation(model.setting),
             training=self.scale.training,
             sub_image=sub_image,
             step=step,
@@ -369,13 +427,27 @@ class Plan:
             unused += ["jpeg_quality"]
         return chosen.model_copy(update={name: getattr(default, name) for name in unused})
 
+    @property
+    def _pairs(self) -> PairSettings:
+        """What decides the pairs; keys of the other way of synthesis are at their default."""
+        pairs, default = self.scale.pairs, PairSettings()
+        unused = "shuffle_pool" if pairs.synthesis == "pool" else "count"
+        return pairs.model_copy(update={unused: getattr(default, unused)})
+
+    def _degradation(self, setting: str) -> SecondOrderSettings:
+        """Return what decides the pairs of a setting, keys of the other one at their default."""
+        chosen, default = self.scale.degradation, SecondOrderSettings()
+        if setting == "single":
+            return default.model_copy(update={"bicubic": chosen.bicubic})
+        return chosen.model_copy(update={"bicubic": default.bicubic})
+
     def pool_settings(self, setting: str) -> PoolSettings:
         """Return what ``reflash pairs`` needs for the pool of ``setting``."""
         sub_image, step = self.sub_images
         return PoolSettings(
             setting=setting,
-            pairs=self.scale.pairs,
-            degradation=self.scale.degradation,
+            pairs=self._pairs,
+            degradation=self._degradation(setting),
             sub_image=sub_image,
             step=step,
         )

@@ -29,13 +29,14 @@ def prepare_environment(config: Config) -> None:
         os.environ["REFLASH_ACCEPT_TERMS"] = "1"
 
 
-def code(*modules: str) -> list[str]:
+def code(*modules: str, data: bool = True) -> list[str]:
     """Return the files that a stage imports, below the working directory as relative paths.
 
-    As inputs of a rule they make a change to one of them rerun the stage.
+    As inputs of a rule they make a change to one of them rerun the stage. Without ``data`` only
+    source files count: what the registry says of a dataset reaches a stage through the dataset.
     """
     here = Path.cwd()
-    files = module_files(*modules)
+    files = module_files(*modules, data=data)
     return [str(f.relative_to(here) if f.is_relative_to(here) else f) for f in files]
 
 

@@ -209,7 +209,7 @@ def test_a_killed_build_is_repeated_and_leaves_nothing_behind(folder: Path, tmp_
         "import os, sys, reflash.datasets.cache as c\n"
         "read = c.read_rgb\n"
         "c.read_rgb = lambda p: os.kill(os.getpid(), 9) if p.stem == 'im2' else read(p)\n"
-        "c.build_cache(*sys.argv[1:])\n"
+        "c.build_cache(*sys.argv[1:], workers=1)\n"
     )
     killed = subprocess.run([sys.executable, "-c", code, folder, tmp_path / "c"], check=False)
     assert killed.returncode == -9
@@ -224,7 +224,7 @@ def test_a_second_process_waits_for_the_first(folder: Path, tmp_path: Path) -> N
         "import sys, time, reflash.datasets.cache as c\n"
         "read = c.read_rgb\n"
         "c.read_rgb = lambda p: (print(flush=True), time.sleep(0.15), read(p))[2]\n"
-        "c.build_cache(*sys.argv[1:])\n"
+        "c.build_cache(*sys.argv[1:], workers=1)\n"
     )
     command = [sys.executable, "-c", code, str(folder), str(tmp_path / "c")]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as first:

@@ -170,6 +170,7 @@ def test_a_folder_is_cropped_degraded_and_listed(folder, tmp_path):
         np.testing.assert_array_equal(read_rgb(dst / f"{name}.png"), expected)
     assert check_folder(dst) == []
     assert sorted(path.name for path in dst.iterdir()) == [
+        ".written-by-reflash",
         "manifest.csv",
         "one.png",
         "three.png",

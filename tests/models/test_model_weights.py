@@ -169,9 +169,9 @@ def test_a_key_that_is_not_there(tmp_path: Path):
     torch.save(weights(), bare)
     saved(own)
     for path, says in (
-        (raw, "has no 'params_ema'; it holds params"),
-        (bare, "has no 'params_ema'; it holds a bare state dict; leave the key out"),
-        (own, "has no 'params_ema'; it holds params; leave the key out"),
+        (raw, "has no 'params_ema'; it holds params; leave --key out"),
+        (bare, "has no 'params_ema'; it holds a bare state dict; leave --key out"),
+        (own, "has no 'params_ema'; it holds params; leave --key out"),
     ):
         with pytest.raises(ReflashError) as caught:
             load_weights(path, "params_ema")

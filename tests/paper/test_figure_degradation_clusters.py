@@ -43,7 +43,7 @@ def inputs(write_rows):
 
 @pytest.fixture
 def drawing(make_context, inputs):
-    context = make_context(seeds=(4, 5), analysis_set="photos")
+    context = make_context(seeds=(4, 5), representation_set="photos")
     return gather(context, DegradationClusters(), **inputs)
 
 

@@ -33,7 +33,7 @@ def chi(write_rows):
 
 @pytest.fixture
 def made(make_context, chi):
-    context = make_context(seeds=(0, 1), analysis_set="photos")
+    context = make_context(seeds=(0, 1), representation_set="photos")
     return context, gather(context, Chi(), chi)
 
 

@@ -226,7 +226,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(
 ) -> None:
     subprocess.run([*command, "--out", str(tmp_path / "whole")], check=True, capture_output=True)
     out, rng, kills = tmp_path / "killed", random.Random(3), 0
-    while True:
+    while kills < 5:
         process = subprocess.Popen(
             [*command, "--out", str(out), "--save-every", "0"],
             stdout=subprocess.DEVNULL,
@@ -240,13 +240,18 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(
             process.send_signal(signal.SIGKILL)
         if process.wait() == 0:
             break
+        assert process.returncode == -signal.SIGKILL
         kills += 1
-    assert kills >= 2
+    assert process.returncode == 0
+    assert kills >= 1
     assert _results(tmp_path / "whole") == _results(out)
 
 
 def _state(folder: Path) -> list[int]:
-    return [path.stat().st_mtime_ns for path in folder.glob("state-*.pt")]
+    try:
+        return [path.stat().st_mtime_ns for path in folder.glob("state-*.pt")]
+    except FileNotFoundError:  # removed in between
+        return []
 
 
 @pytest.mark.slow
@@ -256,7 +261,7 @@ def test_told_to_stop_it_saves_and_says_how_to_go_on(command: list[str], tmp_pat
     process = subprocess.Popen(
         [*command, "--out", str(out), "--save-every", "0"], stderr=subprocess.PIPE, text=True
     )
-    while not _state(out):
+    while process.poll() is None and not _state(out):
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate()

@@ -22,7 +22,7 @@ rule fetch_dataset:
 rule make_test_set:
     input:
         raw=lambda wildcards: PLAN.raw_manifest(wildcards.set),
-        code=code("reflash.datasets.sources"),
+        code=code("reflash.datasets.sources", data=False),
     output:
         f"{DATA}/test/{{set}}/hr/manifest.csv",
     log:
@@ -45,7 +45,7 @@ rule make_test_set:
 rule gather_pictures:
     input:
         raw=PLAN.picture_manifest,
-        code=code("reflash.datasets.pictures"),
+        code=code("reflash.datasets.pictures", data=False),
     output:
         f"{DATA}/real/manifest.csv",
     log:

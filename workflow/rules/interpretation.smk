@@ -1,6 +1,7 @@
 # Interpretation of trained networks: one job per run and analysis.
 ANALYSIS = f"{RUNS}/{{run}}/analysis"
 ANALYSED = f"{DATA}/test/{PLAN.analysis_set}"
+REPRESENTED = f"{DATA}/test/{PLAN.representation_set}"
 
 
 rule measure_saliency:
@@ -49,11 +50,12 @@ rule ablate_channels:
         runtime=60,
     params:
         settings=text(PLAN.analysis_settings("images", "crop", "border")),
+        layers=[f"--layer {layer}" for layer in PLAN.ablated_layers],
     message:
         "Removing single channels of {wildcards.run}"
     shell:
         "reflash ablate --weights {input.weights} --lr $(dirname {input.lr})"
-        " --hr $(dirname {input.hr}) --out {output} --run {wildcards.run}"
+        " --hr $(dirname {input.hr}) --out {output} --run {wildcards.run} {params.layers}"
         " --settings {params.settings:q} --threads {threads} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
 
 
@@ -79,18 +81,21 @@ rule mask_channels:
         settings=text(
             PLAN.analysis_settings("images", "crop", "border", "masking_draws", "seed")
         ),
+        layer=PLAN.masked_layer,
     message:
         "Masking channels of {wildcards.run}"
     shell:
         "reflash mask --weights {input.weights} --lr $(dirname {input.lr})"
         " --hr $(dirname {input.hr}) --out {output.table} --run {wildcards.run}"
-        " --settings {params.settings:q} --threads {threads} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
+        " --layer {params.layer} --settings {params.settings:q} --threads {threads} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
 
 
 rule represent_degradations:
     input:
         weights=evaluated_weights,
-        lr=expand(f"{ANALYSED}/{{kind}}/manifest.csv", kind=PLAN.scale.analysis.kinds),
+        lr=expand(
+            f"{REPRESENTED}/{{kind}}/manifest.csv", kind=PLAN.scale.analysis.kinds
+        ),
         code=code("reflash.interpretation.representations"),
     output:
         table=f"{ANALYSIS}/points.csv",

@@ -6,7 +6,7 @@
 rule make_training_images:
     input:
         raw=PLAN.training_manifests,
-        code=code("reflash.datasets.sources"),
+        code=code("reflash.datasets.sources", data=False),
     output:
         f"{DATA}/train/images/manifest.csv",
     log:

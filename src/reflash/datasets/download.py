@@ -127,13 +127,13 @@ def download(
     )
     with disk_errors(dst):
         dst.parent.mkdir(parents=True, exist_ok=True)
-        while True:
+        for second in (False, True):
             transfer.run()
             problem = _content_problem(transfer.part, sha256, md5)
             if problem is None:
                 break
             transfer.discard()
-            if not transfer.resumed:
+            if second or not transfer.resumed:  # an old part may have spoilt the first only
                 raise ReflashError(f"{url}: {problem}")
         transfer.part.replace(dst)
         transfer.note.unlink(missing_ok=True)

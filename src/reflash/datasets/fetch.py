@@ -96,6 +96,7 @@ def fetch(
                     job.from_local(Path(source))
                 else:
                     job.from_network(None if source is None else str(source), accept_terms)
+                job.done = True
             finally:
                 job.tidy()
     return job.target / MANIFEST
@@ -108,6 +109,7 @@ class _Job:
         self.name, self.dataset, self.dst, self.network = name, find(name), dst, network
         self.target, self.staging = dst / name, dst / f".{name}.incoming"
         self.manifests = shipped_manifests(name)
+        self.done = False
 
     def match(self, found: Sequence[Found], where: Path | str) -> Match:
         found = [item for item in found if item.path.stem not in self.dataset.exclude]
@@ -117,8 +119,9 @@ class _Job:
 
     def tidy(self) -> None:
         """Remove what gathered, unless the next run can continue with it."""
-        done = (self.target / MANIFEST).is_file()
-        if done or all(path.suffix == ".json" or path.is_dir() for path in self.staging.rglob("*")):
+        if self.done or all(
+            path.suffix == ".json" or path.is_dir() for path in self.staging.rglob("*")
+        ):
             shutil.rmtree(self.staging, ignore_errors=True)
 
     def from_local(self, source: Path) -> None:

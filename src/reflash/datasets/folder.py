@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from reflash.datasets.images import EXTENSIONS, Pixels, write_png
-from reflash.datasets.manifest import MANIFEST, Entry, describe, write_manifest
+from reflash.datasets.manifest import MANIFEST, Entry, describe, read_manifest, write_manifest
 from reflash.errors import ReflashError
 from reflash.files import atomic, write_text
 
@@ -79,10 +79,18 @@ def require_own(folder: Path) -> None:
     """Raise where ``folder`` is a file, or holds images that were not written by ``filling``."""
     if folder.exists() and not folder.is_dir():
         raise ReflashError(f"{folder}: is a file; choose another folder")
-    if any(_is_image(path) for path in _files(folder)):
-        mine = (folder / _MARK).is_file() or (folder / MANIFEST).is_file()
-        if not mine:
-            raise ReflashError(f"{folder}: holds images of another origin; choose another folder")
+    images = [path.name for path in _files(folder) if _is_image(path)]
+    if images and not (folder / _MARK).is_file() and not _lists_all(folder, images):
+        raise ReflashError(f"{folder}: holds images of another origin; choose another folder")
+
+
+def _lists_all(folder: Path, images: list[str]) -> bool:
+    """Whether the folder's manifest lists all ``images``."""
+    try:
+        listed = {entry.file for entry in read_manifest(folder)}
+    except ReflashError:
+        return False
+    return listed.issuperset(images)
 
 
 def _linked(source: Path, target: Path) -> bool:

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from reflash.datasets.images import Pixels, list_images, mod_crop, read_rgb, write_png
-from reflash.datasets.manifest import describe, write_manifest
+from reflash.datasets.folder import filling
+from reflash.datasets.images import Pixels, list_images, mod_crop, read_rgb
 from reflash.degradations.settings import KINDS, BenchmarkSettings
 from reflash.errors import ReflashError
 from reflash.keys import numpy_generator
@@ -75,15 +75,16 @@ def degrade_folder(
     settings: BenchmarkSettings,
     names: Iterable[str] | None = None,
 ) -> list[Path]:
-    """Degrade the images of a folder: ``src/NAME.*`` to ``dst/NAME.png``, and ``dst/manifest.csv``.
+    """Degrade an image or a folder: ``src/NAME.*`` to ``dst/NAME.png``, and ``dst/manifest.csv``.
 
     Parameters
     ----------
     src : Path or str
-        Folder of HR images; each is first cropped at the bottom and right to multiples of
-        ``settings.mod``.
+        HR image or folder of HR images; each is first cropped at the bottom and right to multiples
+        of ``settings.mod``.
     dst : Path or str
-        Folder of the LR images, made where it is missing; not ``src``.
+        Folder of the LR images, made where it is missing; not ``src``. LR images that it holds
+        from an earlier call are replaced or removed.
     kind : one of ``KINDS``
     settings : BenchmarkSettings
     names : iterable of str, optional
@@ -97,31 +98,27 @@ def degrade_folder(
     Raises
     ------
     ReflashError
-        Unknown kind or name, an unreadable image, one smaller than ``mod``, or ``dst`` is ``src``.
-        Everything but the images' content is checked before any image is written.
+        Unknown kind or name, an unreadable image, one smaller than ``mod``, or ``dst`` is ``src``
+        or holds images of another origin.
+        The manifest is written last: a folder that was left half filled has none.
     """
     src, dst = Path(src), Path(dst)
     if kind not in KINDS:
         raise ReflashError(f"{kind}: no such degradation; choose one of {', '.join(KINDS)}")
-    if src.resolve() == dst.resolve():
+    if dst.resolve() == (src.parent if src.is_file() else src).resolve():
         raise ReflashError(f"{dst}: holds the HR images; choose another folder for the LR images")
-    paths = list_images(src)
+    paths = [src] if src.is_file() else list_images(src)
     if names is not None:
         wanted = set(names)
         missing = sorted(wanted - {path.stem for path in paths})
         if missing:
             raise ReflashError(f"{src / missing[0]}: no such image; leave it out or add it")
         paths = [path for path in paths if path.stem in wanted]
-    written, entries = [], []
-    for path in paths:
-        hr = mod_crop(read_rgb(path), settings.mod, str(path))
-        target = dst / f"{path.stem}.png"
-        lr = degrade(hr, kind, settings, path.stem)
-        write_png(target, lr)
-        written.append(target)
-        entries.append(describe(target.name, lr))
-    write_manifest(dst, entries)
-    return written
+    with filling(dst) as filler:
+        for path in paths:
+            hr = mod_crop(read_rgb(path), settings.mod, str(path))
+            filler.add(path.stem, degrade(hr, kind, settings, path.stem))
+    return [dst / f"{path.stem}.png" for path in paths]
 
 
 def _blur(image: Pixels, size: int, sigma: float) -> Pixels:

@@ -142,7 +142,7 @@ def run_ablation(
     with opened(weights, key, device) as network:
         check_layers(network, layers)
         scale = network.settings.scale
-        for picture in read_pairs(lr, hr, scale, settings.images, settings.crop):
+        for picture in read_pairs(lr, hr, scale, settings.images, settings.crop, settings.border):
             batch = to_batch(picture.lr, network)
             for layer in layers:
                 values, full = ablate_channels(

@@ -86,7 +86,12 @@ def read_pictures(lr: Path | str, limit: int | None, crop: int | None) -> Iterat
 
 
 def read_pairs(
-    lr: Path | str, hr: Path | str, scale: int, limit: int | None, crop: int | None
+    lr: Path | str,
+    hr: Path | str,
+    scale: int,
+    limit: int | None,
+    crop: int | None,
+    border: int = 0,
 ) -> Iterator[Picture]:
     """Read LR images with their HR images: two files, or two folders matched by name.
 
@@ -98,11 +103,14 @@ def read_pairs(
         HR sides over LR sides.
     limit, crop
         As in ``read_pictures``; HR images are cropped to the same part.
+    border : int
+        Border in HR pixels that will be left out; something must remain.
 
     Raises
     ------
     ReflashError
-        A file and a folder, a missing image, or an HR image that is not ``scale`` times its LR.
+        A file and a folder, a missing image, an HR image that is not ``scale`` times its LR, or
+        one that is all border.
     """
     lr, hr = Path(lr), Path(hr)
     if lr.is_dir() != hr.is_dir():
@@ -121,6 +129,11 @@ def read_pairs(
             )
         if crop is not None:
             small, large = centre_crop(small, crop), _matching_crop(large, small, crop, scale)
+        if min(large.shape[:2]) <= 2 * border:
+            raise ReflashError(
+                f"{hr_path}: nothing of {large.shape[1]}x{large.shape[0]} pixels is left without a "
+                f"border of {border}; lower analysis.border or raise analysis.crop"
+            )
         yield Picture(hr_path.stem, small, large)
 
 

@@ -170,7 +170,7 @@ def run_masking(
     with opened(weights, key, device) as network:
         check_layers(network, (layer,))
         scale = network.settings.scale
-        for picture in read_pairs(lr, hr, scale, settings.images, settings.crop):
+        for picture in read_pairs(lr, hr, scale, settings.images, settings.crop, settings.border):
             batch = to_batch(picture.lr, network)
             saliency = channel_totals(channel_saliency(network, batch)[layer])
             orders = masking_orders(saliency, settings.masking_draws, settings.seed, picture.name)

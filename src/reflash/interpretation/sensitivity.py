@@ -159,7 +159,9 @@ def run_sensitivity(
         scale = network.settings.scale
         pictures = [
             (picture.name, to_batch(picture.lr, network), picture.hr)
-            for picture in read_pairs(lr, hr, scale, settings.images, settings.crop)
+            for picture in read_pairs(
+                lr, hr, scale, settings.images, settings.crop, settings.border
+            )
         ]
         dropped = psnr_when_dropping(network, pictures, settings)
     train, test = load_digits(settings.seed)

@@ -42,6 +42,9 @@ class AnalysisSettings(Settings):
         "last",
     )
     """Layers whose representations are compared: first, b1 and so on, hr, last."""
+    representation_set: str | None = None
+    """Test set whose images' representations are compared, many for the sake of statistics; null:
+    the analysed one."""
     representation_images: Annotated[int, Field(ge=2)] | None = 100
     """Images per degradation in the representations, the first by name; null: all of the set."""
     representation_crop: Annotated[int, Field(ge=4)] | None = 32

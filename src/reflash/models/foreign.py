@@ -39,8 +39,8 @@ def read_pth(path: Path, key: Which | None) -> tuple[StateDict, Which | None]:
     content = _unpickled(path)
     present = [k for k in _KEYS if isinstance(content, dict) and k in content]
     if key is not None and key not in present:
-        holds = " and ".join(present) or "a bare state dict; leave the key out"
-        raise ReflashError(f"{path}: has no '{key}'; it holds {holds}")
+        holds = " and ".join(present) or "a bare state dict"
+        raise ReflashError(f"{path}: has no '{key}'; it holds {holds}; leave --key out")
     which = cast(Which, key or present[0]) if present else None
     tensors = content[which] if which else content
     if not (

@@ -110,7 +110,7 @@ def load_weights(path: Path | str, key: Which | None = None) -> tuple[StateDict,
         tensors, metadata = _read_safetensors(path)
         which = metadata.get("which", "unnamed weights")
         if key is not None and which != key:
-            raise ReflashError(f"{path}: has no '{key}'; it holds {which}; leave the key out")
+            raise ReflashError(f"{path}: has no '{key}'; it holds {which}; leave --key out")
     elif path.suffix in PTH_SUFFIXES:
         tensors, found = read_pth(path, key)
         metadata = {} if found is None else {"which": found}

@@ -28,7 +28,7 @@ def psnr_part(
     With ``not_worse`` the claim is that the first model is not worse by what matters.
     """
     smallest = data.settings.smallest_db
-    paper = _paper(compared[0]) if len(compared) == 1 else (None, "")
+    paper = _paper(data, compared[0]) if len(compared) == 1 else (None, "")
     return difference_part(
         data, name, differences, compared, "dB", 2, smallest, not_worse=not_worse, paper=paper
     )
@@ -122,8 +122,13 @@ def _method(estimate: Estimate, units: str) -> str:
     return f"paired bootstrap over {estimate.seeds} seeds and {estimate.units} {units}"
 
 
-def _paper(pair: Pair) -> tuple[float | None, str]:
-    """Return the paper's difference of two models, mean over the kinds that are known."""
+def _paper(data: Data, pair: Pair) -> tuple[float | None, str]:
+    """Return the paper's difference of two models, mean over the kinds that are known.
+
+    None where the test set that the paper's values are of is not tested.
+    """
+    if COMPARABLE_SET not in data.context.test_sets:
+        return None, ""
     table = reference_table()
     of_set = table[table["set"] == COMPARABLE_SET]
     differences, kinds, evidence = [], [], ""

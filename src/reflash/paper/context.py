@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -40,8 +40,16 @@ class Context(Settings):
     """Degradation of the LR images they saw; empty: not said."""
     analysis_crop: int | None = None
     """Side in LR pixels of the centre crop they saw; None: whole images."""
+    sensitivity_layer: str = "last"
+    """Layer whose features are dropped at test time."""
+    sensitivity_dimension: Literal["channel", "element"] = "channel"
+    """What is dropped together there."""
+    sensitivity_rescale: bool = False
+    """Whether what is left is scaled up."""
+    representation_set: str = ""
+    """Test set whose images' deep representations are compared; empty: not said."""
     representation_crop: int | None = None
-    """The same for deep representations; None: the largest that all images have."""
+    """Side in LR pixels of their centre crop; None: the largest that all images have."""
     analysis_border: Annotated[int, Field(ge=0)] = 0
     """Border in HR pixels left out of the PSNR of analyses."""
 

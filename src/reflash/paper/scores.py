@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
 
 from reflash.errors import ReflashError
-from reflash.files import require_file
+from reflash.files import read_csv, require_file
 from reflash.naming import BICUBIC
 from reflash.paper.context import Context
 
@@ -49,10 +49,9 @@ def read_table(path: Path | str, columns: Sequence[str], remedy: str) -> pd.Data
     """
     path = require_file(path, remedy)
     try:
-        table = pd.read_csv(path)
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0].strip()
-        raise ReflashError(f"{path}: cannot be read as CSV ({reason}); {remedy}") from error
+        table = read_csv(path)
+    except ReflashError as error:
+        raise ReflashError(f"{error}; {remedy}") from error
     missing = [name for name in columns if name not in table.columns]
     if missing:
         raise ReflashError(f"{path}: has no column {missing[0]!r}; {remedy}")

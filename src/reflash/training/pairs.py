@@ -118,15 +118,40 @@ class OnlinePairs:
             queue.restore(stored, self.device)
 
 
+def _require_same_pairs(folder: Path, made: dict[str, Any], run: RunSettings) -> None:
+    """Raise where the pool in ``folder`` was made with other settings than those of ``run``."""
+    wanted = run.model_dump(mode="json")
+    for key in ("setting", "pairs", "degradation", "sub_image", "step"):
+        if made[key] != wanted[key]:
+            raise ReflashError(
+                f"{folder}: its pairs have another {key} than run {run.id} (see pool.json); give "
+                "the pool of this run, or make one with `reflash pairs`"
+            )
+
+
 class PoolPairs:
     """Pairs read from a pool; every epoch goes through the pool once, in a keyed random order.
 
     On a GPU the pool is copied there if it fits; otherwise its files are memory-mapped.
+
+    Raises
+    ------
+    ReflashError
+        There is no finished pool, or its pairs are made otherwise than ``run`` says.
     """
 
-    def __init__(self, folder: Path | str, batch: int, seed: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        folder: Path | str,
+        batch: int,
+        seed: int,
+        device: torch.device,
+        run: RunSettings | None = None,
+    ) -> None:
         self.folder = Path(folder)
         info = read_pool(self.folder)
+        if run is not None:
+            _require_same_pairs(self.folder, info["settings"], run)
         self.key: str = info["key"]
         self.count, self.size, self.seed, self.device = info["count"], batch, seed, device
         shapes = pool_shapes(info["count"], info["patch"])

@@ -15,6 +15,7 @@ from reflash.models.settings import Dropout, NetworkSettings
 from reflash.settings import Settings
 
 Setting = Literal["single", "multi"]
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class PairSettings(Settings):
@@ -48,7 +49,10 @@ class CosineRestarts(Settings):
     """Cosine annealing with restarts: every period starts again at the full rate."""
 
     kind: Literal["cosine_restarts"]
-    periods: Annotated[tuple[int, ...], Field(min_length=1)] = (250_000, 500_000)
+    periods: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (
+        250_000,
+        500_000,
+    )
     """Lengths of the periods in iterations; the released lengths stop the second one half-way."""
     eta_min: Annotated[float, Field(ge=0)] = 0.0
     """Lowest rate of a period."""
@@ -87,11 +91,11 @@ class TrainingSettings(Settings):
     """Pairs per step (released: 2 GPUs x 8)."""
     lr: Annotated[float, Field(gt=0)] = 2e-4
     """Adam's full learning rate."""
-    betas: tuple[float, float] = (0.9, 0.99)
+    betas: tuple[Decay, Decay] = (0.9, 0.99)
     """Adam's decay rates."""
     schedule: Schedule = CosineRestarts(kind="cosine_restarts")
     """Learning-rate schedule."""
-    ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    ema: Decay = 0.999
     """Decay of the exponential moving average of the weights."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Arithmetic of the network; bf16 is autocast over fp32 master weights."""

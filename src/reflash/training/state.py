@@ -1,8 +1,8 @@
 """Resume state: where an interrupted run continues, and only the same run.
 
-A state file is named after the hash of everything that decides the run's weights (its settings
-and the content of its training data). A run with other settings does not find it and starts
-afresh; the same run continues from it bit by bit.
+A state file is named after the hash of everything but code that decides the run's weights and log
+(its settings, and the content of its training and validation data). A run with other settings does
+not find it and starts afresh; the same run continues from it bit by bit.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ LAYOUT = 2
 """Number of the layout of a state: states of another layout are not looked at."""
 
 
-def run_key(settings: RunSettings, data_key: str) -> str:
-    """Return the hash that identifies a run: its settings, its data, nothing of the machine."""
-    text = json.dumps([LAYOUT, settings.model_dump(mode="json"), data_key], sort_keys=True)
+def run_key(settings: RunSettings, data_key: str, validation_key: str = "") -> str:
+    """Return the hash that identifies a run: settings and data, nothing of the machine."""
+    keys = [LAYOUT, settings.model_dump(mode="json"), data_key, validation_key]
+    text = json.dumps(keys, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

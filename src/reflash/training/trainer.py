@@ -82,7 +82,7 @@ class _Training:
         self.total = job.settings.training.iterations
         self.every = job.settings.training.validation.every
         self.pairs_key = pairs_key
-        self.key = run_key(job.settings, pairs_key)
+        self.key = run_key(job.settings, pairs_key, job.validation.key)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.run = Run(job.settings, device, graphs=options.graphs, compiled=options.compiled)
         self.start, self.elapsed = 0, 0.0

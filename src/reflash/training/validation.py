@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from torch import nn
 from reflash.datasets.images import Pixels, list_images, mod_crop, read_rgb
 from reflash.degradations.benchmark import degrade
 from reflash.degradations.settings import BenchmarkSettings
+from reflash.errors import ReflashError
 from reflash.evaluation.inference import upscale_image
 from reflash.evaluation.metrics import psnr
 from reflash.training.settings import ValidationSettings
@@ -22,12 +24,22 @@ class Validation:
         benchmark = BenchmarkSettings(mod=4)
         self.kinds = settings.kinds
         self.examples = []
+        digest = hashlib.sha256()
         for path in list_images(folder)[: settings.images]:
             hr = mod_crop(read_rgb(path), benchmark.mod)
             if settings.crop is not None:
                 hr = _centre(hr, settings.crop)
+            if min(hr.shape[:2]) <= 8:
+                raise ReflashError(
+                    f"{path}: {hr.shape[1]}x{hr.shape[0]} pixels are too few to validate on; "
+                    "leave it out"
+                )
+            digest.update(hr.tobytes())
             for kind in settings.kinds:
                 self.examples.append((kind, hr, degrade(hr, kind, benchmark, path.stem)))
+
+        self.key = digest.hexdigest()
+        """Hash of the images, as they are cropped."""
 
     def __call__(self, network: nn.Module, device: torch.device) -> dict[str, float]:
         """Return the mean PSNR (dB, RGB, crop 4) per kind of ``network``."""

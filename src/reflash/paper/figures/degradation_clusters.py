@@ -98,7 +98,7 @@ def gather(
         parts.append(part)
     frame = pd.concat(parts, ignore_index=True)
     images = int(frame["images"].iloc[0])
-    place = f" of {context.analysis_set}" if context.analysis_set else ""
+    place = f" of {context.representation_set}" if context.representation_set else ""
     shown = crop_phrase(context.representation_crop, "the largest crop they share")
     return Drawing(
         name=NAME,

@@ -19,7 +19,7 @@ from pandas.api.types import is_numeric_dtype
 
 from reflash.datasets.images import Pixels, read_rgb, write_png
 from reflash.errors import ReflashError
-from reflash.files import atomic, require_file, write_csv, write_json
+from reflash.files import atomic, read_csv, require_file, write_csv, write_json
 from reflash.paper.figures.registry import figure_module
 from reflash.paper.figures.style import rc
 from reflash.paper.settings import FigureStyle
@@ -110,9 +110,9 @@ def read_drawing(csv: Path | str) -> tuple[Drawing, FigureStyle]:
     except (ValueError, KeyError, TypeError) as error:
         raise ReflashError(f"{path}: does not describe a figure ({error!r}); {_REMEDY}") from error
     try:
-        frame = pd.read_csv(csv, keep_default_na=False, na_values=[""])
-    except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
-        raise ReflashError(f"{csv}: cannot be read as CSV; {_REMEDY}") from error
+        frame = read_csv(csv)
+    except ReflashError as error:
+        raise ReflashError(f"{error}; {_REMEDY}") from error
     if frame.empty:
         raise ReflashError(f"{csv}: holds no rows; {_REMEDY}")
     for column in frame.columns:

@@ -10,7 +10,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reflash.paper.analyses import read_analysis, read_classifier
+from reflash.paper.analyses import layer_label, read_analysis, read_classifier
 from reflash.paper.context import Context, border_phrase, crop_phrase, scale_sentence
 from reflash.paper.figures.drawing import Drawing
 from reflash.paper.figures.ranked import draw_line
@@ -60,16 +60,18 @@ def gather(
     spread = "bands are one standard deviation over draws"
     spread += " and seeds (n - 1)." if len(context.seeds) > 1 else " (n - 1)."
     place = f" on images of {context.analysis_set}" if context.analysis_set else ""
+    rest = ", the others scaled up" if context.sensitivity_rescale else ""
     return Drawing(
         name=NAME,
         frame=frame,
         title="Dropping features at test time",
         caption=" ".join(
             [
-                "A share of the features before the last layer is set to zero at test time. Left: "
-                f"PSNR of the models{place} ({crop_phrase(context.analysis_crop)}, 8-bit RGB, "
-                f"{border_phrase(context)}). Right: accuracy of a small network that classifies "
-                "scikit-learn's digits.",
+                f"A share of the {context.sensitivity_dimension}s "
+                f"{layer_label(context.sensitivity_layer)} is set to zero at test time{rest}. "
+                f"Left: PSNR of the models{place} ({crop_phrase(context.analysis_crop)}, "
+                f"8-bit RGB, {border_phrase(context)}). Right: accuracy of a small network that "
+                "classifies scikit-learn's digits, its last features dropped the same way.",
                 f"Mean over {frame['draws'].max()} random choices; {spread}",
                 f"Seed{'s' if len(context.seeds) > 1 else ''} "
                 f"{', '.join(map(str, context.seeds))}.",

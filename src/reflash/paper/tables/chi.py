@@ -102,7 +102,7 @@ def arrange(frame: pd.DataFrame, context: Context) -> Layout:
         found = [(lines.get(key), digits[key]) for key in keys]
         rows.append(_row(str(kind), found, context))
     first = frame.iloc[0]
-    place = f" of {context.analysis_set}" if context.analysis_set else ""
+    place = f" of {context.representation_set}" if context.representation_set else ""
     part = crop_phrase(context.representation_crop, "the largest crop they share")
     caption = " ".join(
         [
