@@ -313,3 +313,67 @@ def test_other_errors_of_the_program_are_not_hidden(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("reflash.cli.app", broken)
     with pytest.raises(RuntimeError, match="broken"):
         main(["train"])
+
+
+def test_two_folders_of_one_kind_are_refused(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--weights", weights, "--lr", tmp_path / "a/clean", "--lr", tmp_path / "b/clean"]
+    line = fails(["represent", *arguments, "--out", tmp_path / "out"], capsys)
+    assert "two folders have the same name" in line
+
+
+def test_weights_of_others_are_evaluated(weights: Path, photo: Path, tmp_path: Path) -> None:
+    """A file that holds averaged weights only, as is common, needs no option."""
+    tensors, _ = load_weights(weights)
+    torch.save({"params_ema": tensors}, tmp_path / "ema.pth")
+    succeeds(
+        [
+            "data",
+            "test-set",
+            tmp_path / "hr",
+            "--settings",
+            f"{{source: folder, folder: {photo.parent}}}",
+        ]
+    )
+    succeeds(["degrade", tmp_path / "hr", tmp_path / "clean", "--kind", "clean"])
+    out = tmp_path / "scores.csv"
+    succeeds(
+        [
+            "evaluate",
+            "--weights",
+            tmp_path / "ema.pth",
+            "--hr",
+            tmp_path / "hr",
+            "--lr",
+            tmp_path / "clean",
+            "--out",
+            out,
+        ]
+    )
+    assert len(out.read_text().splitlines()) == 2
+
+
+def test_tables_that_are_none_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.csv").write_text("")
+    assert "a.csv: cannot be read as CSV" in fails(
+        ["metrics", tmp_path / "a.csv", "--out", tmp_path / "m.json"], capsys
+    )
+
+
+def test_bench_outside_a_clone_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "run this in a clone" in fails(["bench"], capsys)
+    assert "no such benchmark" in fails(["bench", "nosuch"], capsys)
+
+
+def test_a_border_that_leaves_nothing_is_told(
+    weights: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    succeeds(["degrade", photo, tmp_path / "clean", "--kind", "clean", "--mod", "4"])
+    arguments = ["--lr", tmp_path / "clean/photo.png", "--hr", photo, "--out", tmp_path / "o.csv"]
+    settings = ["--settings", "{crop: 8, border: 16}"]
+    line = fails(["ablate", "--weights", weights, *arguments, *settings], capsys)
+    assert "photo.png: nothing of 32x32 pixels is left without a border of 16" in line

@@ -79,6 +79,45 @@ def test_paper_is_the_released_protocol(root: Path) -> None:
         ),
         ({"overrides": {"pairs": {"patch": 200}}}, "patch 200 is larger than window 96"),
         ({"overrides": {"networks": {"rrdb": None}}}, "scale demo has no network 'rrdb'"),
+        ({"overrides": {"degradation": {"scale": 2}}}, "degradation.scale: 2, but training and"),
+        ({"overrides": {"benchmark": {"scale": 2}}}, "benchmark.scale: 2, but training and"),
+        (
+            {"overrides": {"networks": {"srresnet": {"scale": 2}}}},
+            "networks.srresnet.scale: 2, but training and",
+        ),
+        ({"overrides": {"analysis": {"set": "Set5"}}}, "analysis.set: 'Set5' is no test set"),
+        (
+            {"overrides": {"analysis": {"representation_set": "Set5"}}},
+            "analysis.representation_set: 'Set5' is no test set",
+        ),
+        (
+            {"overrides": {"analysis": {"layers": ["b5", "last"]}}},
+            "analysis.layers: srresnet at scale demo has no layer 'b5'; it has first, b1",
+        ),
+        (
+            {"overrides": {"analysis": {"layers": ["b4"]}}},
+            "figures.degradation_clusters.layer: 'last' is not among analysis.layers",
+        ),
+        (
+            {"overrides": {"analysis": {"sensitivity_layer": "b17"}}},
+            "analysis.sensitivity_layer: srresnet at scale demo has no layer 'b17'",
+        ),
+        (
+            {"overrides": {"test_sets": {"validation": {"source": "sample_photos"}}}},
+            "test_sets.validation: the name of the validation images",
+        ),
+        (
+            {"overrides": {"training": {"betas": [1.0, 0.9]}}},
+            "training.betas.0: input should be less than 1",
+        ),
+        (
+            {
+                "overrides": {
+                    "training": {"schedule": {"kind": "cosine_restarts", "periods": [0, 10]}}
+                }
+            },
+            "periods.0: input should be greater than or equal to 1",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_with_file_key_and_remedy(

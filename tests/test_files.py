@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from reflash.files import atomic, write_text
+from reflash.files import atomic, read_csv, write_text
 
 KILLED = """
 import os, signal, sys
@@ -65,3 +65,10 @@ def test_an_exception_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="stop"):
         fail()
     assert names(tmp_path) == []
+
+
+def test_names_that_look_like_numbers_or_nothing_stay_names(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("image,psnr\n0001,20.5\nnull,\n101085,1\n")
+    table = read_csv(tmp_path / "a.csv")
+    assert list(table["image"]) == ["0001", "null", "101085"]
+    assert table["psnr"].isna().tolist() == [False, True, False]

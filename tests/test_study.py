@@ -63,7 +63,13 @@ def test_a_run_of_an_unknown_network_is_refused(root: Path) -> None:
         ({"scale": "paper"}, "Manga109: is never downloaded; give the folder"),
         ({"scale": "hour"}, "DIV2K_train: read their terms .* accept_terms=true"),
         ({"scale": "hour", "accept_terms": True}, None),
-        ({"scale": "paper", "mirror": "folder"}, None),
+        ({"scale": "paper", "mirror": "."}, None),
+        ({"scale": "paper", "mirror": "https://example.org/sr"}, None),
+        ({"scale": "paper", "mirror": "/nowhere"}, "^/nowhere: no such folder; give the folder of"),
+        (
+            {"overrides": {"training_images": {"source": "folder", "folder": "/nowhere"}}},
+            "^/nowhere: no such folder .images of training_images.",
+        ),
         ({"scale": "demo"}, None),
     ],
 )
@@ -98,3 +104,31 @@ def test_what_was_made_of_a_dataset_needs_it_no_more(
     (tmp_path / "runs" / made.all_runs[0] / "params.safetensors").unlink()
     with pytest.raises(ReflashError, match="^DIV2K_train: read their terms"):
         made.check_datasets("data/x", "runs")
+
+
+def test_a_run_holds_only_what_its_setting_uses(root: Path) -> None:
+    """So that a key of the other setting trains it not again."""
+
+    def runs(**changes: Any) -> list[Any]:
+        made = plan(root, overrides=changes)
+        return [made.run_settings(f"srresnet/{name}/none/seed0") for name in ("single", "multi")]
+
+    single, multi = runs()
+    for changes, same in (
+        ({"degradation": {"usm": False}}, (True, False)),
+        ({"degradation": {"bicubic": "pil"}}, (False, True)),
+        ({"pairs": {"shuffle_pool": 3}}, (True, True)),  # of pairs online
+        ({"pairs": {"count": 99}}, (False, False)),
+    ):
+        assert tuple(a == b for a, b in zip((single, multi), runs(**changes), strict=True)) == same
+
+
+def test_images_of_ones_own_folders_are_inputs(root: Path, tmp_path: Path) -> None:
+    own = {"source": "folder", "folder": str(tmp_path)}
+    made = plan(root, overrides={"test_sets": {"mine": own}, "training_images": own})
+    assert made.own_images("mine") == []
+    for name in ("b.png", "a.jpg", "notes.txt"):
+        (tmp_path / name).touch()
+    expected = [str(tmp_path / "a.jpg"), str(tmp_path / "b.png")]
+    assert made.own_images("mine") == made.own_images("training") == expected
+    assert made.own_images("photos") == made.own_images("validation") == []

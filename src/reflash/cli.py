@@ -407,7 +407,13 @@ def evaluate(
         weights, key.value if key else None, chosen.tile, chosen.overlap, device
     )
     evaluate_to_csv(
-        out, upscaler, hr, folders, run or Path(weights).stem, test_set or hr.parent.name, chosen
+        out,
+        upscaler,
+        hr,
+        folders,
+        run or Path(weights).stem,
+        test_set or hr.resolve().parent.name,
+        chosen,
     )
 
 
@@ -823,13 +829,17 @@ def config_run(
     model: Annotated[str, typer.Argument(help="Model, network/setting/dropout.")],
     scale: Annotated[str, typer.Option(help="Scale that decides the rest.")] = "demo",
     seed: Annotated[int, typer.Option(min=0, help="Seed.")] = 0,
+    overrides: Annotated[
+        str, typer.Option(help="YAML: keys of the scale to replace, as the workflow's overrides.")
+    ] = "{}",
     folder: Annotated[Path, typer.Option(help="Folder of study/ and scale/.")] = Path("config"),
 ) -> None:
     """Print every setting of one run as JSON, to change and give to `reflash train --config`."""
-    from reflash.config import load
+    from reflash.config import load, parse_yaml
     from reflash.study import Plan
 
-    settings = Plan(load({"scale": scale}, folder)).run_settings(f"{model}/seed{seed}")
+    values = {"scale": scale, "overrides": parse_yaml(overrides, "--overrides")}
+    settings = Plan(load(values, folder)).run_settings(f"{model}/seed{seed}")
     typer.echo(settings.model_dump_json(indent=2))
 
 

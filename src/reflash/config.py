@@ -26,6 +26,9 @@ from reflash.paper.settings import Figures, FigureStyle, Tables
 from reflash.settings import Settings
 from reflash.training.settings import PairSettings, TrainingSettings
 
+VALIDATION = "validation"
+"""Name of the image set behind the validation curve, prepared like a test set."""
+
 
 class Scale(Settings):
     """How big: networks, data, training and evaluation (config/scale/NAME.yaml)."""
@@ -117,6 +120,10 @@ class Resolved(BaseModel):
                     f"{where}: {name}.scale: {factor}, but training and tests are made for "
                     f"{SCALE}; leave it out"
                 )
+        if VALIDATION in scale.test_sets:
+            raise ReflashError(
+                f"{where}: test_sets.{VALIDATION}: the name of the validation images; take another"
+            )
         for name in ("set", "representation_set"):
             chosen = getattr(scale.analysis, name)
             if chosen and chosen not in scale.test_sets:

@@ -15,7 +15,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from reflash.config import Resolved
+from reflash.config import VALIDATION, Resolved
 from reflash.datasets.manifest import MANIFEST
 from reflash.datasets.registry import ManualSource, registry
 from reflash.datasets.settings import (
@@ -32,9 +32,6 @@ from reflash.paper.context import Context
 from reflash.paper.inputs import option as input_option
 from reflash.paper.settings import Artefact
 from reflash.training.settings import PairSettings, PoolSettings, RunSettings
-
-VALIDATION = "validation"
-"""Name of the image set behind the validation curve, prepared like a test set."""
 
 RAW = "data/raw"
 """Folder of named datasets, shared by all scales."""
@@ -267,20 +264,31 @@ class Plan:
         Raises
         ------
         ReflashError
-            Without a mirror: a set is never downloaded, or its terms are not accepted.
+            A folder of images or the mirror is not there; or, without a mirror, a set is never
+            downloaded, or its terms are not accepted.
         """
-        if self.config.mirror or os.environ.get("REFLASH_MIRROR"):
-            return
+        mirror = self.config.mirror or os.environ.get("REFLASH_MIRROR")
         needed: list[str] = []
+        own: dict[str, Any] = {}
         for name in (*self.test_sets, VALIDATION):
             if not Path(data, "test", name, "hr", MANIFEST).is_file():
                 needed += self.raw_manifest(name)
+                own[name] = self.image_set(name)
         weights = f"{self.scale.evaluation.weights}.safetensors"
         if not all(Path(runs, run, weights).is_file() for run in self.all_runs):
             needed += self.training_manifests
+            own["training_images"] = self.scale.training_images
+        for name, images in own.items():
+            folder = getattr(images, "folder", None)
+            if folder is not None and not Path(folder).is_dir():
+                raise ReflashError(f"{folder}: no such folder (images of {name}); mend its path")
         if not Path(data, "real", MANIFEST).is_file():
             needed += self.picture_manifest
         missing = [Path(path).parent.name for path in needed if not Path(path).is_file()]
+        if missing and mirror:
+            if "://" not in mirror and not Path(mirror).exists():
+                raise ReflashError(f"{mirror}: no such folder; give the folder of a mirror")
+            return
         for name in dict.fromkeys(missing):
             if all(isinstance(source, ManualSource) for source in registry()[name].sources):
                 raise ReflashError(
@@ -375,6 +383,27 @@ class Plan:
         if isinstance(settings, DatasetTestSettings):
             return [f"{RAW}/{settings.name}/{MANIFEST}"]
         return []
+
+    def own_images(self, name: str) -> list[str]:
+        """Return the images of the user's own folder behind ``name``, if there is one.
+
+        ``name`` is a test set, ``validation``, ``training`` or ``pictures``. As inputs of a rule
+        they make another image in the folder rerun it.
+        """
+        if name == "pictures":
+            shown = self.study.figures.real_world
+            chosen = shown.pictures if shown and shown.pictures not in registry() else None
+        else:
+            images = self.scale.training_images if name == "training" else self.image_set(name)
+            chosen = getattr(images, "folder", None)
+        if chosen is None or not Path(chosen).is_dir():
+            return []
+        from reflash.datasets.images import list_images
+
+        try:
+            return [str(path) for path in list_images(chosen)]
+        except ReflashError:  # an empty folder: the rule's command says so
+            return []
 
     def mod(self, name: str) -> int:
         """Return what the sides of a set's HR images are multiples of."""

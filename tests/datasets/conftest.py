@@ -28,8 +28,9 @@ def rng() -> np.random.Generator:
 
 
 @pytest.fixture
-def server() -> Iterator[WebServer]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[WebServer]:
     """A web server on 127.0.0.1 that answers what a test puts into ``replies``."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     running = WebServer()
     yield running
     running.close()

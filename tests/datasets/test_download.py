@@ -187,6 +187,15 @@ def test_a_damaged_part_costs_a_second_download_only(server: WebServer, dst: Pat
     assert [seen.status for seen in server.seen] == [206, 200]
 
 
+def test_a_damaged_part_and_a_wrong_file_end(server: WebServer, dst: Path) -> None:
+    server.replies["/f"] = Reply(BODY)
+    part_of(dst, f"{server.url}/f", b"x" * 200_000)
+    with pytest.raises(ReflashError, match="/f: "):
+        download(f"{server.url}/f", dst, sha256="0" * 64, network=QUICK)
+    assert [seen.status for seen in server.seen] == [206, 200]
+    assert not dst.exists()
+
+
 def test_a_stall_ends_in_time(server: WebServer, dst: Path) -> None:
     server.replies["/f"] = Reply(BODY, ranges=False, stall_after=50_000)
     began = time.monotonic()

@@ -226,3 +226,39 @@ def test_plain_bicubic_on_set5_scores_what_the_protocol_gives(kind, expected, tm
         scores.append(psnr(np.asarray(sr), hr))
     assert len(scores) == 5
     np.testing.assert_allclose(np.mean(scores), expected, atol=0.01)
+
+
+def test_a_set_that_shrank_keeps_no_image_of_before(folder, tmp_path):
+    dst = tmp_path / "lr"
+    degrade_folder(folder, dst, "clean", SETTINGS)
+    (folder / "one.png").unlink()
+    degrade_folder(folder, dst, "clean", SETTINGS)
+    assert sorted(path.name for path in dst.glob("*.png")) == ["three.png", "two.png"]
+
+
+def test_one_image(folder, tmp_path):
+    (made,) = degrade_folder(folder / "one.png", tmp_path / "lr", "clean", SETTINGS)
+    assert made == tmp_path / "lr" / "one.png"
+    with pytest.raises(ReflashError, match="holds the HR images"):
+        degrade_folder(folder / "one.png", folder, "clean", SETTINGS)
+
+
+def test_images_of_the_user_are_not_touched(folder, tmp_path):
+    dst = tmp_path / "mine"
+    dst.mkdir()
+    (dst / "wedding.png").write_bytes(b"dear")
+    with pytest.raises(ReflashError, match="holds images of another origin"):
+        degrade_folder(folder, dst, "clean", SETTINGS)
+    (dst / "manifest.csv").write_text("id,file\n")
+    with pytest.raises(ReflashError, match="holds images of another origin"):
+        degrade_folder(folder, dst, "clean", SETTINGS)
+    assert (dst / "wedding.png").read_bytes() == b"dear"
+
+
+def test_a_bad_image_leaves_no_manifest(folder, tmp_path):
+    dst = tmp_path / "lr"
+    degrade_folder(folder, dst, "clean", SETTINGS)
+    (folder / "two.png").write_bytes(b"no image")
+    with pytest.raises(ReflashError, match=r"two\.png"):
+        degrade_folder(folder, dst, "clean", SETTINGS)
+    assert not (dst / "manifest.csv").exists()

@@ -66,7 +66,13 @@ def test_what_the_readme_says_of_the_examples_is_in_their_tables() -> None:
         assert by_kind.loc[kind, "bicubic"] > by_kind.loc[kind, [plain, dropped]].max()
     assert bars["clean", dropped] == pytest.approx(by_kind.loc["clean", dropped])
     rrdb = by_kind["rrdb/multi/last_conv-channel-p0.5"] - by_kind["rrdb/multi/none"]
-    assert (rrdb < 0).all()  # "a tiny RRDB does not follow the first"
+    assert (rrdb < 0).all()
+    claims = pd.read_csv(ROOT / "results/benchmarks/main/tables/claims.csv")
+    effect = claims.set_index("part")["effect"]
+    for network, words in (("srresnet", "gains +0.26 dB"), ("rrdb", "loses 1.02 dB")):
+        value = effect[f"gain of dropout before the last conv, {network}/multi"]
+        assert words in text
+        assert f"{abs(value):.2f}" in words
     ranked = pd.read_csv(EXAMPLES / "saliency_distribution.csv")
     gini = ranked[ranked["layer"] == "last"].groupby("model")["gini"].first()
     assert gini[dropped] < gini[plain] / 2

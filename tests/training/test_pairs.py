@@ -12,7 +12,7 @@ from reflash.degradations.fast import second_order
 from reflash.errors import ReflashError
 from reflash.training.pairs import OnlinePairs, PoolPairs
 from reflash.training.pool import build_pool
-from reflash.training.settings import PairSettings, PoolSettings
+from reflash.training.settings import PairSettings, PoolSettings, RunSettings
 from reflash.training.synthesis import make_pairs
 from reflash.training.windows import WindowSampler, to_tensor
 
@@ -174,3 +174,29 @@ def test_an_unfinished_or_damaged_pool_is_refused(cache: ImageCache, tmp_path: P
     (tmp_path / "hr.u8").write_bytes((tmp_path / "hr.u8").read_bytes()[:-1])
     with pytest.raises(ReflashError, match=r"hr\.u8: 64511 bytes, not 64512"):
         PoolPairs(tmp_path, 4, 0, CPU)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("setting", "single"),
+        ("pairs", {"synthesis": "pool", "window": 96, "patch": 48, "crops": 2, "count": 21}),
+        ("degradation", {"usm": False}),
+        ("sub_image", 480),
+    ],
+)
+def test_a_pool_of_other_pairs_is_refused(
+    key: str, value: object, cache: ImageCache, tmp_path: Path
+) -> None:
+    settings = pool_settings()
+    build_pool(settings, cache, tmp_path)
+    own = {
+        "id": "x",
+        "network": {"name": "srresnet"},
+        "dropout": "none",
+        **settings.model_dump(mode="json"),
+    }
+    PoolPairs(tmp_path, 4, 0, CPU, RunSettings.model_validate(own))
+    other = RunSettings.model_validate(own | {key: value})
+    with pytest.raises(ReflashError, match=f"its pairs have another {key} than run x"):
+        PoolPairs(tmp_path, 4, 0, CPU, other)

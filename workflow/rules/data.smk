@@ -22,6 +22,7 @@ rule fetch_dataset:
 rule make_test_set:
     input:
         raw=lambda wildcards: PLAN.raw_manifest(wildcards.set),
+        own=lambda wildcards: PLAN.own_images(wildcards.set),
         code=code("reflash.datasets.sources", data=False),
     output:
         f"{DATA}/test/{{set}}/hr/manifest.csv",
@@ -45,6 +46,7 @@ rule make_test_set:
 rule gather_pictures:
     input:
         raw=PLAN.picture_manifest,
+        own=PLAN.own_images("pictures"),
         code=code("reflash.datasets.pictures", data=False),
     output:
         f"{DATA}/real/manifest.csv",

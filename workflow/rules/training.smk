@@ -6,6 +6,7 @@
 rule make_training_images:
     input:
         raw=PLAN.training_manifests,
+        own=PLAN.own_images("training"),
         code=code("reflash.datasets.sources", data=False),
     output:
         f"{DATA}/train/images/manifest.csv",
