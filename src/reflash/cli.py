@@ -414,6 +414,7 @@ def evaluate(
         run or Path(weights).stem,
         test_set or hr.resolve().parent.name,
         chosen,
+        max(threads, 1),
     )
 
 
