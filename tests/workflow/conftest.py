@@ -1,20 +1,14 @@
-"""Copies of the project in temporary folders, driven by real Snakemake."""
+"""The finished project that the tests of the workflow share."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-import re
 import shutil
-import subprocess
-import sys
-from collections import Counter
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
-PARTS = ("Snakefile", "workflow", "config", "src", "dvc.yaml", "benchmarks/results")
+from project_copy import ROOT, Project, copy_project
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
@@ -24,63 +18,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if Path(__file__).parent in item.path.parents:
             group = "store" if item.path.stem == "test_store" else "workflow"
             item.add_marker(pytest.mark.xdist_group(group))
-
-
-class Project:
-    """One copy of the project."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a command in the copy, with the copy's own package first on the path."""
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(self.folder / "src"),
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        }
-        result = subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True
-        )
-        if check and result.returncode:
-            raise AssertionError(f"{' '.join(command)}\n{result.stdout}\n{result.stderr}")
-        return result
-
-    def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run Snakemake on two cores at scale tiny (unless the arguments name another)."""
-        if not any(argument.startswith("scale=") for argument in arguments):
-            arguments = (*arguments, "--config", "scale=tiny")
-        return self.run("snakemake", "--cores", "2", *arguments, check=check)
-
-    def planned(self, *arguments: str) -> Counter[str]:
-        """Return the rules a dry run would run and how often, without ``all``."""
-        output = self.snakemake("--dry-run", *arguments).stdout
-        if "Nothing to be done" in output:
-            return Counter()
-        table = output.split("Job stats:")[1].split("\n\n")[0]
-        jobs = dict(re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE))
-        assert jobs.pop("total")
-        return Counter({rule: int(count) for rule, count in jobs.items() if rule != "all"})
-
-    def edit(self, file: str, old: str, new: str) -> None:
-        """Replace text in a file of the copy; it must be there."""
-        path = self.folder / file
-        text = path.read_text()
-        assert old in text, f"{file} does not hold {old!r}"
-        path.write_text(text.replace(old, new))
-
-
-def copy_project(source: Path, target: Path, parts: tuple[str, ...] = PARTS) -> Project:
-    """Copy the named parts with their times, as Snakemake looks at those."""
-    ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
-    target.mkdir(parents=True, exist_ok=True)
-    for part in parts:
-        path = source / part
-        if path.is_dir():
-            shutil.copytree(path, target / part, ignore=ignore)
-        elif path.exists():
-            shutil.copy2(path, target / part)
-    return Project(target)
 
 
 @pytest.fixture(scope="session")

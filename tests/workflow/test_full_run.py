@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 import yaml
 from PIL import Image
+from project_copy import Project
 
-from conftest import Project
 from reflash.config import load
 from reflash.datasets.images import read_rgb, write_png
 from reflash.datasets.photos import sample_photos

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from project_copy import ROOT, copy_project
 
-from conftest import ROOT, copy_project
 from reflash.datasets.images import read_rgb, write_png
 from reflash.datasets.photos import sample_photos
 

@@ -6,8 +6,7 @@ import os
 from collections import Counter
 
 import pytest
-
-from conftest import Project
+from project_copy import Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from project_copy import ROOT, Project, copy_project
 
-from conftest import ROOT, Project, copy_project
 from reflash.study import Plan
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
