@@ -71,3 +71,11 @@ def test_no_stage_depends_on_what_the_package_offers_to_users() -> None:
 def test_an_unknown_module_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"no module reflash\.nothing"):
         module_files("reflash.nothing")
+
+
+def test_the_registry_is_no_source_of_a_rule_that_only_reads_images() -> None:
+    """Another dataset in it must not prepare all images, and so train all networks, again."""
+    every = module_files("reflash.datasets.sources")
+    sources = module_files("reflash.datasets.sources", data=False)
+    assert "registry.yaml" in {path.name for path in every}
+    assert sources == [path for path in every if path.suffix == ".py"]

@@ -15,7 +15,7 @@ import torch
 from toy_run import run_settings
 
 from reflash.datasets.cache import ImageCache
-from reflash.datasets.images import read_rgb
+from reflash.datasets.images import read_rgb, write_png
 from reflash.degradations.benchmark import degrade
 from reflash.degradations.settings import BenchmarkSettings
 from reflash.errors import ReflashError
@@ -169,6 +169,16 @@ def test_the_key_of_a_run_covers_settings_and_data() -> None:
     assert run_key(settings, "a") == run_key(run_settings(), "a")
     assert run_key(settings, "a") != run_key(settings, "b")
     assert run_key(settings, "a") != run_key(run_settings(seed=2), "a")
+    assert run_key(settings, "a", "x") != run_key(settings, "a", "y")
+
+
+def test_other_validation_images_have_another_key(image_folder: Path, tmp_path: Path) -> None:
+    settings = run_settings().training.validation
+    key = Validation(settings, image_folder).key
+    assert Validation(settings, image_folder).key == key
+    first = sorted(image_folder.glob("*.png"))[0]
+    write_png(tmp_path / first.name, 255 - read_rgb(first))
+    assert Validation(settings, tmp_path).key != key
 
 
 def test_nan_loss_stops_and_keeps_the_last_state(
