@@ -145,7 +145,7 @@ def run_sensitivity(
     -------
     pandas.DataFrame
         Columns ``task, model, ratio, draw, metric, value``: task ``sr`` with metric psnr (dB,
-        mean over the images, no border crop) for the run, and task ``classification`` with metric
+        mean over the images, ``border`` left out) for the run, and task ``classification`` with metric
         accuracy (0 to 1) for ``digits_cnn``, the same for every run of one seed.
 
     Raises
