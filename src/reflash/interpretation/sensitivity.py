@@ -145,8 +145,8 @@ def run_sensitivity(
     -------
     pandas.DataFrame
         Columns ``task, model, ratio, draw, metric, value``: task ``sr`` with metric psnr (dB,
-        mean over the images, ``border`` left out) for the run, and task ``classification`` with metric
-        accuracy (0 to 1) for ``digits_cnn``, the same for every run of one seed.
+        mean over the images, ``border`` left out) for the run, and task ``classification`` with
+        metric accuracy (0 to 1) for ``digits_cnn``, the same for every run of one seed.
 
     Raises
     ------
