@@ -22,6 +22,7 @@ from reflash.paper.figures.training_curves import gather as gather_curves
 from reflash.paper.inputs import Inputs
 from reflash.paper.settings import Claims, FigureStyle, MultiDegradation, TrainingCurves
 from reflash.paper.tables.registry import make_table
+from reflash.report import page
 from reflash.report.comparison import main_comparison, restated_notes
 from reflash.report.page import duration, write_report
 
@@ -411,3 +412,19 @@ def test_restated_value_says_who_restated_it():
 )
 def test_duration(seconds, text):
     assert duration(seconds) == text
+
+
+def test_models_are_counted_by_setting() -> None:
+    names = ("srresnet/multi/none", "rrdb/multi/none", "srresnet/single/none")
+    context = Context(
+        study="s",
+        title="t",
+        scale="demo",
+        description="d",
+        evidence=False,
+        test_sets=("photos",),
+        models=names,
+        labels={"srresnet/multi/none": "Plain"},
+    )
+    found = page._by_setting(context)
+    assert found == {"multi": ["Plain", "rrdb/multi/none"], "single": ["srresnet/single/none"]}

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from reflash.errors import ReflashError
 from reflash.files import require_file, write_text
-from reflash.naming import BICUBIC
+from reflash.naming import BICUBIC, parse_model
 from reflash.paper.context import Context, listing, no_evidence
 from reflash.paper.tables.layout import Layout, column_groups
 from reflash.report.claims import claims_section
@@ -87,7 +87,7 @@ def write_report(
     values = {
         "context": context,
         "warning": None if context.evidence else no_evidence(context),
-        "models": [context.label(model) for model in context.models],
+        "models": _by_setting(context),
         "bicubic": context.label(BICUBIC),
         "sets": listing(context.test_sets),
         "seeds": listing([str(seed) for seed in context.seeds]),
@@ -111,6 +111,14 @@ def write_report(
     )
     css = (here / "page.css").read_text(encoding="utf-8")
     write_text(out, environment.get_template("page.html.j2").render(values, css=css))
+
+
+def _by_setting(context: Context) -> dict[str, list[str]]:
+    """Return the names shown for the models, by the setting they are trained in."""
+    names: dict[str, list[str]] = {}
+    for model in context.models:
+        names.setdefault(parse_model(model).setting, []).append(context.label(model))
+    return names
 
 
 def installed_versions() -> dict[str, str]:
