@@ -22,9 +22,8 @@ from reflash.paper.figures.training_curves import gather as gather_curves
 from reflash.paper.inputs import Inputs
 from reflash.paper.settings import Claims, FigureStyle, MultiDegradation, TrainingCurves
 from reflash.paper.tables.registry import make_table
-from reflash.report import page
 from reflash.report.comparison import main_comparison, restated_notes
-from reflash.report.page import duration, write_report
+from reflash.report.page import by_setting, duration, write_report
 
 PLAIN = "srresnet/multi/none"
 DROPPED = "srresnet/multi/last_conv-channel-p0.7"
@@ -426,5 +425,5 @@ def test_models_are_counted_by_setting() -> None:
         models=names,
         labels={"srresnet/multi/none": "Plain"},
     )
-    found = page._by_setting(context)
+    found = by_setting(context)
     assert found == {"multi": ["Plain", "rrdb/multi/none"], "single": ["srresnet/single/none"]}

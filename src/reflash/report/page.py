@@ -87,7 +87,7 @@ def write_report(
     values = {
         "context": context,
         "warning": None if context.evidence else no_evidence(context),
-        "models": _by_setting(context),
+        "models": by_setting(context),
         "bicubic": context.label(BICUBIC),
         "sets": listing(context.test_sets),
         "seeds": listing([str(seed) for seed in context.seeds]),
@@ -113,7 +113,7 @@ def write_report(
     write_text(out, environment.get_template("page.html.j2").render(values, css=css))
 
 
-def _by_setting(context: Context) -> dict[str, list[str]]:
+def by_setting(context: Context) -> dict[str, list[str]]:
     """Return the names shown for the models, by the setting they are trained in."""
     names: dict[str, list[str]] = {}
     for model in context.models:
