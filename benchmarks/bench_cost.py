@@ -27,8 +27,8 @@ from bench_training import random_batch
 from inputs import run_settings
 from torch.profiler import ProfilerActivity, profile
 
-from reflash.bench import Result, Table, digits, in_turns, options, write_rows
 from reflash.models.settings import parse_dropout
+from reflash.report.benchmarks import Result, Table, digits, in_turns, options, write_rows
 from reflash.training.run import Run
 
 PLACES = ("b4", "b8", "b12", "b16", "conv_hr", "last_conv", "quarter", "half", "all")

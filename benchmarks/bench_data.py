@@ -18,13 +18,13 @@ from pathlib import Path
 
 from inputs import photograph
 
-from reflash.bench import Result, Spread, Table, digits, options, peak_mib
 from reflash.datasets.cache import build_cache
 from reflash.datasets.images import write_png
 from reflash.datasets.manifest import check_folder, describe, read_manifest, write_manifest
 from reflash.datasets.matching import image_files, scan
 from reflash.datasets.parallel import core_count
 from reflash.datasets.verify import compare, read_sums, write_sums
+from reflash.report.benchmarks import Result, Spread, Table, digits, options, peak_mib
 
 STEPS = {
     "verify a fetched set": "pixels and file hashes against manifest and SHA256SUMS",

@@ -19,11 +19,11 @@ import released
 import torch
 from inputs import image_cache, photograph, run_settings
 
-from reflash.bench import Result, Spread, Table, digits, in_turns, options, timed
 from reflash.datasets.cache import ImageCache
 from reflash.degradations import fast
 from reflash.degradations.second_order import second_order
 from reflash.degradations.settings import SecondOrderSettings
+from reflash.report.benchmarks import Result, Spread, Table, digits, in_turns, options, timed
 from reflash.training.pairs import OnlinePairs
 from reflash.training.windows import WindowSampler, to_tensor
 

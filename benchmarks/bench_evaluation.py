@@ -17,10 +17,10 @@ import torch
 from inputs import photograph, run_settings
 from plain import plain_upscale
 
-from reflash.allocation import keep_freed_memory
-from reflash.bench import Result, Spread, Table, in_processes, options, timed
+from reflash.core.allocation import keep_freed_memory
 from reflash.evaluation.inference import upscale_image
 from reflash.models.build import build_network
+from reflash.report.benchmarks import Result, Spread, Table, in_processes, options, timed
 
 SIZES = {
     "Set5": ((128, 128), (72, 72), (64, 64), (70, 70), (86, 57)),

@@ -17,11 +17,11 @@ from bench_several import Together, iterating
 from bench_training import random_batch, stepping
 from inputs import image_cache, photograph, run_settings
 
-from reflash.bench import Result, Table, in_turns, options
 from reflash.datasets.cache import ImageCache
 from reflash.degradations import fast
 from reflash.evaluation.inference import upscale_image
 from reflash.models.build import build_network
+from reflash.report.benchmarks import Result, Table, in_turns, options
 from reflash.training.pairs import OnlinePairs
 from reflash.training.run import Run
 from reflash.training.settings import RunSettings

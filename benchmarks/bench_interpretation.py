@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from inputs import photograph, run_settings
 
-from reflash.bench import Result, Spread, Table, options, timed
 from reflash.interpretation.ablation import ablate_channels
 from reflash.models.build import build_network
+from reflash.report.benchmarks import Result, Spread, Table, options, timed
 
 
 def main() -> None:

@@ -18,8 +18,8 @@ import released
 import torch
 from inputs import image_cache, photograph, run_settings
 
-from reflash.allocation import keep_freed_memory
-from reflash.bench import Result, Table, digits, in_processes, options, peak_mib
+from reflash.core.allocation import keep_freed_memory
+from reflash.report.benchmarks import Result, Table, digits, in_processes, options, peak_mib
 
 LIMITS = {"train srresnet, paper size": 4096, "evaluate 2040x1356, srresnet": 3072}
 """MiB that the project promises to stay below on a CPU."""

@@ -18,9 +18,9 @@ from typing import Protocol
 import torch
 from inputs import CONFIG, image_cache, run_settings
 
-from reflash.bench import Result, Spread, Table, in_turns, options, timed
-from reflash.config import load
 from reflash.datasets.cache import ImageCache
+from reflash.report.benchmarks import Result, Spread, Table, in_turns, options, timed
+from reflash.study.config import load
 from reflash.training.pairs import OnlinePairs, Pairs, PoolPairs
 from reflash.training.pool import build_pool
 from reflash.training.run import Run

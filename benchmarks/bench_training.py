@@ -17,8 +17,8 @@ import torch
 from inputs import FLOOR_MS, image_cache, run_settings
 from plain import PlainLoop
 
-from reflash.bench import Result, Table, digits, in_turns, options
 from reflash.datasets.cache import ImageCache
+from reflash.report.benchmarks import Result, Table, digits, in_turns, options
 from reflash.training.ahead import Ahead
 from reflash.training.pairs import OnlinePairs
 from reflash.training.run import Run

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from reflash.config import load
 from reflash.datasets.cache import ImageCache, build_cache
 from reflash.datasets.dead_leaves import dead_leaves
 from reflash.datasets.images import Pixels, write_png
 from reflash.datasets.manifest import write_manifest
 from reflash.datasets.settings import DeadLeavesSettings
+from reflash.study.config import load
 from reflash.training.settings import RunSettings
 
 CONFIG = Path(__file__).parents[1] / "config"

@@ -10,7 +10,7 @@ import toy_set
 import yaml
 from web_server import Reply, WebServer
 
-from reflash.cli import main
+from reflash.cli.app import main
 from reflash.datasets.images import list_images
 from reflash.datasets.registry import Dataset
 

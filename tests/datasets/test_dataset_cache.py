@@ -16,12 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reflash.core.errors import ReflashError
 from reflash.datasets import cache as cache_module
 from reflash.datasets.cache import ImageCache, Region, build_cache
 from reflash.datasets.images import read_rgb, write_png
 from reflash.datasets.manifest import write_manifest
 from reflash.datasets.space import human
-from reflash.errors import ReflashError
 
 SIZES = [(40, 56), (9, 130), (64, 64), (1, 5)]
 

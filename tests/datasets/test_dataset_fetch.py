@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from reflash.core.errors import ReflashError
 from reflash.datasets import fetch as fetch_module
 from reflash.datasets import verify as verify_module
 from reflash.datasets.fetch import fetch
 from reflash.datasets.images import list_images, read_rgb, write_png
 from reflash.datasets.manifest import Entry, check_folder, describe, read_manifest
 from reflash.datasets.verify import verify
-from reflash.errors import ReflashError
 
 
 @pytest.fixture

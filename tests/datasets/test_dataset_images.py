@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from reflash.core.errors import ReflashError
 from reflash.datasets import images
 from reflash.datasets.images import list_images, mod_crop, read_rgb, read_rgba, write_png
-from reflash.errors import ReflashError
 
 
 @pytest.fixture

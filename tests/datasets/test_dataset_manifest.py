@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from reflash.core.errors import ReflashError
 from reflash.datasets.images import read_rgb, write_png
 from reflash.datasets.manifest import (
     Entry,
@@ -20,7 +21,6 @@ from reflash.datasets.manifest import (
     write_manifest,
 )
 from reflash.datasets.registry import shipped_manifests
-from reflash.errors import ReflashError
 
 
 @pytest.fixture

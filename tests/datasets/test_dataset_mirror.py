@@ -13,10 +13,10 @@ import pytest
 import toy_set
 from toy_set import NAMES
 
+from reflash.core.errors import ReflashError
 from reflash.datasets.fetch import fetch
 from reflash.datasets.images import list_images, read_rgb, write_png
 from reflash.datasets.verify import verify
-from reflash.errors import ReflashError
 
 CLONE = {
     "kind": "github",

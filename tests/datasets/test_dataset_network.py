@@ -21,12 +21,12 @@ from PIL import Image
 from toy_set import NAMES
 from web_server import Reply, WebServer
 
+from reflash.core.errors import ReflashError
 from reflash.datasets.download import Network
 from reflash.datasets.fetch import fetch
 from reflash.datasets.images import list_images, read_rgb, write_png
 from reflash.datasets.manifest import MANIFEST
 from reflash.datasets.verify import SUMS, verify
-from reflash.errors import ReflashError
 
 QUICK = Network(back_off=0.01, stall_timeout=1, retries=1)
 

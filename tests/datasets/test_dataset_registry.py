@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from reflash.core.errors import ReflashError
 from reflash.datasets.registry import ArchiveSource, GithubSource, find, registry, shipped_manifests
 from reflash.datasets.settings import (
     DatasetTestSettings,
@@ -22,7 +23,6 @@ from reflash.datasets.settings import (
     TrainingImagesSettings,
 )
 from reflash.datasets.table import print_datasets
-from reflash.errors import ReflashError
 
 TRAINING: TypeAdapter[Any] = TypeAdapter(TrainingImagesSettings)
 TEST: TypeAdapter[Any] = TypeAdapter(TestSetSettings)

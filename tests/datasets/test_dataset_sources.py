@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from reflash.core.errors import ReflashError
 from reflash.datasets import sources
 from reflash.datasets.dead_leaves import dead_leaves
 from reflash.datasets.images import list_images, read_rgb, write_png
@@ -25,7 +26,6 @@ from reflash.datasets.settings import (
     SamplePhotosSettings,
 )
 from reflash.datasets.sources import centre_crop, prepare_test_set, prepare_training_images
-from reflash.errors import ReflashError
 
 LEAVES = DeadLeavesSettings(count=3, size=32, seed=4)
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from reflash.datasets.lock import only_one
+from reflash.core.errors import ReflashError
+from reflash.core.lock import only_one
 from reflash.datasets.parallel import ordered_map
 from reflash.datasets.space import DiskError, disk_errors, human, require_space
-from reflash.errors import ReflashError
 
 
 @pytest.mark.parametrize(

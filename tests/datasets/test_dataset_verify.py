@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from reflash.core.errors import ReflashError
 from reflash.datasets.fetch import fetch
 from reflash.datasets.images import list_images, read_rgb, write_png
 from reflash.datasets.verify import SUMS, read_sums, verify
-from reflash.errors import ReflashError
 
 
 @pytest.fixture

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from web_server import Reply, WebServer
 
+from reflash.core.errors import ReflashError
 from reflash.datasets import download as download_module
 from reflash.datasets import meter as meter_module
 from reflash.datasets.download import Network, NotFoundError, download
 from reflash.datasets.meter import transfer_meter
 from reflash.datasets.space import DiskError
-from reflash.errors import ReflashError
 
 BODY = np.random.default_rng(3).bytes(300_000)
 SHA256 = hashlib.sha256(BODY).hexdigest()

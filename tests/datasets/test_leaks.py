@@ -11,14 +11,14 @@ import cv2
 import numpy as np
 import pytest
 
-from reflash.cli import main
+from reflash.cli.app import main
+from reflash.core.errors import ReflashError
 from reflash.datasets import leaks as leaks_module
 from reflash.datasets.dead_leaves import dead_leaves
 from reflash.datasets.images import Pixels, list_images, read_rgb, write_png
 from reflash.datasets.leaks import FINE, Leak, detail_correlation, find_leaks, sketch, sketches
 from reflash.datasets.photos import sample_photos
 from reflash.datasets.settings import DeadLeavesSettings
-from reflash.errors import ReflashError
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from reflash.core.errors import ReflashError
 from reflash.datasets.images import list_images, read_rgb, write_png
 from reflash.datasets.manifest import write_manifest
 from reflash.datasets.photos import sample_photos
 from reflash.datasets.pictures import prepare_pictures
-from reflash.errors import ReflashError
 
 
 def test_own_folder_first_by_name(tmp_path: Path) -> None:

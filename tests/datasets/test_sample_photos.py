@@ -11,10 +11,10 @@ import pytest
 import skimage.data
 import sklearn.datasets
 
+from reflash.core.errors import ReflashError
 from reflash.datasets import photos
 from reflash.datasets.images import read_rgb
 from reflash.datasets.photos import PHOTOS, sample_photos
-from reflash.errors import ReflashError
 
 
 def test_they_are_those_that_the_packages_show() -> None:

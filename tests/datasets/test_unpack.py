@@ -15,9 +15,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pytest
 
+from reflash.core.errors import ReflashError
 from reflash.datasets.space import DiskError
 from reflash.datasets.unpack import Limits, unpack
-from reflash.errors import ReflashError
 
 DATA = np.random.default_rng(1).bytes(3_000_000)
 FILES = {"set/a.png": DATA[:50_000], "set/deep/b.png": DATA[50_000:70_000], "set/c.txt": b"text"}

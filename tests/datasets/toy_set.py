@@ -65,7 +65,7 @@ def start_fetch(
         "images, sources, raw, values = json.loads(sys.argv[1])\n"
         "toy_set.install(Path(images), sources, **values)\n"
         "from reflash.datasets import fetch, download, unpack, folder\n"
-        "from reflash.errors import ReflashError\n"
+        "from reflash.core.errors import ReflashError\n"
         f"{before}\n"
         "network = download.Network(back_off=0.05, stall_timeout=5, retries=2)\n"
         "try:\n"

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 from scipy import stats
 
+from reflash.core.errors import ReflashError
 from reflash.datasets.images import read_rgb, write_png
 from reflash.datasets.manifest import check_folder
 from reflash.degradations.benchmark import KINDS, degrade, degrade_folder
 from reflash.degradations.settings import BenchmarkSettings
-from reflash.errors import ReflashError
 
 SETTINGS = BenchmarkSettings()
 MIRROR = Path(

@@ -9,8 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reflash.core.keys import key_seed, numpy_generator
 from reflash.degradations.keyed import generator
-from reflash.keys import key_seed, numpy_generator
 
 parts = st.lists(st.integers() | st.text(), max_size=4).map(tuple)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from reflash.errors import ReflashError
+from reflash.core.errors import ReflashError
 from reflash.evaluation import inference
 from reflash.evaluation.inference import (
     MAX_OVERLAP,

@@ -15,7 +15,7 @@ from PIL import Image
 from pydantic import ValidationError
 from skimage.metrics import structural_similarity
 
-from reflash.errors import ReflashError
+from reflash.core.errors import ReflashError
 from reflash.evaluation.evaluate import evaluate, evaluate_to_csv
 from reflash.evaluation.settings import EvaluationSettings
 from reflash.evaluation.summary import mean_table

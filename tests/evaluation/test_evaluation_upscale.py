@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from reflash.errors import ReflashError
+from reflash.core.errors import ReflashError
 from reflash.evaluation.upscale import upscale_path
 from reflash.evaluation.upscalers import open_upscaler
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from reflash.core.errors import ReflashError
 from reflash.datasets.images import read_rgb, write_png
-from reflash.errors import ReflashError
 from reflash.interpretation.inputs import (
     batch_size,
     centre_crop,

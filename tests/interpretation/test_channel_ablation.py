@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from reflash.errors import ReflashError
+from reflash.core.errors import ReflashError
 from reflash.interpretation import inputs
 from reflash.interpretation.ablation import ablate_channels, run_ablation, worst_losses
 from reflash.interpretation.settings import AnalysisSettings

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from reflash.core.errors import ReflashError
 from reflash.datasets.images import read_rgb
-from reflash.errors import ReflashError
 from reflash.interpretation.contact_sheet import contact_sheet
 from reflash.interpretation.inputs import centre_crop
 from reflash.interpretation.saliency import (

@@ -10,8 +10,8 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
+from reflash.core.errors import ReflashError
 from reflash.datasets.images import read_rgb
-from reflash.errors import ReflashError
 from reflash.interpretation import inputs, principal
 from reflash.interpretation.principal import FeatureFile, principal_components
 from reflash.interpretation.representations import (

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from reflash.errors import ReflashError
+from reflash.core.errors import ReflashError
 from reflash.interpretation.digits import NAME, load_digits, train_classifier
 from reflash.interpretation.inputs import read_rgb, to_batch
 from reflash.interpretation.sensitivity import (

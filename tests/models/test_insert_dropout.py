@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from reflash.errors import ReflashError
+from reflash.core.errors import ReflashError
 from reflash.models.build import build_network
 from reflash.models.dropout import insert_dropout
 from reflash.models.settings import RRDBSettings, SRResNetSettings, parse_dropout

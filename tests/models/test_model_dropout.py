@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn.functional import dropout, dropout2d
 
-from reflash.errors import ReflashError
+from reflash.core.errors import ReflashError
 from reflash.models.build import build_network
 from reflash.models.dropout import dropout_module
 from reflash.models.placement import place

@@ -5,7 +5,7 @@ import pytest
 import reference_networks as reference
 import torch
 
-from reflash.errors import ReflashError
+from reflash.core.errors import ReflashError
 from reflash.models.build import build_network
 from reflash.models.settings import RRDBSettings, SRResNetSettings, parse_dropout
 from reflash.models.staged import StagedNetwork

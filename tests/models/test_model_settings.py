@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from reflash.errors import ReflashError
+from reflash.core.errors import ReflashError
+from reflash.core.settings import Settings
 from reflash.models.settings import (
     Dropout,
     DropoutLayer,
@@ -17,7 +18,6 @@ from reflash.models.settings import (
     SRResNetSettings,
     parse_dropout,
 )
-from reflash.settings import Settings
 
 PLACES = [*(f"b{n}" for n in range(1, 17)), "conv_hr", "last_conv", "quarter", "half", "all"]
 

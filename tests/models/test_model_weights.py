@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from reflash.errors import ReflashError
+from reflash.core.errors import ReflashError
 from reflash.models.build import build_network
 from reflash.models.settings import RRDBSettings, SRResNetSettings, parse_dropout
 from reflash.models.weights import convert, load_network, load_weights, save_weights

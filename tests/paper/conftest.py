@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from reflash.degradations.settings import KINDS
-from reflash.paper.context import Context
+from reflash.study.context import Context
 
 PLAIN = "srresnet/multi/none"
 DROPPED = "srresnet/multi/last_conv-channel-p0.7"

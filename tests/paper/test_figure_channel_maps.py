@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reflash.errors import ReflashError
+from reflash.core.errors import ReflashError
 from reflash.paper.figures import feature_maps, saliency_maps
 from reflash.paper.figures.style import rc
-from reflash.paper.settings import FeatureMaps, FigureStyle, SaliencyMaps
+from reflash.study.artefacts import FeatureMaps, FigureStyle, SaliencyMaps
 
 PLAIN = "srresnet/multi/none"
 DROPPED = "srresnet/multi/last_conv-channel-p0.7"

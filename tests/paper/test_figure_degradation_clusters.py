@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reflash.errors import ReflashError
+from reflash.core.errors import ReflashError
 from reflash.paper.figures.degradation_clusters import KIND_COLORS, draw, gather
 from reflash.paper.figures.style import rc
-from reflash.paper.settings import DegradationClusters, FigureStyle
+from reflash.study.artefacts import DegradationClusters, FigureStyle
 
 PLAIN = "srresnet/multi/none"
 DROPPED = "srresnet/multi/last_conv-channel-p0.7"

@@ -14,13 +14,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from reflash.errors import ReflashError
+from reflash.core.errors import ReflashError
 from reflash.models.settings import SRResNetSettings
 from reflash.paper.figures.drawing import Drawing, read_drawing, redraw, write_figure
 from reflash.paper.figures.dropout_placements import gather as gather_placements
 from reflash.paper.figures.registry import FIGURES, figure_module
 from reflash.paper.figures.training_curves import gather as gather_curves
-from reflash.paper.settings import (
+from reflash.study.artefacts import (
     DropoutPlacements,
     Figures,
     FigureStyle,

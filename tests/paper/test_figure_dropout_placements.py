@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from reflash.errors import ReflashError
+from reflash.core.errors import ReflashError
 from reflash.models.describe import describe, flatten
 from reflash.models.settings import RRDBSettings, SRResNetSettings, parse_dropout
 from reflash.paper.figures.dropout_placements import draw, gather
 from reflash.paper.figures.style import rc
-from reflash.paper.settings import DropoutPlacements, FigureStyle
+from reflash.study.artefacts import DropoutPlacements, FigureStyle
 
 STYLE = FigureStyle()
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reflash.errors import ReflashError
+from reflash.core.errors import ReflashError
 from reflash.paper.figures.feature_drop_sensitivity import draw, gather
 from reflash.paper.figures.style import rc
-from reflash.paper.settings import FeatureDropSensitivity, FigureStyle
+from reflash.study.artefacts import FeatureDropSensitivity, FigureStyle
 
 PLAIN = "srresnet/multi/none"
 DROPPED = "srresnet/multi/last_conv-channel-p0.7"

@@ -7,14 +7,14 @@ import json
 import numpy as np
 import pytest
 
+from reflash.core.errors import ReflashError
 from reflash.datasets.images import write_png
-from reflash.errors import ReflashError
 from reflash.paper.figures.drawing import redraw
 from reflash.paper.figures.make import make_figure
 from reflash.paper.figures.registry import FIGURES
-from reflash.paper.inputs import Inputs
-from reflash.paper.settings import Figures, FigureStyle, Tables
 from reflash.paper.tables.registry import TABLES, make_table
+from reflash.study.artefacts import Figures, FigureStyle, Tables
+from reflash.study.inputs import Inputs
 
 PLAIN = "srresnet/multi/none"
 DROPPED = "srresnet/multi/b8-channel-p0.2"

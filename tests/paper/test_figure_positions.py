@@ -6,11 +6,11 @@ import statistics
 
 import pytest
 
+from reflash.core.errors import ReflashError
 from reflash.degradations.settings import KINDS
-from reflash.errors import ReflashError
 from reflash.paper.figures import positions_multi, positions_single, probability
 from reflash.paper.figures.style import looks, rc
-from reflash.paper.settings import (
+from reflash.study.artefacts import (
     FigureStyle,
     PositionsMulti,
     PositionsSingle,

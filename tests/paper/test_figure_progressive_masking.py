@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reflash.errors import ReflashError
+from reflash.core.errors import ReflashError
 from reflash.paper.figures.progressive_masking import draw, gather
 from reflash.paper.figures.style import rc
-from reflash.paper.settings import FigureStyle, ProgressiveMasking
+from reflash.study.artefacts import FigureStyle, ProgressiveMasking
 
 PLAIN = "srresnet/multi/none"
 DROPPED = "srresnet/multi/last_conv-channel-p0.7"

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reflash.errors import ReflashError
+from reflash.core.errors import ReflashError
 from reflash.paper.figures import channel_ablation, saliency_distribution
 from reflash.paper.figures.style import rc
-from reflash.paper.settings import ChannelAblation, FigureStyle, SaliencyDistribution
+from reflash.study.artefacts import ChannelAblation, FigureStyle, SaliencyDistribution
 
 PLAIN = "srresnet/multi/none"
 DROPPED = "srresnet/multi/last_conv-channel-p0.7"

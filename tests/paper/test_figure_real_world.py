@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from reflash.core.errors import ReflashError
 from reflash.datasets.images import write_png
-from reflash.errors import ReflashError
 from reflash.paper.figures.real_world import draw, gather
 from reflash.paper.figures.style import rc
-from reflash.paper.settings import FigureStyle, RealWorld
+from reflash.study.artefacts import FigureStyle, RealWorld
 
 PLAIN = "srresnet/multi/none"
 DROPPED = "srresnet/multi/last_conv-channel-p0.7"

@@ -17,7 +17,7 @@ from reflash.paper.figures.style import (
     two_columns,
     wrap,
 )
-from reflash.paper.settings import FigureStyle
+from reflash.study.artefacts import FigureStyle
 
 STYLE = FigureStyle()
 MODELS = (

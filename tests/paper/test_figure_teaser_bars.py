@@ -9,10 +9,10 @@ from itertools import pairwise
 import matplotlib.colors
 import pytest
 
-from reflash.errors import ReflashError
+from reflash.core.errors import ReflashError
 from reflash.paper.figures.style import looks, rc
 from reflash.paper.figures.teaser_bars import draw, gather
-from reflash.paper.settings import FigureStyle, TeaserBars
+from reflash.study.artefacts import FigureStyle, TeaserBars
 
 PLAIN = "srresnet/multi/none"
 DROPPED = "srresnet/multi/last_conv-channel-p0.7"

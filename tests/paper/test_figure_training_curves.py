@@ -7,10 +7,10 @@ import statistics
 import pandas as pd
 import pytest
 
-from reflash.errors import ReflashError
+from reflash.core.errors import ReflashError
 from reflash.paper.figures.style import rc
 from reflash.paper.figures.training_curves import draw, gather
-from reflash.paper.settings import FigureStyle, TrainingCurves
+from reflash.study.artefacts import FigureStyle, TrainingCurves
 
 PLAIN = "srresnet/multi/none"
 DROPPED = "srresnet/multi/last_conv-channel-p0.7"

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from reflash.core.errors import ReflashError
 from reflash.datasets.images import write_png
-from reflash.errors import ReflashError
 from reflash.paper.figures.crops import detailed_crop
 from reflash.paper.figures.style import rc
 from reflash.paper.figures.visual_comparison import draw, gather
-from reflash.paper.settings import FigureStyle, VisualComparison
+from reflash.study.artefacts import FigureStyle, VisualComparison
 
 PLAIN = "srresnet/multi/none"
 DROPPED = "srresnet/multi/last_conv-channel-p0.7"

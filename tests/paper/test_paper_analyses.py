@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reflash.errors import ReflashError
+from reflash.core.errors import ReflashError
 from reflash.paper.analyses import (
     read_analysis,
     read_classifier,
@@ -14,7 +14,7 @@ from reflash.paper.analyses import (
     same_images,
     tap_of,
 )
-from reflash.paper.inputs import Inputs, option
+from reflash.study.inputs import Inputs, option
 
 PLAIN = "srresnet/multi/none"
 DROPPED = "srresnet/multi/last_conv-channel-p0.7"

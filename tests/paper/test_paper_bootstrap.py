@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reflash.paper.bootstrap import interval, paired_interval
+from reflash.paper.claims.bootstrap import interval, paired_interval
 
 TRUE = 0.3
 

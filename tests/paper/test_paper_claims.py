@@ -10,11 +10,10 @@ import pandas as pd
 import pytest
 from sklearn.metrics import calinski_harabasz_score
 
+from reflash.core.errors import ReflashError
 from reflash.degradations.settings import KINDS
-from reflash.errors import ReflashError
-from reflash.paper.claim_analyses import weighted_chi
-from reflash.paper.claim_tests import curves_area, examine_claims
-from reflash.paper.claims import (
+from reflash.paper.claims.analyses import weighted_chi
+from reflash.paper.claims.model import (
     combine,
     effect_text,
     interval_text,
@@ -24,8 +23,9 @@ from reflash.paper.claims import (
     verdict_text,
     write_claims,
 )
-from reflash.paper.inputs import Inputs
-from reflash.paper.settings import Claims
+from reflash.paper.claims.tests import curves_area, examine_claims
+from reflash.study.artefacts import Claims
+from reflash.study.inputs import Inputs
 
 PLAIN = "srresnet/multi/none"
 DROPPED = "srresnet/multi/last_conv-channel-p0.7"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from reflash.naming import BICUBIC
-from reflash.paper.context import (
+from reflash.models.names import BICUBIC
+from reflash.study.context import (
     Context,
     kind_label,
     listing,

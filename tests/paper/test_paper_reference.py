@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reflash.degradations.settings import KINDS
-from reflash.naming import parse_model
+from reflash.models.names import parse_model
 from reflash.paper.reference import EVIDENCE, reference_psnr, reference_table
 
 # Digitised from the authors' bar chart: clean, blur, noise, jpeg.

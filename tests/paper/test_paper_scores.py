@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reflash.core.errors import ReflashError
 from reflash.degradations.settings import KINDS
-from reflash.errors import ReflashError
-from reflash.paper.context import Context
 from reflash.paper.scores import gains, metric_sentence, over_seeds, read_scores
+from reflash.study.context import Context
 
 PLAIN = "srresnet/multi/none"
 DROPPED = "srresnet/multi/last_conv-channel-p0.7"

@@ -6,9 +6,9 @@ import statistics
 
 import pytest
 
-from reflash.errors import ReflashError
-from reflash.paper.settings import Chi
+from reflash.core.errors import ReflashError
 from reflash.paper.tables.chi import arrange, gather
+from reflash.study.artefacts import Chi
 
 PLAIN = "srresnet/multi/none"
 DROPPED = "srresnet/multi/last_conv-channel-p0.7"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from reflash.paper.claims import Claim, Findings, Part, write_claims
-from reflash.paper.inputs import Inputs
-from reflash.paper.settings import Claims
+from reflash.paper.claims.model import Claim, Findings, Part, write_claims
 from reflash.paper.tables.claims import arrange, gather
 from reflash.paper.tables.registry import make_table
+from reflash.study.artefacts import Claims
+from reflash.study.inputs import Inputs
 
 PART = Part(
     name="gain",

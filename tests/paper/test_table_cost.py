@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from reflash.errors import ReflashError
-from reflash.paper.settings import Cost
+from reflash.core.errors import ReflashError
 from reflash.paper.tables.cost import arrange, gather
+from reflash.study.artefacts import Cost
 
 COLUMNS = (
     "network,where,dimension,p,ms_per_iteration,ms_std,extra,extra_error,peak_mib,workload,device"

@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from reflash.paper.settings import DropoutGrid
 from reflash.paper.tables.dropout_grid import arrange, gather
+from reflash.study.artefacts import DropoutGrid
 
 MODELS = {
     "srresnet/multi/b8-element-p0.2": 23.0,

@@ -9,12 +9,12 @@ import statistics
 import pandas as pd
 import pytest
 
+from reflash.core.errors import ReflashError
 from reflash.degradations.settings import KINDS
-from reflash.errors import ReflashError
-from reflash.paper.inputs import Inputs
-from reflash.paper.settings import MultiDegradation
 from reflash.paper.tables.multi_degradation import arrange, gather
 from reflash.paper.tables.registry import make_table, table_module
+from reflash.study.artefacts import MultiDegradation
+from reflash.study.inputs import Inputs
 
 PLAIN = "srresnet/multi/none"
 DROPPED = "srresnet/multi/last_conv-channel-p0.7"

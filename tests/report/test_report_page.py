@@ -13,17 +13,17 @@ from urllib.parse import unquote
 import pandas as pd
 import pytest
 
+from reflash.core.errors import ReflashError
 from reflash.degradations.settings import KINDS
-from reflash.errors import ReflashError
-from reflash.paper.claims import Claim, Findings, Part, write_claims
-from reflash.paper.context import Context
+from reflash.paper.claims.model import Claim, Findings, Part, write_claims
 from reflash.paper.figures.drawing import write_figure
 from reflash.paper.figures.training_curves import gather as gather_curves
-from reflash.paper.inputs import Inputs
-from reflash.paper.settings import Claims, FigureStyle, MultiDegradation, TrainingCurves
 from reflash.paper.tables.registry import make_table
 from reflash.report.comparison import main_comparison, restated_notes
 from reflash.report.page import by_setting, duration, write_report
+from reflash.study.artefacts import Claims, FigureStyle, MultiDegradation, TrainingCurves
+from reflash.study.context import Context
+from reflash.study.inputs import Inputs
 
 PLAIN = "srresnet/multi/none"
 DROPPED = "srresnet/multi/last_conv-channel-p0.7"

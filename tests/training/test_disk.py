@@ -8,9 +8,9 @@ import pytest
 import torch
 from toy_run import run_settings
 
+from reflash.core.errors import ReflashError
 from reflash.datasets import space
 from reflash.datasets.cache import ImageCache
-from reflash.errors import ReflashError
 from reflash.training.pairs import OnlinePairs
 from reflash.training.pool import build_pool, read_pool
 from reflash.training.run import Run

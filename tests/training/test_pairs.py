@@ -7,9 +7,9 @@ import pytest
 import torch
 from toy_run import run_settings
 
+from reflash.core.errors import ReflashError
 from reflash.datasets.cache import ImageCache
 from reflash.degradations.fast import second_order
-from reflash.errors import ReflashError
 from reflash.training.pairs import OnlinePairs, PoolPairs
 from reflash.training.pool import build_pool
 from reflash.training.settings import PairSettings, PoolSettings, RunSettings

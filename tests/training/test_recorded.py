@@ -11,8 +11,8 @@ import torch
 from toy_run import run_settings
 
 import reflash.training.recorded as recorded_module
+from reflash.core.errors import ReflashError
 from reflash.datasets.cache import ImageCache
-from reflash.errors import ReflashError
 from reflash.training.pairs import OnlinePairs
 from reflash.training.recorded import Recorded
 from reflash.training.run import Run

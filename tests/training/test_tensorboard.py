@@ -8,8 +8,8 @@ import pytest
 import torch
 from toy_run import run_settings
 
+from reflash.core.errors import ReflashError
 from reflash.datasets.cache import ImageCache
-from reflash.errors import ReflashError
 from reflash.training.pairs import OnlinePairs
 from reflash.training.trainer import Options, Validation, train
 

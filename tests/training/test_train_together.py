@@ -12,9 +12,9 @@ import torch
 from test_trainer import Clock, _results
 from toy_run import run_settings
 
-from reflash.cli import main
+from reflash.cli.app import main
+from reflash.core.errors import ReflashError
 from reflash.datasets.cache import ImageCache
-from reflash.errors import ReflashError
 from reflash.training.pairs import OnlinePairs
 from reflash.training.settings import RunSettings
 from reflash.training.trainer import Interrupted, Job, Options, check_agreement, train_together
@@ -184,7 +184,7 @@ def test_a_job_imports_neither_the_compiler_nor_what_it_does_not_need(
 ) -> None:
     """torch._dynamo alone takes as long to import as torch."""
     code = (
-        "import sys\nfrom reflash.cli import main\n"
+        "import sys\nfrom reflash.cli.app import main\n"
         "try: main(sys.argv[1:])\nexcept SystemExit as stop: assert not stop.code\n"
         "unwanted = {'torch._dynamo', 'sympy', 'pandas', 'matplotlib', 'sklearn', 'scipy'}\n"
         "print(sorted(unwanted & set(sys.modules)))"

@@ -14,13 +14,13 @@ import pytest
 import torch
 from toy_run import run_settings
 
+from reflash.core.errors import ReflashError
+from reflash.core.keys import key_seed
 from reflash.datasets.cache import ImageCache
 from reflash.datasets.images import read_rgb, write_png
 from reflash.degradations.benchmark import degrade
 from reflash.degradations.settings import BenchmarkSettings
-from reflash.errors import ReflashError
 from reflash.evaluation.metrics import psnr
-from reflash.keys import key_seed
 from reflash.models.build import build_network
 from reflash.models.weights import load_weights
 from reflash.training.pairs import OnlinePairs

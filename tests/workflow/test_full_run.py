@@ -12,10 +12,10 @@ import yaml
 from PIL import Image
 from project_copy import Project
 
-from reflash.config import load
 from reflash.datasets.images import read_rgb, write_png
 from reflash.datasets.photos import sample_photos
-from reflash.study import Plan
+from reflash.study.config import load
+from reflash.study.plan import Plan
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from project_copy import ROOT, Project, copy_project
 
-from reflash.study import Plan
+from reflash.study.plan import Plan
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 
@@ -289,8 +289,8 @@ def test_old_checkpoints_come_back_with_their_tag(published: Project, tmp_path: 
 
 
 def test_dvc_yaml_is_in_step(root: Path) -> None:
-    from reflash.config import load
-    from reflash.store import STORED_SCALES, dvc_yaml
+    from reflash.study.config import load
+    from reflash.study.store import STORED_SCALES, dvc_yaml
 
     plans = {scale: Plan(load({"scale": scale}, root / "config")) for scale in STORED_SCALES}
     seeds = {scale: plan.scale.seeds for scale, plan in plans.items()}

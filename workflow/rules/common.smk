@@ -1,12 +1,12 @@
-# Names and paths that the rules share. What exists is decided by reflash.study, not here.
+# Names and paths that the rules share. What exists is decided by reflash.study.plan, not here.
 import sys
 from pathlib import Path
 from shlex import quote
 
-from reflash.config import load
-from reflash.errors import ReflashError
-from reflash.study import Plan
-from reflash.workflow import code, prepare_environment, text
+from reflash.study.config import load
+from reflash.core.errors import ReflashError
+from reflash.study.plan import Plan
+from reflash.study.workflow import code, prepare_environment, text
 
 try:
     PLAN = Plan(load(config))

@@ -63,7 +63,7 @@ if PLAN.claim_needs:
     rule test_claims:
         input:
             **named_inputs("tables", "claims", PLAN.claim_needs),
-            code=code("reflash.paper.claim_tests"),
+            code=code("reflash.paper.claims.tests"),
         output:
             CLAIMS,
         log:

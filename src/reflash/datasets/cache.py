@@ -16,13 +16,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from reflash.core.errors import ReflashError
+from reflash.core.files import atomic, remove_leftovers, write_json, write_text
+from reflash.core.lock import only_one
 from reflash.datasets.images import Pixels, read_rgb
-from reflash.datasets.lock import only_one
 from reflash.datasets.manifest import Entry, check_image, pixel_hash, read_manifest
 from reflash.datasets.parallel import ordered_map
 from reflash.datasets.space import require_space
-from reflash.errors import ReflashError
-from reflash.files import atomic, remove_leftovers, write_json, write_text
 
 _LAYOUT = "reflash image cache 1"
 _PIXELS, _INDEX, _KEY = "images.u8", "index.csv", "cache.json"

@@ -20,9 +20,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from reflash.core.keys import numpy_generator
 from reflash.datasets.images import Pixels
 from reflash.datasets.settings import DeadLeavesSettings
-from reflash.keys import numpy_generator
 
 Array = npt.NDArray[np.float32]
 

@@ -22,11 +22,11 @@ import urllib3
 from pydantic import Field
 
 from reflash import __version__
+from reflash.core.errors import ReflashError
+from reflash.core.files import write_json
+from reflash.core.settings import Settings
 from reflash.datasets.meter import Meter, transfer_meter
 from reflash.datasets.space import disk_errors, human, require_space
-from reflash.errors import ReflashError
-from reflash.files import write_json
-from reflash.settings import Settings
 
 _CHUNK = 1 << 18
 _SLOWEST = 1024  # bytes per stall_timeout; less counts as a stall

@@ -15,6 +15,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote, urlsplit
 
+from reflash.core.errors import ReflashError
+from reflash.core.lock import only_one
 from reflash.datasets.download import (
     Network,
     NotFoundError,
@@ -24,7 +26,6 @@ from reflash.datasets.download import (
 )
 from reflash.datasets.folder import filling, require_own
 from reflash.datasets.images import EXTENSIONS
-from reflash.datasets.lock import only_one
 from reflash.datasets.manifest import MANIFEST, Entry, write_manifest
 from reflash.datasets.matching import Found, Match, best_match, image_files, scan, take_all
 from reflash.datasets.meter import transfer_meter
@@ -41,7 +42,6 @@ from reflash.datasets.registry import (
 from reflash.datasets.space import DiskError, disk_errors, require_space
 from reflash.datasets.unpack import unpack
 from reflash.datasets.verify import SUMS, read_sums, verify, write_sums
-from reflash.errors import ReflashError
 
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from reflash.core.errors import ReflashError
+from reflash.core.files import atomic, write_text
 from reflash.datasets.images import EXTENSIONS, Pixels, write_png
 from reflash.datasets.manifest import MANIFEST, Entry, describe, read_manifest, write_manifest
-from reflash.errors import ReflashError
-from reflash.files import atomic, write_text
 
 _MARK = ".written-by-reflash"
 

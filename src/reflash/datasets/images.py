@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image
 
-from reflash.errors import ReflashError
-from reflash.files import atomic
+from reflash.core.errors import ReflashError
+from reflash.core.files import atomic
 
 Pixels = npt.NDArray[np.uint8]
 

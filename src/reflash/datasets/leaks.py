@@ -31,10 +31,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from reflash.core.files import write_text
 from reflash.datasets.images import Pixels, list_images, read_rgb
 from reflash.datasets.manifest import pixel_hash
 from reflash.datasets.parallel import ordered_map
-from reflash.files import write_text
 
 COARSE = 0.75
 """Correlation of thumbnails from which two images are compared in detail."""

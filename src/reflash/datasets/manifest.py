@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from reflash.core.errors import ReflashError
+from reflash.core.files import require_file, write_text
 from reflash.datasets.images import (
     EXTENSIONS,
     Pixels,
@@ -24,8 +26,6 @@ from reflash.datasets.images import (
     true_suffix,
 )
 from reflash.datasets.parallel import ordered_map
-from reflash.errors import ReflashError
-from reflash.files import require_file, write_text
 
 MANIFEST = "manifest.csv"
 _COLUMNS = ("name", "file", "width", "height", "sha256_rgb8")

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from reflash.core.errors import ReflashError
 from reflash.datasets.images import EXTENSIONS, decode_rgb, read_bytes, true_suffix
 from reflash.datasets.manifest import Entry, describe, disguise
 from reflash.datasets.parallel import ordered_map
-from reflash.errors import ReflashError
 
 
 class Found(NamedTuple):

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from reflash.errors import ReflashError
+from reflash.core.errors import ReflashError
 
 
 class Photo(NamedTuple):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from reflash.core.errors import ReflashError
+from reflash.core.files import require_folder
 from reflash.datasets.folder import filling
 from reflash.datasets.images import list_images, read_rgba
 from reflash.datasets.manifest import MANIFEST, read_manifest
 from reflash.datasets.photos import sample_photos
 from reflash.datasets.registry import registry
-from reflash.errors import ReflashError
-from reflash.files import require_folder
 
 
 def prepare_pictures(

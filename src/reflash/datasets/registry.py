@@ -11,9 +11,9 @@ from typing import Annotated, Literal, TypeAlias
 import yaml
 from pydantic import Field, TypeAdapter
 
+from reflash.core.errors import ReflashError
+from reflash.core.settings import Settings
 from reflash.datasets.manifest import Entry, read_manifest
-from reflash.errors import ReflashError
-from reflash.settings import Settings
 
 
 class GithubSource(Settings):

@@ -10,9 +10,9 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, model_validator
 
+from reflash.core.errors import ReflashError
+from reflash.core.settings import Settings
 from reflash.datasets.registry import Dataset, find
-from reflash.errors import ReflashError
-from reflash.settings import Settings
 
 
 def _trainable(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from reflash.core.errors import ReflashError
 from reflash.datasets.dead_leaves import dead_leaves
 from reflash.datasets.folder import filling
 from reflash.datasets.images import Pixels, list_images, mod_crop, read_rgb
@@ -26,7 +27,6 @@ from reflash.datasets.settings import (
     TestSetSettings,
     TrainingImagesSettings,
 )
-from reflash.errors import ReflashError
 
 
 def prepare_training_images(

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from reflash.errors import ReflashError
-from reflash.files import explained
+from reflash.core.errors import ReflashError
+from reflash.core.files import explained
 
 
 class DiskError(ReflashError):

@@ -16,9 +16,9 @@ from typing import IO, Annotated, Any, NamedTuple
 
 from pydantic import Field
 
+from reflash.core.errors import ReflashError
+from reflash.core.settings import Settings
 from reflash.datasets.space import disk_errors, human, require_space
-from reflash.errors import ReflashError
-from reflash.settings import Settings
 
 _CHUNK = 1 << 20
 _DAMAGED = (

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from reflash.core.files import require_folder, write_text
 from reflash.datasets.manifest import MANIFEST, Entry, disguise, read_manifest
 from reflash.datasets.matching import Found, best_match, image_files, scan, take_all
 from reflash.datasets.registry import find, shipped_manifests
-from reflash.files import require_folder, write_text
 
 SUMS = "SHA256SUMS"
 """Hashes of the files themselves, beside the manifest of their pixels (see ``sha256sum -c``)."""

@@ -15,11 +15,11 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from reflash.core.errors import ReflashError
+from reflash.core.keys import numpy_generator
 from reflash.datasets.folder import filling
 from reflash.datasets.images import Pixels, list_images, mod_crop, read_rgb
 from reflash.degradations.settings import KINDS, BenchmarkSettings
-from reflash.errors import ReflashError
-from reflash.keys import numpy_generator
 
 
 def degrade(hr: Pixels, kind: str, settings: BenchmarkSettings, key: str) -> Pixels:

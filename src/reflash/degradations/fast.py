@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reflash.core.keys import Key
 from reflash.degradations.jpeg import jpeg
 from reflash.degradations.kernels import KERNEL_KINDS, KernelDraws, kernels
 from reflash.degradations.kernels import blur as blur_plainly
@@ -36,7 +37,6 @@ from reflash.degradations.second_order import Group, OrderDraws, SecondOrderDraw
 from reflash.degradations.settings import SecondOrderSettings
 from reflash.degradations.sharpen import SIGMA, SIZE, THRESHOLD, WEIGHT
 from reflash.degradations.sharpen import usm_sharpen as usm_sharpen_plainly
-from reflash.keys import Key
 
 NEGLIGIBLE = 1e-7
 """Share of a kernel's absolute weight that may be cut off: less than 1e-4 of a grey level."""

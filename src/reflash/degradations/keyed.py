@@ -1,10 +1,10 @@
-"""Torch generators keyed by purpose; see :mod:`reflash.keys`."""
+"""Torch generators keyed by purpose; see :mod:`reflash.core.keys`."""
 
 from __future__ import annotations
 
 import torch
 
-from reflash.keys import KeyPart, key_seed
+from reflash.core.keys import KeyPart, key_seed
 
 
 def generator(*key: KeyPart, device: torch.device | str = "cpu") -> torch.Generator:

@@ -12,6 +12,7 @@ from itertools import pairwise
 
 import torch
 
+from reflash.core.keys import Key
 from reflash.degradations.jpeg import jpeg
 from reflash.degradations.kernels import KERNEL_KINDS, KernelDraws, blur, kernels
 from reflash.degradations.keyed import generator
@@ -30,7 +31,6 @@ from reflash.degradations.settings import (
     SecondOrderSettings,
 )
 from reflash.degradations.sharpen import usm_sharpen
-from reflash.keys import Key
 
 LARGE_SINC = 13
 """Sinc filters of this size and more may have a lower cut-off."""

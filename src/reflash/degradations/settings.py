@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
-from reflash.settings import Settings
+from reflash.core.settings import Settings
 
 
 def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:

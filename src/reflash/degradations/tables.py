@@ -14,6 +14,7 @@ from dataclasses import fields
 import torch
 from torch import Tensor
 
+from reflash.core.keys import Key
 from reflash.degradations.kernels import KERNEL_KINDS, KernelDraws
 from reflash.degradations.keyed import generator
 from reflash.degradations.resize import RESIZE_MODES
@@ -26,7 +27,6 @@ from reflash.degradations.second_order import (
     _Uniforms,
 )
 from reflash.degradations.settings import OrderSettings, SecondOrderSettings
-from reflash.keys import Key
 
 _KERNEL = tuple(field.name for field in fields(KernelDraws))
 _ORDER = (

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from reflash.core.errors import ReflashError
+from reflash.core.files import write_text
 from reflash.datasets.images import list_images, read_rgb
-from reflash.errors import ReflashError
 from reflash.evaluation.metrics import psnr, smallest_side, ssim
 from reflash.evaluation.settings import EvaluationSettings, Metric
 from reflash.evaluation.upscalers import SCALE, Upscaler
-from reflash.files import write_text
 
 if TYPE_CHECKING:  # slow to import, and the command needs no table in memory
     import pandas as pd

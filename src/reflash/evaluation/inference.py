@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from reflash.errors import ReflashError
+from reflash.core.errors import ReflashError
 
 WINDOW = 320
 """Side in LR pixels of the largest piece given to a network by itself: memory's bound."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from reflash.settings import Settings
+from reflash.core.settings import Settings
 
 Metric = Literal["psnr", "ssim", "psnr_y", "ssim_y"]
 

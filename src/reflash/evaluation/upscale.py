@@ -14,12 +14,12 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from reflash.core.errors import ReflashError
+from reflash.core.files import atomic, require_folder
 from reflash.datasets.images import list_images, read_rgba, write_png
 from reflash.datasets.manifest import write_manifest
-from reflash.errors import ReflashError
 from reflash.evaluation.baseline import bicubic_upscale
 from reflash.evaluation.upscalers import Upscaler, open_upscaler
-from reflash.files import atomic, require_folder
 
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     ".png": {},

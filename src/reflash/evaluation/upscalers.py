@@ -46,7 +46,7 @@ def open_upscaler(
     """
     if str(weights) == "bicubic":
         return bicubic_upscale
-    from reflash.devices import choose_device
+    from reflash.core.devices import choose_device
     from reflash.evaluation.inference import NetworkUpscaler
     from reflash.models.weights import load_network
 

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reflash.files import write_csv
+from reflash.core.files import write_csv
 from reflash.interpretation.inputs import (
     Which,
     check_layers,
@@ -124,7 +124,7 @@ def run_ablation(
     run : str, optional
         What the column ``run`` says; by default the name of the weights file.
     device : str
-        As in ``reflash.devices.choose_device``.
+        As in ``reflash.core.devices.choose_device``.
 
     Returns
     -------

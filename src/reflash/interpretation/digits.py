@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reflash.keys import key_seed, numpy_generator
+from reflash.core.keys import key_seed, numpy_generator
 
 NAME = "digits_cnn"
 """What tables call the classifier."""

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from reflash.core.devices import choose_device
+from reflash.core.errors import ReflashError
 from reflash.datasets.images import list_images, read_rgb
-from reflash.devices import choose_device
-from reflash.errors import ReflashError
 from reflash.evaluation.evaluate import match_images
 from reflash.evaluation.inference import as_tested
 from reflash.evaluation.metrics import psnr
@@ -50,7 +50,7 @@ def opened(weights: Path | str, key: Which | None, device: str) -> Iterator[Stag
     weights, key
         As in ``reflash.models.weights.load_network``.
     device : str
-        As in ``reflash.devices.choose_device``.
+        As in ``reflash.core.devices.choose_device``.
 
     Raises
     ------

@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reflash.files import write_csv
+from reflash.core.files import write_csv
+from reflash.core.keys import numpy_generator
 from reflash.interpretation.inputs import (
     Which,
     check_layers,
@@ -30,7 +31,6 @@ from reflash.interpretation.inputs import (
 from reflash.interpretation.saliency import channel_saliency, channel_totals
 from reflash.interpretation.settings import AnalysisSettings
 from reflash.interpretation.silencing import silenced
-from reflash.keys import numpy_generator
 from reflash.models.staged import StagedNetwork
 
 Orders = dict[tuple[str, int], NDArray[np.intp]]

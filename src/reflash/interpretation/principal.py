@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from reflash.files import explained
+from reflash.core.files import explained
 
 COLUMN_BYTES = 256 * 2**20
 """Bytes of features that are in memory at a time while samples are compared."""

@@ -22,8 +22,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from reflash.errors import ReflashError
-from reflash.files import write_csv
+from reflash.core.errors import ReflashError
+from reflash.core.files import write_csv
 from reflash.interpretation.inputs import (
     Which,
     batch_size,
@@ -170,7 +170,7 @@ def run_representations(
     run : str, optional
         What the column ``run`` says; by default the name of the weights file.
     device : str
-        As in ``reflash.devices.choose_device``.
+        As in ``reflash.core.devices.choose_device``.
 
     Returns
     -------

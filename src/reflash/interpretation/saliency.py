@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from reflash.core.files import atomic, write_csv
 from reflash.datasets.images import write_png
-from reflash.files import atomic, write_csv
 from reflash.interpretation.concentration import concentration_table
 from reflash.interpretation.contact_sheet import contact_sheet
 from reflash.interpretation.inputs import Which, opened, read_pictures, run_name, to_batch
@@ -122,7 +122,7 @@ def run_saliency(
     run : str, optional
         What the column ``run`` says; by default the name of the weights file.
     device : str
-        As in ``reflash.devices.choose_device``.
+        As in ``reflash.core.devices.choose_device``.
     arrays : bool
         Also write ``maps/IMAGE.npz`` with the maps themselves and ``features/IMAGE.npz`` with
         the features, (C, h, w) 16-bit floats by layer.

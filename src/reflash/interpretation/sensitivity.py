@@ -16,7 +16,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from reflash.files import write_csv
+from reflash.core.files import write_csv
+from reflash.core.keys import KeyPart, key_seed
 from reflash.interpretation.digits import (
     NAME,
     DigitClassifier,
@@ -35,7 +36,6 @@ from reflash.interpretation.inputs import (
     to_batch,
 )
 from reflash.interpretation.settings import AnalysisSettings
-from reflash.keys import KeyPart, key_seed
 from reflash.models.settings import Dimension
 from reflash.models.staged import StagedNetwork
 

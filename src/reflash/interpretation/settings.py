@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from reflash.core.settings import Settings
 from reflash.degradations.settings import Kind
-from reflash.settings import Settings
 
 
 def _no_value_twice(values: tuple[object, ...]) -> tuple[object, ...]:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from reflash.errors import ReflashError
+from reflash.core.errors import ReflashError
 from reflash.models.settings import Dimension, check_probability
 
 ModelT = TypeVar("ModelT", bound=nn.Module)

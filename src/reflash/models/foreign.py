@@ -17,7 +17,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor
 
-from reflash.errors import ReflashError
+from reflash.core.errors import ReflashError
 from reflash.models.settings import NetworkSettings, RRDBSettings, SRResNetSettings
 
 Layout = Literal["basicsr", "authors"]

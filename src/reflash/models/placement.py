@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from reflash.errors import ReflashError
+from reflash.core.errors import ReflashError
 from reflash.models.settings import (
     BLOCKS,
     DROPOUT_BLOCKS,

@@ -21,8 +21,8 @@ from pydantic import Field, GetCoreSchemaHandler, ValidationError, field_validat
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from reflash.errors import ReflashError
-from reflash.settings import Settings
+from reflash.core.errors import ReflashError
+from reflash.core.settings import Settings
 
 Dimension = Literal["channel", "element"]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from reflash.errors import ReflashError
+from reflash.core.errors import ReflashError
 from reflash.models.dropout import dropout_module
 from reflash.models.placement import Placement, place, tap_names
 from reflash.models.settings import Dropout, NetworkSettings

@@ -19,8 +19,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from reflash.errors import ReflashError
-from reflash.files import atomic, require_file
+from reflash.core.errors import ReflashError
+from reflash.core.files import atomic, require_file
 from reflash.models.build import build_network
 from reflash.models.foreign import (
     PTH_SUFFIXES,

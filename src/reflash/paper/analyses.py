@@ -11,11 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
 
-from reflash.errors import ReflashError
-from reflash.files import require_file, require_folder
+from reflash.core.errors import ReflashError
+from reflash.core.files import require_file, require_folder
 from reflash.models.settings import BLOCKS
-from reflash.paper.context import Context
 from reflash.paper.scores import read_table
+from reflash.study.context import Context
 
 Maps = dict[str, NDArray[np.float32]]
 """Layer -> (C, h, w) maps."""

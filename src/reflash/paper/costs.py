@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from reflash.errors import ReflashError
+from reflash.core.errors import ReflashError
 from reflash.paper.scores import read_table
 
 COLUMNS = (

@@ -12,10 +12,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
 
-from reflash.errors import ReflashError
-from reflash.files import read_csv, require_file
-from reflash.naming import BICUBIC
-from reflash.paper.context import Context
+from reflash.core.errors import ReflashError
+from reflash.core.files import read_csv, require_file
+from reflash.models.names import BICUBIC
+from reflash.study.context import Context
 
 MEAN = "mean"
 """What the mean over the degradations is called where a degradation is named."""

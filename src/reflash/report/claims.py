@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from reflash.paper.claims import (
+from reflash.paper.claims.model import (
     Claim,
     Findings,
     Part,

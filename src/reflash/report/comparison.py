@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from reflash.naming import baseline_of
-from reflash.paper.context import Context, kind_label
+from reflash.models.names import baseline_of
 from reflash.paper.reference import (
     COMPARABLE_SET,
     EVIDENCE_NOTE,
@@ -17,6 +16,7 @@ from reflash.paper.reference import (
 )
 from reflash.paper.scores import read_table
 from reflash.paper.tables.layout import Cell, Column, Layout, Row, number
+from reflash.study.context import Context, kind_label
 
 LABELS = {
     "srresnet/multi/none": "SRResNet",

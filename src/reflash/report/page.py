@@ -15,13 +15,13 @@ from urllib.parse import quote
 import jinja2
 from pydantic import ValidationError
 
-from reflash.errors import ReflashError
-from reflash.files import require_file, write_text
-from reflash.naming import BICUBIC, parse_model
-from reflash.paper.context import Context, listing, no_evidence
+from reflash.core.errors import ReflashError
+from reflash.core.files import require_file, write_text
+from reflash.models.names import BICUBIC, parse_model
 from reflash.paper.tables.layout import Layout, column_groups
 from reflash.report.claims import claims_section
 from reflash.report.comparison import main_comparison, restated_notes
+from reflash.study.context import Context, listing, no_evidence
 
 TABLE_FILES = {"CSV": ".csv", "Markdown": ".md", "LaTeX": ".tex"}
 FIGURE_FILES = {"PDF": ".pdf", "PNG": ".png", "CSV": ".csv"}

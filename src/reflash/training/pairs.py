@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reflash.core.errors import ReflashError
+from reflash.core.keys import numpy_generator
 from reflash.datasets.cache import ImageCache
 from reflash.degradations.keyed import generator
-from reflash.errors import ReflashError
-from reflash.keys import numpy_generator
 from reflash.training.pool import pool_shapes, read_pool
 from reflash.training.settings import RunSettings
 from reflash.training.shuffle import PairQueue

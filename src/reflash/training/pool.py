@@ -25,11 +25,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reflash.core.errors import ReflashError
+from reflash.core.files import explained, require_file, write_json
+from reflash.core.imports import module_files
 from reflash.datasets.cache import ImageCache
 from reflash.datasets.space import require_space
-from reflash.errors import ReflashError
-from reflash.files import explained, require_file, write_json
-from reflash.imports import module_files
 from reflash.training.settings import PoolSettings
 from reflash.training.synthesis import SCALE, make_pairs
 from reflash.training.windows import WindowSampler, to_tensor

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from reflash.errors import ReflashError
+from reflash.core.errors import ReflashError
 
 WARM_UP = 3
 """Calls before recording: libraries choose algorithms and allocate memory in the first ones."""

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from reflash.files import write_json, write_text
-from reflash.keys import key_seed
+from reflash.core.files import write_json, write_text
+from reflash.core.keys import key_seed
 from reflash.models.build import build_network
 from reflash.models.weights import save_weights
 from reflash.training.adam import FusedAdam

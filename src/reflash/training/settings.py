@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from reflash.core.settings import Settings
 from reflash.degradations.settings import Kind, SecondOrderSettings
 from reflash.models.settings import Dropout, NetworkSettings
-from reflash.settings import Settings
 
 Setting = Literal["single", "multi"]
 Decay = Annotated[float, Field(ge=0, lt=1)]

@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
-from reflash.errors import ReflashError
-from reflash.files import atomic
+from reflash.core.errors import ReflashError
+from reflash.core.files import atomic
 from reflash.training.settings import RunSettings
 
 LAYOUT = 2

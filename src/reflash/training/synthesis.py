@@ -8,6 +8,7 @@ from functools import lru_cache, partial
 import torch
 from torch import Tensor
 
+from reflash.core.keys import key_seed
 from reflash.degradations import fast, second_order
 from reflash.degradations.bicubic import bicubic_downsample
 from reflash.degradations.keyed import generator
@@ -21,7 +22,6 @@ from reflash.degradations.static import (
     degrade_table,
 )
 from reflash.degradations.tables import COLUMNS, column, draw_tables, first_side
-from reflash.keys import key_seed
 from reflash.training.recorded import Recorded
 from reflash.training.settings import PairSettings, RunSettings
 from reflash.training.windows import WindowSampler, bytes_on, fits, gather_windows

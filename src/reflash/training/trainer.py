@@ -23,8 +23,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reflash.errors import ReflashError
-from reflash.files import write_json
+from reflash.core.errors import ReflashError
+from reflash.core.files import write_json
 from reflash.training.ahead import Ahead
 from reflash.training.pairs import Pairs
 from reflash.training.run import Run

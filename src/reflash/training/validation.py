@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from reflash.core.errors import ReflashError
 from reflash.datasets.images import Pixels, list_images, mod_crop, read_rgb
 from reflash.degradations.benchmark import degrade
 from reflash.degradations.settings import BenchmarkSettings
-from reflash.errors import ReflashError
 from reflash.evaluation.inference import upscale_image
 from reflash.evaluation.metrics import psnr
 from reflash.training.settings import ValidationSettings

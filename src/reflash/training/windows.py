@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reflash.core.keys import numpy_generator
 from reflash.datasets.cache import ImageCache
-from reflash.keys import numpy_generator
 from reflash.training.settings import PairSettings
 
 PLACE = ("base", "stride", "top", "left", "height", "width", "mirror", "upset", "transpose")

@@ -9,18 +9,18 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from reflash.errors import ReflashError
+from reflash.core.errors import ReflashError
 from reflash.paper.analyses import layer_label, read_analysis, same_images
-from reflash.paper.context import (
+from reflash.paper.figures.drawing import Drawing
+from reflash.paper.figures.ranked import draw_ranked, over_runs, ranked
+from reflash.study.artefacts import ChannelAblation, FigureStyle
+from reflash.study.context import (
     Context,
     border_phrase,
     images_phrase,
     scale_sentence,
     seeds_sentence,
 )
-from reflash.paper.figures.drawing import Drawing
-from reflash.paper.figures.ranked import draw_ranked, over_runs, ranked
-from reflash.paper.settings import ChannelAblation, FigureStyle
 
 NAME = "channel_ablation"
 

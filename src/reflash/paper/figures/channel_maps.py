@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from reflash.datasets.images import Pixels
 from reflash.paper.analyses import depth_label, read_maps
-from reflash.paper.context import Context
 from reflash.paper.figures.drawing import Drawing
 from reflash.paper.figures.style import (
     inch_axes,
@@ -24,7 +23,8 @@ from reflash.paper.figures.style import (
     two_columns,
     wrap,
 )
-from reflash.paper.settings import FigureStyle, Maps
+from reflash.study.artefacts import FigureStyle, Maps
+from reflash.study.context import Context
 
 LARGEST = 160
 """Longest side of a stored map in pixels."""

@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from reflash.core.errors import ReflashError
 from reflash.datasets.images import Pixels, list_images
-from reflash.errors import ReflashError
 from reflash.paper.figures.drawing import Drawing
 from reflash.paper.figures.style import (
     ACCENT,
@@ -25,7 +25,7 @@ from reflash.paper.figures.style import (
     two_columns,
     wrap,
 )
-from reflash.paper.settings import FigureStyle
+from reflash.study.artefacts import FigureStyle
 
 THUMBNAIL = 360
 """Longest side of the whole image shown beside the crops, in pixels."""

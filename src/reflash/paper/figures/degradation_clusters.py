@@ -9,10 +9,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from reflash.core.errors import ReflashError
 from reflash.degradations.settings import KINDS
-from reflash.errors import ReflashError
 from reflash.paper.analyses import layer_label, read_analysis
-from reflash.paper.context import Context, crop_phrase, kind_label, scale_sentence
 from reflash.paper.figures.drawing import Drawing
 from reflash.paper.figures.style import (
     legend_above,
@@ -22,8 +21,9 @@ from reflash.paper.figures.style import (
     two_columns,
     wrap,
 )
-from reflash.paper.settings import DegradationClusters, FigureStyle
 from reflash.paper.tables.layout import digits_for
+from reflash.study.artefacts import DegradationClusters, FigureStyle
+from reflash.study.context import Context, crop_phrase, kind_label, scale_sentence
 
 NAME = "degradation_clusters"
 

@@ -17,12 +17,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 from pandas.api.types import is_numeric_dtype
 
+from reflash.core.errors import ReflashError
+from reflash.core.files import atomic, read_csv, require_file, write_csv, write_json
 from reflash.datasets.images import Pixels, read_rgb, write_png
-from reflash.errors import ReflashError
-from reflash.files import atomic, read_csv, require_file, write_csv, write_json
 from reflash.paper.figures.registry import figure_module
 from reflash.paper.figures.style import rc
-from reflash.paper.settings import FigureStyle
+from reflash.study.artefacts import FigureStyle
 
 _REMEDY = "make the figure with reflash figure"
 

@@ -15,10 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyBboxPatch, PathPatch, Polygon, Rectangle
 from matplotlib.path import Path as Outline
 
-from reflash.errors import ReflashError
+from reflash.core.errors import ReflashError
 from reflash.models.describe import Stage, describe
 from reflash.models.settings import NetworkSettings, parse_dropout
-from reflash.paper.context import Context, scale_sentence
 from reflash.paper.figures.drawing import Drawing
 from reflash.paper.figures.style import (
     ACCENT,
@@ -29,7 +28,8 @@ from reflash.paper.figures.style import (
     text_width,
     two_columns,
 )
-from reflash.paper.settings import DropoutPlacements, FigureStyle
+from reflash.study.artefacts import DropoutPlacements, FigureStyle
+from reflash.study.context import Context, scale_sentence
 
 NAME = "dropout_placements"
 

@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reflash.paper.analyses import layer_label, read_analysis, read_classifier
-from reflash.paper.context import Context, border_phrase, crop_phrase, scale_sentence
 from reflash.paper.figures.drawing import Drawing
 from reflash.paper.figures.ranked import draw_line
 from reflash.paper.figures.style import Look, legend_above, looks, new_figure, two_columns
-from reflash.paper.settings import FeatureDropSensitivity, FigureStyle
+from reflash.study.artefacts import FeatureDropSensitivity, FigureStyle
+from reflash.study.context import Context, border_phrase, crop_phrase, scale_sentence
 
 NAME = "feature_drop_sensitivity"
 

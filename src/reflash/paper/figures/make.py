@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from reflash.paper.context import Context
 from reflash.paper.figures.drawing import write_figure
 from reflash.paper.figures.registry import figure_module
-from reflash.paper.inputs import Inputs
-from reflash.paper.settings import FigureStyle
+from reflash.study.artefacts import FigureStyle
+from reflash.study.context import Context
+from reflash.study.inputs import Inputs
 
 
 def make_figure(

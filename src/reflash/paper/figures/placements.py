@@ -11,14 +11,14 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from reflash.core.errors import ReflashError
 from reflash.degradations.settings import KINDS
-from reflash.errors import ReflashError
+from reflash.models.names import dropout_of, network_of, setting_of
 from reflash.models.settings import DROPOUT_BLOCKS, DropoutLayer
-from reflash.naming import dropout_of, network_of, setting_of
-from reflash.paper.context import Context
 from reflash.paper.figures.style import looks
 from reflash.paper.scores import MEAN, gains, over_seeds, read_scores
-from reflash.paper.settings import FigureStyle
+from reflash.study.artefacts import FigureStyle
+from reflash.study.context import Context
 
 MEASURED = {"single": "clean", "multi": MEAN}
 """What models of a setting are tested on: what they were trained for."""

@@ -8,8 +8,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from reflash.errors import ReflashError
-from reflash.paper.context import Context, scale_sentence, seeds_sentence, sets_phrase
+from reflash.core.errors import ReflashError
 from reflash.paper.figures.drawing import Drawing
 from reflash.paper.figures.placements import (
     alt_values,
@@ -20,7 +19,8 @@ from reflash.paper.figures.placements import (
 )
 from reflash.paper.figures.style import legend_above, new_figure, one_column
 from reflash.paper.scores import metric_sentence
-from reflash.paper.settings import FigureStyle, Positions
+from reflash.study.artefacts import FigureStyle, Positions
+from reflash.study.context import Context, scale_sentence, seeds_sentence, sets_phrase
 
 APART = 0.06
 """Distance of channel and element from the middle of their position."""

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from reflash.paper.context import Context
 from reflash.paper.figures.drawing import Drawing
 from reflash.paper.figures.positions import draw_positions, gather_positions
-from reflash.paper.settings import FigureStyle, PositionsSingle
+from reflash.study.artefacts import FigureStyle, PositionsSingle
+from reflash.study.context import Context
 
 NAME = "positions_single"
 

@@ -10,8 +10,7 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
-from reflash.errors import ReflashError
-from reflash.paper.context import Context, listing, scale_sentence, seeds_sentence, sets_phrase
+from reflash.core.errors import ReflashError
 from reflash.paper.figures.drawing import Drawing
 from reflash.paper.figures.placements import (
     MEASURED,
@@ -24,7 +23,8 @@ from reflash.paper.figures.placements import (
 from reflash.paper.figures.positions import place_label
 from reflash.paper.figures.style import legend_above, new_figure, one_column, two_columns
 from reflash.paper.scores import metric_sentence
-from reflash.paper.settings import FigureStyle, ProbabilityCurves
+from reflash.study.artefacts import FigureStyle, ProbabilityCurves
+from reflash.study.context import Context, listing, scale_sentence, seeds_sentence, sets_phrase
 
 NAME = "probability"
 

@@ -10,9 +10,13 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reflash.errors import ReflashError
+from reflash.core.errors import ReflashError
 from reflash.paper.analyses import layer_label, read_analysis, same_images
-from reflash.paper.context import (
+from reflash.paper.figures.drawing import Drawing
+from reflash.paper.figures.ranked import draw_line, over_runs, write_notes
+from reflash.paper.figures.style import legend_above, looks, new_figure, two_columns
+from reflash.study.artefacts import FigureStyle, ProgressiveMasking
+from reflash.study.context import (
     Context,
     border_phrase,
     images_phrase,
@@ -20,10 +24,6 @@ from reflash.paper.context import (
     scale_sentence,
     seeds_sentence,
 )
-from reflash.paper.figures.drawing import Drawing
-from reflash.paper.figures.ranked import draw_line, over_runs, write_notes
-from reflash.paper.figures.style import legend_above, looks, new_figure, two_columns
-from reflash.paper.settings import FigureStyle, ProgressiveMasking
 
 NAME = "progressive_masking"
 

@@ -19,7 +19,7 @@ from reflash.paper.figures.style import (
     one_column,
     two_columns,
 )
-from reflash.paper.settings import FigureStyle
+from reflash.study.artefacts import FigureStyle
 
 
 def ranked(table: pd.DataFrame, value: str, largest: bool) -> pd.DataFrame:

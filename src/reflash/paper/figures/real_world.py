@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from reflash.core.errors import ReflashError
 from reflash.datasets.images import Pixels, list_images, read_rgba
-from reflash.errors import ReflashError
-from reflash.naming import BICUBIC
-from reflash.paper.context import Context, listing, scale_sentence
+from reflash.models.names import BICUBIC
 from reflash.paper.figures.crops import (
     by_stem,
     detailed_crop,
@@ -21,7 +20,8 @@ from reflash.paper.figures.crops import (
     thumbnail,
 )
 from reflash.paper.figures.drawing import Drawing
-from reflash.paper.settings import FigureStyle, RealWorld
+from reflash.study.artefacts import FigureStyle, RealWorld
+from reflash.study.context import Context, listing, scale_sentence
 
 NAME = "real_world"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
-from reflash.errors import ReflashError
+from reflash.core.errors import ReflashError
 
 FIGURES = (
     "teaser_bars",

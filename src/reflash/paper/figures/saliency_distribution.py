@@ -10,10 +10,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from reflash.paper.analyses import depth_label, read_analysis, same_images, tap_of
-from reflash.paper.context import Context, images_phrase, scale_sentence, seeds_sentence
 from reflash.paper.figures.drawing import Drawing
 from reflash.paper.figures.ranked import draw_ranked, over_runs, ranked
-from reflash.paper.settings import FigureStyle, SaliencyDistribution
+from reflash.study.artefacts import FigureStyle, SaliencyDistribution
+from reflash.study.context import Context, images_phrase, scale_sentence, seeds_sentence
 
 NAME = "saliency_distribution"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from reflash.paper.context import Context, images_phrase, listing, scale_sentence
 from reflash.paper.figures.channel_maps import Array, draw_maps, gather_maps
 from reflash.paper.figures.drawing import Drawing
-from reflash.paper.settings import FigureStyle, SaliencyMaps
+from reflash.study.artefacts import FigureStyle, SaliencyMaps
+from reflash.study.context import Context, images_phrase, listing, scale_sentence
 
 NAME = "saliency_maps"
 _REMEDY = "make them with reflash saliency --arrays"

@@ -23,8 +23,8 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.textpath import TextPath
 
-from reflash.naming import BICUBIC, dropout_of, network_of, setting_of
-from reflash.paper.settings import FigureStyle
+from reflash.models.names import BICUBIC, dropout_of, network_of, setting_of
+from reflash.study.artefacts import FigureStyle
 
 GUTTER = 0.2
 """Inches between the two columns of a page."""

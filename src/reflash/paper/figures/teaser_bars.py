@@ -13,16 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
+from reflash.core.errors import ReflashError
 from reflash.degradations.settings import KINDS
-from reflash.errors import ReflashError
-from reflash.paper.context import (
-    Context,
-    kind_label,
-    listing,
-    scale_sentence,
-    seeds_sentence,
-    sets_phrase,
-)
 from reflash.paper.figures.drawing import Drawing
 from reflash.paper.figures.style import (
     INK,
@@ -44,7 +36,15 @@ from reflash.paper.scores import (
     over_seeds,
     read_scores,
 )
-from reflash.paper.settings import FigureStyle, TeaserBars
+from reflash.study.artefacts import FigureStyle, TeaserBars
+from reflash.study.context import (
+    Context,
+    kind_label,
+    listing,
+    scale_sentence,
+    seeds_sentence,
+    sets_phrase,
+)
 
 NAME = "teaser_bars"
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from reflash.errors import ReflashError
-from reflash.paper.context import Context, kind_label, listing, scale_sentence, seeds_sentence
+from reflash.core.errors import ReflashError
 from reflash.paper.figures.drawing import Drawing
 from reflash.paper.figures.style import legend_above, looks, new_figure, one_column, thousands
 from reflash.paper.scores import read_table
-from reflash.paper.settings import FigureStyle, TrainingCurves
+from reflash.study.artefacts import FigureStyle, TrainingCurves
+from reflash.study.context import Context, kind_label, listing, scale_sentence, seeds_sentence
 
 NAME = "training_curves"
 _REMEDY = "train the run again with reflash train"

@@ -8,10 +8,9 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from reflash.core.errors import ReflashError
 from reflash.datasets.images import Pixels, list_images, read_rgb
-from reflash.errors import ReflashError
-from reflash.naming import BICUBIC
-from reflash.paper.context import Context, kind_label, listing, scale_sentence
+from reflash.models.names import BICUBIC
 from reflash.paper.figures.crops import (
     by_stem,
     detailed_crop,
@@ -21,7 +20,8 @@ from reflash.paper.figures.crops import (
 )
 from reflash.paper.figures.drawing import Drawing
 from reflash.paper.scores import read_table
-from reflash.paper.settings import FigureStyle, VisualComparison
+from reflash.study.artefacts import FigureStyle, VisualComparison
+from reflash.study.context import Context, kind_label, listing, scale_sentence
 
 NAME = "visual_comparison"
 

@@ -8,10 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from reflash.naming import baseline_of
+from reflash.models.names import baseline_of
 from reflash.paper.analyses import layer_label, read_analysis
-from reflash.paper.context import Context, crop_phrase, scale_sentence, seeds_sentence
-from reflash.paper.settings import Chi
 from reflash.paper.tables.layout import (
     EMPTY,
     Cell,
@@ -22,6 +20,8 @@ from reflash.paper.tables.layout import (
     number,
     rank_marks,
 )
+from reflash.study.artefacts import Chi
+from reflash.study.context import Context, crop_phrase, scale_sentence, seeds_sentence
 
 NAME = "chi"
 

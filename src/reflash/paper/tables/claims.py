@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from reflash.paper.claims import (
+from reflash.paper.claims.model import (
     Part,
     effect_text,
     interval_text,
@@ -16,10 +16,10 @@ from reflash.paper.claims import (
     read_claims,
     verdict_text,
 )
-from reflash.paper.context import Context, listing, scale_sentence
 from reflash.paper.reference import EVIDENCE_NOTE
-from reflash.paper.settings import Claims
 from reflash.paper.tables.layout import Cell, Column, Layout, Row
+from reflash.study.artefacts import Claims
+from reflash.study.context import Context, listing, scale_sentence
 
 NAME = "claims"
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from reflash.paper.context import Context
 from reflash.paper.costs import read_cost
-from reflash.paper.settings import Cost
 from reflash.paper.tables.layout import EMPTY, Cell, Column, Layout, Row, number
+from reflash.study.artefacts import Cost
+from reflash.study.context import Context
 
 NAME = "cost"
 

@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 
 from reflash.degradations.settings import KINDS
-from reflash.naming import baseline_of, dropout_of, network_of, setting_of
-from reflash.paper.context import Context, scale_sentence, seeds_sentence, sets_phrase
+from reflash.models.names import baseline_of, dropout_of, network_of, setting_of
 from reflash.paper.scores import MEAN, gains, image_counts, metric_sentence, over_seeds, read_scores
-from reflash.paper.settings import DropoutGrid
 from reflash.paper.tables.layout import Cell, Column, Layout, Row, number, rank_marks
+from reflash.study.artefacts import DropoutGrid
+from reflash.study.context import Context, scale_sentence, seeds_sentence, sets_phrase
 
 NAME = "dropout_grid"
 MEASURES = ("clean", MEAN)

@@ -15,8 +15,8 @@ from typing import Literal
 
 import pandas as pd
 
-from reflash.files import write_csv, write_json, write_text
-from reflash.settings import Settings
+from reflash.core.files import write_csv, write_json, write_text
+from reflash.core.settings import Settings
 
 Mark = Literal["", "best", "second"]
 RowKind = Literal["model", "gain", "section"]

@@ -9,8 +9,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from reflash.degradations.settings import KINDS
-from reflash.naming import baseline_of
-from reflash.paper.context import Context, kind_label, scale_sentence, seeds_sentence, sets_phrase
+from reflash.models.names import baseline_of
 from reflash.paper.reference import (
     COMPARABLE_SET,
     EVIDENCE_NOTE,
@@ -26,7 +25,6 @@ from reflash.paper.scores import (
     over_seeds,
     read_scores,
 )
-from reflash.paper.settings import MultiDegradation
 from reflash.paper.tables.layout import (
     EMPTY,
     Cell,
@@ -37,6 +35,8 @@ from reflash.paper.tables.layout import (
     number,
     rank_marks,
 )
+from reflash.study.artefacts import MultiDegradation
+from reflash.study.context import Context, kind_label, scale_sentence, seeds_sentence, sets_phrase
 
 NAME = "multi_degradation"
 COLUMNS = (*KINDS, MEAN)

@@ -7,10 +7,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from reflash.errors import ReflashError
-from reflash.paper.context import Context
-from reflash.paper.inputs import Inputs
+from reflash.core.errors import ReflashError
 from reflash.paper.tables.layout import write_table
+from reflash.study.context import Context
+from reflash.study.inputs import Inputs
 
 TABLES = ("multi_degradation", "dropout_grid", "chi", "cost", "claims")
 """Names of the tables; each is a module of this package with ``gather`` and ``arrange``."""

@@ -1,0 +1,70 @@
+"""Choosing a device: the CPU, or a GPU that no other job of this machine is using."""
+
+from __future__ import annotations
+
+import fcntl
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import IO
+
+import torch
+
+from reflash.core.errors import ReflashError
+
+_HELD: list[IO[bytes]] = []
+
+
+def _try_lock(gpu: int) -> bool:
+    """Take the lock of one GPU for the life of this process, if it is free."""
+    name = torch.cuda.get_device_properties(gpu)
+    path = Path(tempfile.gettempdir()) / f"reflash-gpu-{getattr(name, 'uuid', gpu)}.lock"
+    try:
+        handle: IO[bytes] = path.open("ab")
+    except PermissionError:  # made by another user: reading is enough to hold a lock
+        handle = path.open("rb")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        handle.close()
+        return False
+    _HELD.append(handle)
+    return True
+
+
+def choose_device(name: str = "auto", poll: float = 1.0) -> torch.device:
+    """Return the device ``name`` stands for, and make it this process's GPU if it is one.
+
+    ``auto`` takes a free GPU, waiting for one where all are in use (a workflow runs several jobs
+    at once and hands out no ids; a lock per GPU does), and the CPU where there is no GPU.
+
+    Raises
+    ------
+    ReflashError
+        The name is not known to PyTorch, or the device is not there.
+    """
+    if name == "auto":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        waiting = False
+        while count:
+            for gpu in range(count):
+                if _try_lock(gpu):
+                    torch.cuda.set_device(gpu)  # what records graphs and times has no other way
+                    return torch.device("cuda", gpu)
+            if not waiting:
+                print("waiting for a free GPU (--device cuda takes one in use)", file=sys.stderr)
+                waiting = True
+            time.sleep(poll)
+        return torch.device("cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch built without CUDA
+        raise ReflashError(
+            f"device {name!r}: not available on this machine; use cpu or auto"
+        ) from error
+    if device.type == "cuda":
+        device = torch.device("cuda", device.index or 0)
+        torch.cuda.set_device(device)
+    return device

@@ -1,0 +1,16 @@
+"""The base of every settings model: unknown keys are errors, values never change."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Settings(BaseModel):
+    """A frozen pydantic model that rejects keys it does not know.
+
+    Each stage of the pipeline keeps its own settings model beside its code, so that a change to
+    one stage's settings leaves the code of the others untouched; ``reflash.study.config``
+    composes them.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)

@@ -1,0 +1,110 @@
+"""Names of models: network/setting/dropout, e.g. srresnet/multi/last_conv-channel-p0.7."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from reflash.core.errors import ReflashError
+from reflash.models.settings import Dropout, parse_dropout
+
+BICUBIC = "bicubic"
+"""Name of the baseline that is not trained."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network trained for a setting with dropout somewhere, or nowhere."""
+
+    network: str
+    setting: str
+    dropout: Dropout
+
+    @property
+    def id(self) -> str:
+        """Its name, e.g. srresnet/multi/last_conv-channel-p0.7."""
+        return f"{self.network}/{self.setting}/{self.dropout}"
+
+
+def expand_braces(pattern: str) -> list[str]:
+    """Expand ``{a,b}`` in order as a shell does; nested braces are not supported.
+
+    >>> expand_braces("x/{a,b}-p{1,2}")
+    ['x/a-p1', 'x/a-p2', 'x/b-p1', 'x/b-p2']
+    """
+    found = re.search(r"\{([^{}]*)\}", pattern)
+    if not found:
+        return [pattern]
+    head, tail = pattern[: found.start()], pattern[found.end() :]
+    return [
+        head + option.strip() + rest
+        for option in found.group(1).split(",")
+        for rest in expand_braces(tail)
+    ]
+
+
+def parse_model(name: str) -> Model:
+    """Parse ``network/setting/dropout``.
+
+    Raises
+    ------
+    ReflashError
+        The name does not have three parts, or its setting or dropout is not known.
+    """
+    parts = name.split("/")
+    if len(parts) != 3 or not all(parts):
+        raise ReflashError(
+            f"model {name!r}: give network/setting/dropout, e.g. srresnet/multi/none"
+        )
+    network, setting, dropout = parts
+    if setting not in ("single", "multi"):
+        raise ReflashError(f"model {name!r}: setting {setting!r} is not single or multi")
+    try:
+        return Model(network, setting, parse_dropout(dropout))
+    except ReflashError as error:
+        raise ReflashError(f"model {name!r}: {error}") from error
+
+
+def expand_models(patterns: Iterable[str]) -> tuple[str, ...]:
+    """Expand and parse model patterns to canonical model names, each once, in order."""
+    names = [parse_model(m).id for pattern in patterns for m in expand_braces(pattern)]
+    return tuple(dict.fromkeys(names))
+
+
+def describe_model(name: str, labels: Mapping[str, str] | None = None) -> str:
+    """Return a label for figures and tables: the study's, or one made from the settings."""
+    if labels and name in labels:
+        return labels[name]
+    if name == BICUBIC:
+        return "Bicubic"
+    model = parse_model(name)
+    network = {"srresnet": "SRResNet", "rrdb": "RRDB"}.get(model.network, model.network)
+    layers = [
+        f"{layer.where.replace('_', '-')} {layer.dimension} p = {layer.p:g}"
+        for layer in model.dropout
+    ]
+    return " + ".join([network, *layers])
+
+
+def network_of(model: str) -> str:
+    """Return the network of ``network/setting/dropout``; of bicubic, bicubic."""
+    return model.split("/", 1)[0]
+
+
+def setting_of(model: str) -> str:
+    """Return the training setting of ``network/setting/dropout``; of bicubic, nothing."""
+    return "" if model == BICUBIC else model.split("/")[1]
+
+
+def dropout_of(model: str) -> Dropout:
+    """Return the dropout of ``network/setting/dropout``; of bicubic, none."""
+    return parse_dropout("none" if model == BICUBIC else model.split("/", 2)[2])
+
+
+def baseline_of(model: str) -> str | None:
+    """Return the same network and setting without dropout, or None where there is no dropout."""
+    if model == BICUBIC or not dropout_of(model):
+        return None
+    network, setting, _ = model.split("/", 2)
+    return f"{network}/{setting}/none"

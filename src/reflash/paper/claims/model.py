@@ -1,0 +1,191 @@
+"""The paper's claims as statistics over runs: effect, interval, verdict and the rule that gave it.
+
+Each claim is a conjunction of parts; each part is one number, the mean of paired differences
+between models (``reflash.paper.claims.bootstrap``), compared with 0 and with the smallest
+difference that matters. ``reflash.paper.claims.tests`` makes them, ``reflash.paper.claims.texts``
+has the words.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from reflash.core.errors import ReflashError
+from reflash.core.files import require_file, write_json
+from reflash.core.settings import Settings
+from reflash.paper.tables.layout import EMPTY, number
+
+Verdict = Literal["supported", "not supported", "inconclusive", "not tested", "not judged"]
+"""Of a claim or a part; a claim without parts is not tested, a part without interval not judged."""
+
+RULE = (
+    "supported if every part with an interval is supported, not supported if one of them is not "
+    "supported, inconclusive otherwise"
+)
+"""How the parts of a claim make its verdict."""
+
+
+class Part(Settings):
+    """One statistic of a claim."""
+
+    name: str
+    """What is compared, as a short phrase."""
+    effect: float
+    """Its value; the claim says that it is large (or, for a cost, small)."""
+    low: float | None
+    """Lower end of the interval; null where there is none."""
+    high: float | None
+    """Upper end."""
+    unit: str
+    """Unit of the three; empty for numbers without one."""
+    digits: int
+    """Decimals that are worth printing."""
+    method: str
+    """What was resampled, or how else the interval was made."""
+    compared: tuple[str, ...]
+    """Runs that are compared, each ``model - model``."""
+    rule: str
+    """How the interval makes the verdict."""
+    verdict: Verdict
+    """What the interval says about this part."""
+    paper: float | None = None
+    """The paper's value in the same unit; null where none is known."""
+    paper_evidence: str = ""
+    """What that value is of, and how sure it is."""
+
+
+class Claim(Settings):
+    """One claim of the paper."""
+
+    number: int
+    """Number of the claim, from 1."""
+    title: str
+    """The claim in a few words."""
+    statement: str
+    """What was tested."""
+    paper: str
+    """What the paper says."""
+    evidence: str
+    """How sure it is that the paper says so."""
+    parts: tuple[Part, ...]
+    """The statistics."""
+    missing: tuple[str, ...]
+    """What could not be tested and what it would take."""
+    rule: str
+    """How the parts make the verdict."""
+    verdict: Verdict
+    """Verdict on the parts that were tested."""
+
+
+class Findings(Settings):
+    """The claims of one study at one scale: the content of claims.json."""
+
+    study: str
+    """Name of the study."""
+    scale: str
+    """Name of the scale."""
+    evidence: bool
+    """Whether this scale says anything about the paper's claims."""
+    warning: str
+    """What every verdict is labelled with; empty at a scale that is evidence."""
+    seeds: tuple[int, ...]
+    """Seeds of every model."""
+    confidence: float
+    """Meant coverage of the intervals."""
+    resamples: int
+    """Bootstrap resamples behind each."""
+    claims: tuple[Claim, ...]
+    """The claims in order."""
+
+
+def judge(
+    low: float | None, high: float | None, support: float, reject: float, below: bool = False
+) -> Verdict:
+    """Say what an interval means.
+
+    Parameters
+    ----------
+    low, high
+        Ends of the interval; None where there is none.
+    support
+        The effect is as claimed if the whole interval lies beyond this.
+    reject
+        It is not, or too small to matter, if the whole interval falls short of this.
+    below
+        The claim is that the effect is small: beyond means below.
+    """
+    if low is None or high is None:
+        return "not judged"
+    if below:
+        low, high, support, reject = -high, -low, -support, -reject
+    if high < reject:
+        return "not supported"
+    return "supported" if low > support else "inconclusive"
+
+
+def combine(parts: Sequence[Part]) -> Verdict:
+    """Make the verdict on a claim from its parts (see ``RULE``)."""
+    if not parts:
+        return "not tested"
+    verdicts = [part.verdict for part in parts if part.verdict != "not judged"]
+    if "not supported" in verdicts:
+        return "not supported"
+    return "supported" if verdicts and set(verdicts) == {"supported"} else "inconclusive"
+
+
+def verdict_text(claim: Claim, findings: Findings) -> str:
+    """Return a claim's verdict as it is shown, with what limits it.
+
+    Where parts could not be tested it says so, and at a scale that is no evidence that, too.
+    """
+    if claim.verdict == "not tested":
+        return claim.verdict
+    text = f"{claim.verdict} in the parts tested" if claim.missing else claim.verdict
+    warning = findings.warning.rstrip(".")
+    return f"{text} ({warning[:1].lower()}{warning[1:]})" if warning else text
+
+
+def effect_text(part: Part) -> str:
+    """Return the effect of a part with its unit: ``+0.53 dB``."""
+    return f"{number(part.effect, digits=part.digits, sign=True)} {part.unit}".strip()
+
+
+def paper_text(part: Part) -> str:
+    """Return the paper's value of a part, or ``--`` where none is known."""
+    if part.paper is None:
+        return EMPTY
+    return f"{number(part.paper, digits=part.digits, sign=True)} {part.unit}".strip()
+
+
+def interval_text(part: Part) -> str:
+    """Return the interval of a part: ``[+0.42, +0.66]``, or nothing where there is none."""
+    if part.low is None or part.high is None:
+        return EMPTY
+    ends = (number(end, digits=part.digits, sign=True) for end in (part.low, part.high))
+    return f"[{', '.join(ends)}]"
+
+
+def write_claims(path: Path | str, findings: Findings) -> None:
+    """Write claims.json."""
+    write_json(path, findings.model_dump(mode="json"))
+
+
+def read_claims(path: Path | str) -> Findings:
+    """Read claims.json.
+
+    Raises
+    ------
+    ReflashError
+        The file is missing or not one that ``write_claims`` wrote.
+    """
+    remedy = "make it again with reflash claims"
+    path = require_file(path, remedy)
+    try:
+        return Findings.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, ValidationError) as error:
+        raise ReflashError(f"{path}: holds no claims; {remedy}") from error

@@ -1,0 +1,1 @@
+"""The study as data: configuration, plan of runs and artefacts, files, provenance, DVC."""

@@ -1,0 +1,336 @@
+"""What a study may declare: the artefacts, the models each needs, and the style of figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from reflash.core.settings import Settings
+from reflash.degradations.settings import Kind
+
+Metric = Literal["psnr", "ssim", "psnr_y", "ssim_y"]
+
+Layer = Annotated[str, Field(pattern=r"^(first|b([1-9]|1[0-6])|hr|last)$")]
+"""A layer that is looked into: first, b1 to b16 (in sixteenths of the blocks), hr or last."""
+
+Tap = Annotated[str, Field(pattern=r"^(first|b[1-9][0-9]*|hr|last)$")]
+"""A layer as the analyses name it: first, b1 and so on (the network's own blocks), hr or last."""
+
+Place = Literal["b4", "b8", "b12", "b16", "conv_hr", "last_conv", "quarter", "half", "all"]
+
+Probability = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Artefact(Settings):
+    """A table or figure: which models it shows (none named: all models of the study)."""
+
+    models: tuple[str, ...] = ()
+    """Models shown, in this order, e.g. srresnet/multi/none; braces expand; empty: the study's."""
+
+
+class MultiDegradation(Artefact):
+    """Table: every model on the eight degradations of every test set, with gains and the paper."""
+
+    inputs: ClassVar[tuple[str, ...]] = ("evaluations",)
+
+
+class DropoutGrid(Artefact):
+    """Table: every placement, dimension and probability against the same network without."""
+
+    inputs: ClassVar[tuple[str, ...]] = ("evaluations",)
+
+
+class Chi(Artefact):
+    """Table: how separate the degradations are in deep features (Calinski-Harabasz index)."""
+
+    inputs: ClassVar[tuple[str, ...]] = ("chi",)
+
+
+class Cost(Settings):
+    """Table: time and memory of a training iteration with dropout against without."""
+
+    inputs: ClassVar[tuple[str, ...]] = ("cost",)
+
+
+class Claims(Artefact):
+    """Table and claims.json: the paper's claims as statistics over the models' runs."""
+
+    inputs: ClassVar[tuple[str, ...]] = ("claims",)
+    tested_on: ClassVar[tuple[str, ...]] = ("evaluations",)
+    """Inputs without which no claim is tested."""
+    used: ClassVar[tuple[str, ...]] = (
+        "concentration",
+        "ablation",
+        "masking_area",
+        "points",
+        "chi",
+        "sensitivity",
+        "cost",
+    )
+    """Inputs that some claims need; a claim without its own is reported as not tested."""
+
+    last_conv: Mapping[str, Probability] = {
+        "srresnet/multi": 0.7,
+        "rrdb/multi": 0.5,
+        "srresnet/single": 0.2,
+        "rrdb/single": 0.2,
+    }
+    """Probability of channel dropout before the last convolution that stands for a network and
+    setting; where it was not trained, or for a network not named (0.5), the nearest one."""
+    layer: Tap = "last"
+    """Layer whose saliency and ablation are compared."""
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    """Share of repetitions in which an interval is meant to cover the true effect."""
+    resamples: Annotated[int, Field(ge=100)] = 10_000
+    """Bootstrap resamples behind every interval."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of the resampling."""
+    smallest_db: Annotated[float, Field(ge=0)] = 0.05
+    """Smallest difference of PSNR that matters, in dB."""
+    smallest_share: Annotated[float, Field(ge=0)] = 0.01
+    """Smallest difference that matters of numbers between 0 and 1 (Gini, entropy, areas)."""
+    smallest_ratio: Annotated[float, Field(ge=0)] = 0.05
+    """Smallest relative difference of CHI that matters (0.05: 5 %)."""
+    cost_limit: Annotated[float, Field(gt=0)] = 0.05
+    """Largest share of extra training time that counts as cheap; the paper is silent."""
+
+
+class TeaserBars(Artefact):
+    """Figure: mean metric per degradation as grouped bars, the paper's bar chart."""
+
+    inputs: ClassVar[tuple[str, ...]] = ("evaluations",)
+
+    set: str | None = None
+    """Test set shown; null: the scale's first."""
+    kinds: Annotated[tuple[Kind | Literal["mean"], ...], Field(min_length=1)] = (
+        "clean",
+        "blur",
+        "noise",
+        "jpeg",
+    )
+    """Degradations shown, in this order; mean is the mean of all eight."""
+    metric: Metric = "psnr"
+    """What the bars measure."""
+
+
+class TrainingCurves(Artefact):
+    """Figure: validation PSNR (EMA weights) against iterations, one line per model."""
+
+    inputs: ClassVar[tuple[str, ...]] = ("logs",)
+
+
+class VisualComparison(Artefact):
+    """Figure: the same crop from every model side by side, with the PSNR of its image."""
+
+    inputs: ClassVar[tuple[str, ...]] = ("evaluations", "hr", "lr", "sr")
+
+    set: str | None = None
+    """Test set shown; null: the scale's first."""
+    examples: Annotated[int, Field(ge=1)] = 3
+    """Number of images (rows): the first of the set in order of name."""
+    kind: Kind = "noise_jpeg"
+    """Degradation the images went through."""
+    size: Annotated[int, Field(ge=16)] = 96
+    """Side of the crop shown, in HR pixels; the most detailed crop of the image is chosen."""
+
+
+class DropoutPlacements(Settings):
+    """Figure: where the dropout layers sit, drawn from the network's own description."""
+
+    inputs: ClassVar[tuple[str, ...]] = ("network",)
+
+    network: str = "srresnet"
+    """Name of the scale's network that is drawn."""
+    placements: tuple[str, ...] = (
+        "b4",
+        "b8",
+        "b12",
+        "b16",
+        "last_conv",
+        "quarter",
+        "half",
+        "all",
+    )
+    """Placements drawn, one row each."""
+
+
+class Positions(Artefact):
+    """Figure: PSNR against the position of one dropout layer, channel and element."""
+
+    inputs: ClassVar[tuple[str, ...]] = ("evaluations",)
+
+    set: str | None = None
+    """Test set shown; null: the scale's first."""
+    network: str = "srresnet"
+    """Network shown."""
+    p: Probability = 0.2
+    """Dropout probability shown (the paper's is not known; 0.2 is inferred)."""
+    places: Annotated[tuple[Place, ...], Field(min_length=1)] = (
+        "b4",
+        "b8",
+        "b12",
+        "b16",
+        "last_conv",
+    )
+    """Positions on the axis, from left to right; those without a model are left out."""
+
+
+class PositionsSingle(Positions):
+    """Figure: PSNR against the position of dropout, trained and tested on clean images."""
+
+
+class PositionsMulti(Positions):
+    """Figure: PSNR against the position of dropout, trained and tested on many degradations."""
+
+
+class ProbabilityCurves(Artefact):
+    """Figure: PSNR against the dropout probability, channel and element, a panel per setting."""
+
+    inputs: ClassVar[tuple[str, ...]] = ("evaluations",)
+
+    set: str | None = None
+    """Test set shown; null: the scale's first."""
+    network: str = "srresnet"
+    """Network shown."""
+    place: Place = "last_conv"
+    """Where dropout sits."""
+
+
+class Maps(Artefact):
+    """Figure: what some channels of a layer look like, a row per model."""
+
+    image: str | None = None
+    """Name of the image shown, without suffix; null: the first that was analysed."""
+    layers: Annotated[tuple[Layer, ...], Field(min_length=1)] = ("last",)
+    """Layers shown, a block of rows each; b8 is half-way in a network of any depth."""
+    channels: Annotated[int, Field(ge=2, le=16)] = 8
+    """Channels shown per model, evenly spaced from the strongest to the weakest."""
+
+
+class FeatureMaps(Maps):
+    """Figure: feature maps of some channels, from the strongest to the weakest of each model."""
+
+    inputs: ClassVar[tuple[str, ...]] = ("features",)
+
+
+class SaliencyMaps(Maps):
+    """Figure: channel saliency maps, from the most to the least salient of each model."""
+
+    inputs: ClassVar[tuple[str, ...]] = ("maps",)
+
+
+class SaliencyDistribution(Artefact):
+    """Figure: sorted saliency of a layer's channels, with its Gini coefficient and entropy."""
+
+    inputs: ClassVar[tuple[str, ...]] = ("saliency", "concentration")
+
+    layers: Annotated[tuple[Layer, ...], Field(min_length=1)] = ("b8", "last")
+    """Layers shown, a panel each; b8 is half-way in a network of any depth."""
+
+
+class ChannelAblation(Artefact):
+    """Figure: change of PSNR when one channel is removed, sorted over the channels."""
+
+    inputs: ClassVar[tuple[str, ...]] = ("ablation",)
+
+    layers: Annotated[tuple[Tap, ...], Field(min_length=1)] = ("last",)
+    """Layers shown, a panel each; they must have been ablated."""
+
+
+class ProgressiveMasking(Artefact):
+    """Figure: PSNR while channels are masked one after another, in three orders."""
+
+    inputs: ClassVar[tuple[str, ...]] = ("masking", "masking_area")
+
+
+class DegradationClusters(Artefact):
+    """Figure: deep features in the plane (t-SNE), coloured by degradation, with CHI."""
+
+    inputs: ClassVar[tuple[str, ...]] = ("points", "chi")
+
+    layer: Tap = "last"
+    """Layer shown; it must have been analysed."""
+
+
+class FeatureDropSensitivity(Artefact):
+    """Figure: features dropped at test time, PSNR of the models beside a classifier's accuracy."""
+
+    inputs: ClassVar[tuple[str, ...]] = ("sensitivity",)
+
+
+class RealWorld(Artefact):
+    """Figure: real LR pictures enlarged by every model, side by side; there is no HR picture."""
+
+    inputs: ClassVar[tuple[str, ...]] = ("real", "sr")
+
+    pictures: str | None = None
+    """Folder of LR pictures, or name of a dataset such as RealSRSet; null: the sample photos."""
+    examples: Annotated[int, Field(ge=1)] = 3
+    """Number of pictures (rows): the first in order of name."""
+    size: Annotated[int, Field(ge=16)] = 192
+    """Side of the crop shown, in pixels of the result; the most detailed crop is chosen."""
+
+
+class Tables(Settings):
+    """The tables of a study; null leaves one out."""
+
+    multi_degradation: MultiDegradation | None = MultiDegradation()
+    """Models x degradations x test sets, with gain rows and the paper's values."""
+    dropout_grid: DropoutGrid | None = DropoutGrid()
+    """Placement x dimension x probability, gains over the network without dropout."""
+    chi: Chi | None = Chi()
+    """Separation of the degradations in deep features."""
+    cost: Cost | None = None
+    """Time and memory of dropout, from the benchmark of training iterations."""
+    claims: Claims | None = Claims()
+    """The paper's claims with effect, interval and verdict."""
+
+
+class Figures(Settings):
+    """The figures of a study; null leaves one out."""
+
+    teaser_bars: TeaserBars | None = TeaserBars()
+    """Bars per degradation."""
+    training_curves: TrainingCurves | None = TrainingCurves()
+    """Validation PSNR while training."""
+    visual_comparison: VisualComparison | None = VisualComparison()
+    """Crops side by side."""
+    dropout_placements: DropoutPlacements | None = DropoutPlacements()
+    """Where dropout sits."""
+    positions_single: PositionsSingle | None = None
+    """PSNR against position, single setting; needs models at several positions."""
+    positions_multi: PositionsMulti | None = None
+    """PSNR against position, multi setting; needs models at several positions."""
+    probability: ProbabilityCurves | None = None
+    """PSNR against probability; needs models of several probabilities."""
+    feature_maps: FeatureMaps | None = FeatureMaps()
+    """Feature maps."""
+    saliency_maps: SaliencyMaps | None = SaliencyMaps()
+    """Channel saliency maps."""
+    saliency_distribution: SaliencyDistribution | None = SaliencyDistribution()
+    """How saliency is shared among channels."""
+    channel_ablation: ChannelAblation | None = ChannelAblation()
+    """What a single channel is worth."""
+    progressive_masking: ProgressiveMasking | None = ProgressiveMasking()
+    """PSNR while channels are masked."""
+    degradation_clusters: DegradationClusters | None = DegradationClusters()
+    """Deep features by degradation."""
+    feature_drop_sensitivity: FeatureDropSensitivity | None = FeatureDropSensitivity()
+    """Dropping features at test time."""
+    real_world: RealWorld | None = None
+    """Real pictures side by side."""
+
+
+class FigureStyle(Settings):
+    """How figures look; a change redraws figures and report, nothing else."""
+
+    font_size: Annotated[float, Field(ge=5, le=14)] = 8.0
+    """Size of axis labels and titles in points."""
+    width: Annotated[float, Field(gt=1, le=10)] = 3.35
+    """Width of a one-column figure in inches; wide figures take twice that and the gutter."""
+    dpi: Annotated[int, Field(ge=72, le=600)] = 200
+    """Resolution of the PNG in dots per inch."""
+    palette: Literal["okabe_ito", "tableau_colorblind"] = "okabe_ito"
+    """Colour-blind-safe colours, one per model."""

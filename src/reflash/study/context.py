@@ -1,0 +1,124 @@
+"""What an artefact must know about the study and scale it was made at, to say so in its caption."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from reflash.core.settings import Settings
+from reflash.models.names import BICUBIC
+
+
+class Context(Settings):
+    """The study, the scale and the models one artefact shows; handed over as JSON."""
+
+    study: str
+    """Name of the study, the file in config/study."""
+    title: str
+    """Title of the study."""
+    scale: str
+    """Name of the scale, the file in config/scale."""
+    description: str
+    """The scale's one sentence about itself."""
+    evidence: bool
+    """Whether a result at this scale says anything about the paper's claims."""
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    """Seeds every model was trained with."""
+    models: tuple[str, ...] = ()
+    """Models the artefact shows, in order, without bicubic: network/setting/dropout."""
+    labels: Mapping[str, str] = {}
+    """Name shown for each model and for bicubic; one without is shown by its own name."""
+    test_sets: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Names of the test sets, in order."""
+    crop: Annotated[int, Field(ge=0)] = 4
+    """Width in HR pixels of the border left out of PSNR and SSIM."""
+    analysis_set: str = ""
+    """Test set whose images the analyses of trained networks saw; empty: not said."""
+    analysis_kind: str = ""
+    """Degradation of the LR images they saw; empty: not said."""
+    analysis_crop: int | None = None
+    """Side in LR pixels of the centre crop they saw; None: whole images."""
+    sensitivity_layer: str = "last"
+    """Layer whose features are dropped at test time."""
+    sensitivity_dimension: Literal["channel", "element"] = "channel"
+    """What is dropped together there."""
+    sensitivity_rescale: bool = False
+    """Whether what is left is scaled up."""
+    representation_set: str = ""
+    """Test set whose images' deep representations are compared; empty: not said."""
+    representation_crop: int | None = None
+    """Side in LR pixels of their centre crop; None: the largest that all images have."""
+    analysis_border: Annotated[int, Field(ge=0)] = 0
+    """Border in HR pixels left out of the PSNR of analyses."""
+
+    def label(self, model: str) -> str:
+        """Return the name shown for ``model``."""
+        return self.labels.get(model, "Bicubic" if model == BICUBIC else model)
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Every run of the models, one per model and seed."""
+        return tuple(f"{model}/seed{seed}" for model in self.models for seed in self.seeds)
+
+
+def scale_sentence(context: Context) -> str:
+    """Say which scale this is, and that it is no evidence where it is none."""
+    description = context.description.strip().rstrip(".")
+    sentence = f"Scale {context.scale}: {description}."
+    return f"{sentence} {no_evidence(context)}" if not context.evidence else sentence
+
+
+def no_evidence(context: Context) -> str:
+    """Return the warning that every artefact of a scale without evidence carries."""
+    scale = context.scale[:1].upper() + context.scale[1:]
+    return f"{scale} scale: no evidence about the paper."
+
+
+def seeds_sentence(context: Context, spread: str = "± is") -> str:
+    """Say how many seeds there are and what is shown of them."""
+    seeds = context.seeds
+    if len(seeds) == 1:
+        return f"One seed ({seeds[0]})."
+    listed = ", ".join(map(str, seeds))
+    return f"Mean over {len(seeds)} seeds ({listed}); {spread} one standard deviation (n - 1)."
+
+
+def sets_phrase(images: Mapping[str, int]) -> str:
+    """Return ``Set5 (5 images), Set14 (14 images)``."""
+    return ", ".join(
+        f"{name} ({count} image{'s' if count != 1 else ''})" for name, count in images.items()
+    )
+
+
+def images_phrase(context: Context, names: Sequence[str]) -> str:
+    """Return what an analysis saw: ``5 images of Set5 (clean, whole)``."""
+    text = names[0] if len(names) == 1 else f"{len(names)} images"
+    if context.analysis_set:
+        text += f" of {context.analysis_set}"
+    how = [kind_label(context.analysis_kind)] if context.analysis_kind else []
+    return f"{text} ({', '.join([*how, crop_phrase(context.analysis_crop)])})"
+
+
+def crop_phrase(side: int | None, otherwise: str = "whole") -> str:
+    """Return which part of each image was analysed."""
+    return otherwise if side is None else f"the middle {side}x{side} LR pixels"
+
+
+def border_phrase(context: Context) -> str:
+    """Return what of an image the PSNR of analyses leaves out."""
+    border = context.analysis_border
+    return f"border of {border} pixels left out" if border else "no border left out"
+
+
+def kind_label(kind: str) -> str:
+    """Return the name shown for a degradation: ``blur_jpeg`` becomes ``blur+jpeg``."""
+    return kind.replace("_", "+")
+
+
+def listing(words: Sequence[str]) -> str:
+    """Join words as a sentence does: ``a``, ``a and b``, ``a, b and c``."""
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,0 +1,379 @@
+"""The command line: what mistakes are told, and that nothing is left half-written."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from reflash.cli.app import main
+from reflash.datasets.images import read_rgb, write_png
+from reflash.models.build import build_network
+from reflash.models.settings import SRResNetSettings, parse_dropout
+from reflash.models.weights import load_weights, save_weights
+from reflash.training.settings import RunSettings
+
+
+@pytest.fixture
+def photo(tmp_path: Path, photo_like: np.ndarray) -> Path:
+    write_png(tmp_path / "photo.png", photo_like)
+    return tmp_path / "photo.png"
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    settings = SRResNetSettings(features=8, blocks=2)
+    network = build_network(settings, parse_dropout("none"))
+    path = tmp_path / "weights.safetensors"
+    metadata = {"network": settings.model_dump(), "dropout": "none", "which": "params"}
+    save_weights(path, network.state_dict(), metadata)
+    return path
+
+
+def fails(arguments: list[object], capsys: pytest.CaptureFixture[str]) -> str:
+    """Run a command that must fail; return its one line of error."""
+    with pytest.raises(SystemExit) as stop:
+        main([str(a) for a in arguments])
+    assert stop.value.code == 1
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[-1].startswith("error: ")
+    return lines[-1]
+
+
+def succeeds(arguments: list[object]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([str(a) for a in arguments])
+    assert stop.value.code in (0, None)
+
+
+def test_help_needs_neither_torch_nor_matplotlib() -> None:
+    code = (
+        "import sys\nfrom reflash.cli.app import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "print(sorted({'torch', 'matplotlib', 'pandas', 'sklearn', 'cv2'} & set(sys.modules)))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip().endswith("[]")
+
+
+def test_degrading_needs_no_torch(photo: Path, tmp_path: Path) -> None:
+    arguments = ["degrade", str(photo.parent), str(tmp_path / "lr"), "--kind", "noise"]
+    code = (
+        f"import sys\nfrom reflash.cli.app import main\n"
+        f"try: main({arguments})\nexcept SystemExit: pass\nprint('torch' in sys.modules)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "False"
+    assert (tmp_path / "lr/photo.png").is_file()
+
+
+def broken_image(kind: str, folder: Path, photo: Path) -> Path:
+    folder.mkdir()
+    path = folder / "broken.png"
+    if kind == "truncated":
+        path.write_bytes(photo.read_bytes()[:2000])
+    elif kind == "text":
+        path.write_text("<html>404</html>")
+    elif kind == "empty":
+        path.touch()
+    elif kind == "too small":
+        write_png(path, np.zeros((9, 40, 3), np.uint8))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["truncated", "text", "empty", "too small"])
+def test_degrade_names_a_bad_image_and_leaves_no_file(
+    kind: str, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = broken_image(kind, tmp_path / "bad", photo)
+    out = tmp_path / "lr"
+    line = fails(["degrade", path.parent, out, "--kind", "clean"], capsys)
+    assert path.name in line
+    assert not list(out.glob("*.png"))
+    assert not (out / "manifest.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--kind", "fog"], "fog: no such degradation; choose one of clean, blur"),
+        (["--kind", "noise", "--noise-sigma", "-1"], "noise_sigma"),
+        (["--kind", "noise", "--noise-rounding", "up"], "noise_rounding"),
+        (["--kind", "clean", "--mod", "5"], "mod"),
+        (["--kind", "clean", "--settings", "{sede: 1}"], "did you mean 'seed'?"),
+        (["--kind", "clean", "--settings", "nowhere.yaml"], "nowhere.yaml: no such file"),
+    ],
+)
+def test_degrade_explains_bad_options(
+    arguments: list[str],
+    message: str,
+    photo: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    line = fails(["degrade", photo.parent, tmp_path / "lr", *arguments], capsys)
+    assert message in line
+    assert not (tmp_path / "lr/manifest.csv").exists()
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "1", "I;16", "CMYK"])
+def test_degrade_takes_any_colour_mode(mode: str, photo: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "modes"
+    folder.mkdir()
+    if mode == "I;16":
+        grey = np.asarray(Image.open(photo).convert("L")).astype(np.uint16) * 257
+        Image.fromarray(grey).save(folder / "a.png")
+    else:
+        suffix = "tif" if mode == "CMYK" else "png"
+        Image.open(photo).convert(mode).save(folder / f"a.{suffix}")
+    succeeds(["degrade", folder, tmp_path / "lr", "--kind", "clean"])
+    assert read_rgb(tmp_path / "lr/a.png").shape == (30, 39, 3)
+
+
+def test_missing_folder_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = fails(["degrade", tmp_path / "none", tmp_path / "lr", "--kind", "clean"], capsys)
+    assert str(tmp_path / "none") in line
+
+
+def test_unwritable_destination_is_named(
+    photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    line = fails(["degrade", photo.parent, tmp_path / "file", "--kind", "clean"], capsys)
+    assert str(tmp_path / "file") in line
+
+
+def test_upscale_round_trip_of_alpha_and_size(photo: Path, weights: Path, tmp_path: Path) -> None:
+    rgba = np.dstack([read_rgb(photo)[:21, :33], np.full((21, 33), 77, np.uint8)])
+    Image.fromarray(rgba).save(tmp_path / "alpha.png")
+    out = tmp_path / "up/alpha.png"
+    succeeds(["upscale", tmp_path / "alpha.png", out, "--weights", weights])
+    with Image.open(out) as image:
+        assert image.mode == "RGBA"
+        assert image.size == (132, 84)
+        assert set(np.asarray(image)[..., 3].flat) == {77}
+
+
+def bad_weights(kind: str, path: Path, weights: Path) -> None:
+    if kind == "missing":
+        return
+    if kind == "truncated":
+        path.write_bytes(weights.read_bytes()[:500])
+    elif kind == "not weights":
+        path.write_text("hello")
+    elif kind == "other architecture":
+        state, metadata = load_weights(weights)
+        state["conv_first.weight"] = torch.zeros(8, 12, 3, 3)
+        save_weights(path, state, metadata)
+
+
+@pytest.mark.parametrize("kind", ["missing", "truncated", "not weights", "other architecture"])
+def test_bad_weights_are_named_and_nothing_is_written(
+    kind: str,
+    photo: Path,
+    weights: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "bad.safetensors"
+    bad_weights(kind, path, weights)
+    out = tmp_path / "up.png"
+    line = fails(["upscale", photo, out, "--weights", path], capsys)
+    assert "bad.safetensors" in line
+    assert not out.exists()
+
+
+class Evil:
+    """A pickle that would run a command."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        import os
+
+        return os.system, ("touch owned",)
+
+
+def test_a_pickle_with_code_is_refused(
+    photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"params": Evil()}, tmp_path / "evil.pth")
+    line = fails(["upscale", photo, "out.png", "--weights", "evil.pth"], capsys)
+    assert "evil.pth" in line
+    assert not (tmp_path / "owned").exists()
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_convert_there_and_back(weights: Path, tmp_path: Path) -> None:
+    succeeds(["convert", weights, tmp_path / "a.pth", "--layout", "authors"])
+    keys = torch.load(tmp_path / "a.pth", weights_only=True)["params"]
+    assert "body1.0.conv1.weight" in keys
+    succeeds(["convert", tmp_path / "a.pth", tmp_path / "back.safetensors"])
+    before, after = load_weights(weights)[0], load_weights(tmp_path / "back.safetensors")[0]
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_convert_of_a_missing_average_says_so(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    succeeds(["convert", weights, tmp_path / "a.pth"])
+    arguments = ["convert", tmp_path / "a.pth", tmp_path / "b.safetensors", "--key", "params_ema"]
+    assert "params_ema" in fails(arguments, capsys)
+    assert not (tmp_path / "b.safetensors").exists()
+
+
+def test_evaluate_needs_matching_images(
+    photo: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hr, lr, out = tmp_path / "hr", tmp_path / "clean", tmp_path / "out.csv"
+    image = read_rgb(photo)
+    write_png(hr / "a.png", image[:96, :96])
+    write_png(lr / "a.png", image[:20, :24])
+    arguments = ["evaluate", "--weights", weights, "--hr", hr, "--lr", lr, "--out", out]
+    assert "are not 4 times" in fails(arguments, capsys)
+    write_png(hr / "b.png", image[:96, :96])
+    assert "b.png: no LR image" in fails(arguments, capsys)
+    assert not out.exists()
+
+
+def test_training_explains_a_missing_source(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = {
+        "id": "x",
+        "network": {"name": "srresnet", "features": 8, "blocks": 2},
+        "dropout": "none",
+        "setting": "multi",
+        "seed": 0,
+    }
+    arguments = ["train", "--config", json.dumps(run), "--out", tmp_path, "--validation", tmp_path]
+    assert "give --images and not the other source" in fails(arguments, capsys)
+    arguments += ["--images", tmp_path / "none"]
+    assert "not a finished image cache" in fails(arguments, capsys)
+    run["dropout"] = "last_conv-channel-p1"
+    arguments[2] = json.dumps(run)
+    assert "p is 1 but must lie" in fails(arguments, capsys)
+
+
+def test_an_unknown_dataset_is_guessed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("REFLASH_MIRROR", "REFLASH_ACCEPT_TERMS"):
+        monkeypatch.delenv(variable, raising=False)
+    assert "did you mean Set14" in fails(["data", "fetch", "set14"], capsys)
+    assert "--source" in fails(["data", "fetch", "Set14", "--raw", tmp_path], capsys)
+
+
+def test_an_unknown_device_is_refused(
+    photo: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["upscale", photo, tmp_path / "o.png", "--weights", weights, "--device", "gpu0"]
+    assert "gpu0" in fails(arguments, capsys)
+
+
+def test_settings_of_a_run_are_printed_to_train_with(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = ["--folder", root / "config"]
+    succeeds(["config", "run", "rrdb/single/none", "--scale", "paper", "--seed", 3, *folder])
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["id"] == "rrdb/single/none/seed3"
+    assert printed["network"]["blocks"] == 23
+    assert RunSettings.model_validate(printed).training.iterations == 500_000
+    line = fails(["config", "run", "edsr/multi/none", *folder], capsys)
+    assert "no network 'edsr'" in line
+
+
+def test_memory_of_the_gpu_that_does_not_suffice_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(**unused: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore words")
+
+    monkeypatch.setattr("reflash.cli.app.app", full)
+    line = fails(["train"], capsys)
+    assert "CUDA out of memory. Tried to allocate 2 GiB" in line
+    assert "use a smaller training.batch" in line
+
+
+def test_other_errors_of_the_program_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(**unused: object) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr("reflash.cli.app.app", broken)
+    with pytest.raises(RuntimeError, match="broken"):
+        main(["train"])
+
+
+def test_two_folders_of_one_kind_are_refused(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--weights", weights, "--lr", tmp_path / "a/clean", "--lr", tmp_path / "b/clean"]
+    line = fails(["represent", *arguments, "--out", tmp_path / "out"], capsys)
+    assert "two folders have the same name" in line
+
+
+def test_weights_of_others_are_evaluated(weights: Path, photo: Path, tmp_path: Path) -> None:
+    """A file that holds averaged weights only, as is common, needs no option."""
+    tensors, _ = load_weights(weights)
+    torch.save({"params_ema": tensors}, tmp_path / "ema.pth")
+    succeeds(
+        [
+            "data",
+            "test-set",
+            tmp_path / "hr",
+            "--settings",
+            f"{{source: folder, folder: {photo.parent}}}",
+        ]
+    )
+    succeeds(["degrade", tmp_path / "hr", tmp_path / "clean", "--kind", "clean"])
+    out = tmp_path / "scores.csv"
+    succeeds(
+        [
+            "evaluate",
+            "--weights",
+            tmp_path / "ema.pth",
+            "--hr",
+            tmp_path / "hr",
+            "--lr",
+            tmp_path / "clean",
+            "--out",
+            out,
+        ]
+    )
+    assert len(out.read_text().splitlines()) == 2
+
+
+def test_tables_that_are_none_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.csv").write_text("")
+    assert "a.csv: cannot be read as CSV" in fails(
+        ["metrics", tmp_path / "a.csv", "--out", tmp_path / "m.json"], capsys
+    )
+
+
+def test_bench_outside_a_clone_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "run this in a clone" in fails(["bench"], capsys)
+    assert "no such benchmark" in fails(["bench", "nosuch"], capsys)
+
+
+def test_a_border_that_leaves_nothing_is_told(
+    weights: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    succeeds(["degrade", photo, tmp_path / "clean", "--kind", "clean", "--mod", "4"])
+    arguments = ["--lr", tmp_path / "clean/photo.png", "--hr", photo, "--out", tmp_path / "o.csv"]
+    settings = ["--settings", "{crop: 8, border: 16}"]
+    line = fails(["ablate", "--weights", weights, *arguments, *settings], capsys)
+    assert "photo.png: nothing of 32x32 pixels is left without a border of 16" in line

@@ -1,0 +1,134 @@
+"""Models, runs and the settings each stage is given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reflash.core.errors import ReflashError
+from reflash.study.config import load
+from reflash.study.plan import Plan
+
+
+def plan(root: Path, **values: Any) -> Plan:
+    return Plan(load(values, root / "config"))
+
+
+def test_runs_are_models_times_seeds(root: Path) -> None:
+    two = plan(root, overrides={"seeds": [0, 3]})
+    assert two.runs("srresnet/multi/none") == [
+        "srresnet/multi/none/seed0",
+        "srresnet/multi/none/seed3",
+    ]
+    assert two.run_settings("srresnet/multi/none/seed3").seed == 3
+
+
+def test_a_run_depends_on_no_test_setting(root: Path) -> None:
+    run = "srresnet/multi/last_conv-channel-p0.7/seed0"
+    benchmark = {"noise_sigma": 40, "noise_rounding": "round", "mod": 4, "jpeg_quality": 10}
+    changed = plan(
+        root, overrides={"benchmark": benchmark, "evaluation": {"weights": "params_ema"}}
+    )
+    assert changed.run_settings(run) == plan(root).run_settings(run)
+
+
+def test_a_degradation_depends_on_its_own_settings_only(root: Path) -> None:
+    changed = plan(root, overrides={"benchmark": {"noise_sigma": 40, "seed": 5}})
+    for kind in plan(root).kinds:
+        same = changed.benchmark_settings(kind) == plan(root).benchmark_settings(kind)
+        assert same == ("noise" not in kind), kind
+
+
+def test_pool_changes_with_degradation_not_with_iterations(root: Path) -> None:
+    base = plan(root).pool_settings("multi")
+    assert plan(root, overrides={"training": {"iterations": 7}}).pool_settings("multi") == base
+    usm = plan(root, overrides={"degradation": {"usm": False}}).pool_settings("multi")
+    assert usm != base
+
+
+def test_studies_share_runs_not_artefacts(root: Path) -> None:
+    assert plan(root).name == "demo"
+
+
+def test_a_run_of_an_unknown_network_is_refused(root: Path) -> None:
+    with pytest.raises(ReflashError, match="no network 'edsr'"):
+        plan(root).run_settings("edsr/multi/none/seed0")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"scale": "paper"}, "Manga109: is never downloaded; give the folder"),
+        ({"scale": "hour"}, "DIV2K_train: read their terms .* accept_terms=true"),
+        ({"scale": "hour", "accept_terms": True}, None),
+        ({"scale": "paper", "mirror": "."}, None),
+        ({"scale": "paper", "mirror": "https://example.org/sr"}, None),
+        ({"scale": "paper", "mirror": "/nowhere"}, "^/nowhere: no such folder; give the folder of"),
+        (
+            {"overrides": {"training_images": {"source": "folder", "folder": "/nowhere"}}},
+            "^/nowhere: no such folder .images of training_images.",
+        ),
+        ({"scale": "demo"}, None),
+    ],
+)
+def test_what_cannot_be_fetched_is_said_before_any_work(
+    root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    values: dict[str, Any],
+    message: str | None,
+) -> None:
+    made = plan(root, **values)
+    monkeypatch.chdir(tmp_path)
+    if message is None:
+        made.check_datasets("data/x", "results/x/runs")
+    else:
+        with pytest.raises(ReflashError, match=message):
+            made.check_datasets("data/x", "results/x/runs")
+
+
+def test_what_was_made_of_a_dataset_needs_it_no_more(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = plan(root, scale="hour")
+    monkeypatch.chdir(tmp_path)
+    for name in (*made.test_sets, "validation"):
+        (tmp_path / f"data/x/test/{name}/hr").mkdir(parents=True)
+        (tmp_path / f"data/x/test/{name}/hr/manifest.csv").touch()
+    for run in made.all_runs:
+        (tmp_path / "runs" / run).mkdir(parents=True)
+        (tmp_path / "runs" / run / "params.safetensors").touch()
+    made.check_datasets("data/x", "runs")
+    (tmp_path / "runs" / made.all_runs[0] / "params.safetensors").unlink()
+    with pytest.raises(ReflashError, match="^DIV2K_train: read their terms"):
+        made.check_datasets("data/x", "runs")
+
+
+def test_a_run_holds_only_what_its_setting_uses(root: Path) -> None:
+    """So that a key of the other setting trains it not again."""
+
+    def runs(**changes: Any) -> list[Any]:
+        made = plan(root, overrides=changes)
+        return [made.run_settings(f"srresnet/{name}/none/seed0") for name in ("single", "multi")]
+
+    single, multi = runs()
+    for changes, same in (
+        ({"degradation": {"usm": False}}, (True, False)),
+        ({"degradation": {"bicubic": "pil"}}, (False, True)),
+        ({"pairs": {"shuffle_pool": 3}}, (True, True)),  # of pairs online
+        ({"pairs": {"count": 99}}, (False, False)),
+    ):
+        assert tuple(a == b for a, b in zip((single, multi), runs(**changes), strict=True)) == same
+
+
+def test_images_of_ones_own_folders_are_inputs(root: Path, tmp_path: Path) -> None:
+    own = {"source": "folder", "folder": str(tmp_path)}
+    made = plan(root, overrides={"test_sets": {"mine": own}, "training_images": own})
+    assert made.own_images("mine") == []
+    for name in ("b.png", "a.jpg", "notes.txt"):
+        (tmp_path / name).touch()
+    expected = [str(tmp_path / "a.jpg"), str(tmp_path / "b.png")]
+    assert made.own_images("mine") == made.own_images("training") == expected
+    assert made.own_images("photos") == made.own_images("validation") == []
