@@ -1,0 +1,51 @@
+"""Measuring this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reflash.cli.common import (
+    Device,
+    Threads,
+    make_app,
+)
+
+app = make_app("")
+
+
+@app.command()
+def bench(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="degradation, training, …; default: all of them.")
+    ] = None,
+    device: Device = "auto",
+    threads: Threads = 1,
+    folder: Annotated[Path, typer.Option(help="Folder of the scripts, in a clone.")] = Path(
+        "benchmarks"
+    ),
+    page: Annotated[
+        Path, typer.Option(help="Page whose tables are written again from the results.")
+    ] = Path("docs/performance.md"),
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only try the scripts, on small sizes; keep nothing.")
+    ] = False,
+    render: Annotated[
+        bool, typer.Option("--render", help="Measure nothing, only write the page again.")
+    ] = False,
+) -> None:
+    """Measure speed and memory of each stage on this machine."""
+    from reflash.core.files import require_file
+    from reflash.report.benchmarks import check_names, render_page, run_benchmarks
+
+    check_names(names or ())
+    if not quick:
+        require_file(page, "run this in a clone of the project, or name the page with --page")
+    try:
+        if not render:
+            run_benchmarks(names or (), folder, device, threads, quick)
+    finally:
+        if not quick:
+            render_page(page, folder / "results")

@@ -1,0 +1,70 @@
+"""What the commands share: options, settings from text, threads."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from reflash.core.errors import ReflashError
+
+
+class Weights(StrEnum):
+    """Which weights of a file."""
+
+    params = "params"
+    params_ema = "params_ema"
+
+
+class KeyLayout(StrEnum):
+    """Names of the weights in a .pth file."""
+
+    basicsr = "basicsr"
+    authors = "authors"
+
+
+Device = Annotated[str, typer.Option(help="auto (a free GPU if there is one), cpu, cuda, cuda:N.")]
+Threads = Annotated[int, typer.Option(help="CPU threads; 0 leaves the choice to PyTorch.", min=0)]
+SettingsText = Annotated[str, typer.Option(help="YAML file, or YAML/JSON text starting with {.")]
+
+
+def parse_settings(model: Any, text: str) -> Any:
+    """Return the settings in the YAML file ``text``, or in ``text`` itself if it starts with {."""
+    from reflash.study.config import parse_yaml, read_yaml, validate
+
+    if text.lstrip().startswith("{"):
+        return validate(model, parse_yaml(text, "settings"), "settings")
+    return validate(model, read_yaml(Path(text)), text)
+
+
+def set_threads(threads: int) -> None:
+    """Limit PyTorch to ``threads`` CPU threads (0: its own choice) and let it keep its memory."""
+    from reflash.core.allocation import keep_freed_memory
+
+    keep_freed_memory()
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def folders_by_kind(folders: list[Path]) -> dict[str, Path]:
+    """Return the folders of --lr by their names, which are the kinds."""
+    found = {folder.resolve().name: folder for folder in folders}
+    if len(found) < len(folders):
+        raise ReflashError("--lr: two folders have the same name; the name is the kind")
+    return found
+
+
+def make_app(help: str) -> typer.Typer:
+    """Return an empty group of commands."""
+    return typer.Typer(
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,  # formatting help with rich takes as long as all the rest
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help=help,
+    )

@@ -1,0 +1,164 @@
+"""Getting, making and checking images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reflash.cli.common import (
+    SettingsText,
+    make_app,
+    parse_settings,
+)
+from reflash.core.errors import ReflashError
+
+data_app = make_app("Get, make and check images.")
+
+
+@data_app.command("list")
+def data_list(
+    raw: Annotated[Path, typer.Option(help="Folder the sets lie in.")] = Path("data/raw"),
+) -> None:
+    """Show the known datasets: images, size, use, terms, and whether they are here."""
+    from reflash.datasets.table import print_datasets
+
+    print_datasets(raw)
+
+
+@data_app.command("fetch")
+def data_fetch(
+    names: Annotated[list[str], typer.Argument(help="Names of `reflash data list`.")],
+    source: Annotated[
+        str | None,
+        typer.Option(
+            envvar="REFLASH_MIRROR",
+            metavar="FOLDER|URL",
+            help="Mirror: a folder, an archive, or the address of one; default: where each set "
+            "is published.",
+        ),
+    ] = None,
+    raw: Annotated[Path, typer.Option(help="Folder to put them in.")] = Path("data/raw"),
+    accept_terms: Annotated[
+        bool,
+        typer.Option(
+            "--accept-terms",
+            envvar="REFLASH_ACCEPT_TERMS",
+            help="Accept the terms of the sets (see `reflash data list`).",
+        ),
+    ] = False,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, help="Seconds without data after which a transfer failed.")
+    ] = 30,
+    retries: Annotated[
+        int, typer.Option(min=0, help="Further attempts before the next source is tried.")
+    ] = 4,
+) -> None:
+    """Get datasets, by download or from a mirror, and verify every image."""
+    from reflash.datasets.download import Network
+    from reflash.datasets.fetch import fetch
+    from reflash.datasets.registry import find
+
+    network = Network(stall_timeout=timeout, retries=retries)
+    for name in names:
+        find(name)
+    for name in names:
+        manifest = fetch(name, source, raw, accept_terms=accept_terms, network=network)
+        typer.echo(f"{name}: verified, {manifest.parent}")
+
+
+@data_app.command("verify")
+def data_verify(
+    names: Annotated[list[str], typer.Argument(help="Names of `reflash data list`.")],
+    raw: Annotated[Path, typer.Option(help="Folder the sets lie in.")] = Path("data/raw"),
+) -> None:
+    """Check every image of fetched datasets against its pixel hash."""
+    from reflash.datasets.verify import verify
+
+    problems = [line for name in names for line in verify(name, raw)]
+    for line in problems:
+        typer.echo(line, err=True)
+    if problems:
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise ReflashError(f"{count} in {', '.join(names)}; run: reflash data fetch NAME")
+    typer.echo(f"{', '.join(names)}: every image is as it should be")
+
+
+@data_app.command("leaks")
+def data_leaks(
+    train: Annotated[list[Path], typer.Option(help="Folder of training images; repeat.")],
+    test: Annotated[list[Path], typer.Option(help="Folder of test images; repeat.")],
+    out: Annotated[Path | None, typer.Option(help="CSV to write, also without leaks.")] = None,
+) -> None:
+    """Look for test images among the training images: equal, scaled, flipped or cropped."""
+    from reflash.datasets.leaks import find_leaks, write_leaks
+
+    leaks = find_leaks(train, test)
+    if out is not None:
+        write_leaks(out, leaks)
+    for leak in leaks:
+        how = "has the same pixels as" if leak.kind == "pixels" else "is the same photograph as"
+        typer.echo(
+            f"{leak.train}: {how} {leak.test} (correlation {leak.correlation:.2f})", err=True
+        )
+    if leaks:
+        count = "1 leak" if len(leaks) == 1 else f"{len(leaks)} leaks"
+        raise ReflashError(
+            f"{leaks[0].train}: is the test image {leaks[0].test} ({count}); "
+            "remove it from the training images"
+        )
+    typer.echo("no test image is among the training images")
+
+
+@data_app.command("training-images")
+def data_training_images(
+    out: Annotated[Path, typer.Argument(help="Folder to fill.")],
+    settings: SettingsText,
+    raw: Annotated[Path, typer.Option(help="Folder of named datasets.")] = Path("data/raw"),
+) -> None:
+    """Make or gather the HR training images and write their manifest."""
+    from reflash.datasets.settings import TrainingImagesSettings
+    from reflash.datasets.sources import prepare_training_images
+
+    prepare_training_images(parse_settings(TrainingImagesSettings, settings), out, raw)
+
+
+@data_app.command("cache")
+def data_cache(
+    source: Annotated[Path, typer.Argument(help="Folder of images.")],
+    out: Annotated[Path, typer.Argument(help="Folder of the cache.")],
+) -> None:
+    """Decode a folder of images once into the memory-mapped cache that training reads."""
+    from reflash.datasets.cache import build_cache
+
+    build_cache(source, out)
+
+
+@data_app.command("test-set")
+def data_test_set(
+    out: Annotated[Path, typer.Argument(help="Folder to fill.")],
+    settings: SettingsText,
+    mod: Annotated[int, typer.Option(help="Crop to a multiple of this many pixels.")] = 12,
+    raw: Annotated[Path, typer.Option(help="Folder of named datasets.")] = Path("data/raw"),
+) -> None:
+    """Make the HR images of a test set: gathered, cropped, with their manifest."""
+    from reflash.datasets.settings import TestSetSettings
+    from reflash.datasets.sources import prepare_test_set
+
+    prepare_test_set(parse_settings(TestSetSettings, settings), out, mod, raw)
+
+
+@data_app.command("pictures")
+def data_pictures(
+    out: Annotated[Path, typer.Argument(help="Folder to fill.")],
+    pictures: Annotated[
+        str | None, typer.Option(help="Folder or dataset; default: sample photographs.")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="Only the first N by name.", min=1)] = 3,
+    raw: Annotated[Path, typer.Option(help="Folder of named datasets.")] = Path("data/raw"),
+) -> None:
+    """Gather LR pictures without HR counterpart, with their manifest."""
+    from reflash.datasets.pictures import prepare_pictures
+
+    prepare_pictures(pictures, out, limit, raw)

@@ -1,0 +1,48 @@
+"""Making the LR images of the test sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reflash.cli.common import (
+    SettingsText,
+    make_app,
+    parse_settings,
+)
+
+app = make_app("")
+
+
+@app.command()
+def degrade(
+    source: Annotated[Path, typer.Argument(help="HR image or folder of HR images.")],
+    destination: Annotated[Path, typer.Argument(help="Folder for the LR PNGs.")],
+    kind: Annotated[str, typer.Option(help="clean, blur, noise, jpeg, blur_noise, …")],
+    seed: Annotated[int | None, typer.Option(help="Seed of the noise.")] = None,
+    noise_sigma: Annotated[
+        float | None, typer.Option(help="Noise sigma in grey levels (the paper: 20).")
+    ] = None,
+    noise_rounding: Annotated[
+        str | None, typer.Option(help="truncate (the authors') or round.")
+    ] = None,
+    mod: Annotated[int | None, typer.Option(help="Crop HR to a multiple of this.")] = None,
+    settings: SettingsText = "{}",
+) -> None:
+    """Make the LR images of one of the eight test degradations."""
+    from reflash.degradations.benchmark import degrade_folder
+    from reflash.degradations.settings import BenchmarkSettings
+
+    given = {
+        "seed": seed,
+        "noise_sigma": noise_sigma,
+        "noise_rounding": noise_rounding,
+        "mod": mod,
+    }
+    values = parse_settings(BenchmarkSettings, settings).model_dump()
+    values.update({k: v for k, v in given.items() if v is not None})
+    from reflash.study.config import validate
+
+    degrade_folder(source, destination, kind, validate(BenchmarkSettings, values, "options"))

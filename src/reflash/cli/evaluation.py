@@ -1,0 +1,132 @@
+"""Evaluating, enlarging and converting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reflash.cli.common import (
+    Device,
+    KeyLayout,
+    SettingsText,
+    Threads,
+    Weights,
+    folders_by_kind,
+    make_app,
+    parse_settings,
+    set_threads,
+)
+
+app = make_app("")
+
+
+@app.command()
+def evaluate(
+    weights: Annotated[str, typer.Option(help="Weights file, or the word bicubic.")],
+    hr: Annotated[Path, typer.Option(help="Folder of HR images.")],
+    lr: Annotated[list[Path], typer.Option(help="Folder of LR images, named by its kind; repeat.")],
+    out: Annotated[Path, typer.Option(help="CSV to write.")],
+    key: Annotated[
+        Weights | None, typer.Option(help="Which weights of a .pth file; default: params.")
+    ] = None,
+    run: Annotated[str | None, typer.Option(help="What the column run says.")] = None,
+    test_set: Annotated[str | None, typer.Option("--set", help="What the column set says.")] = None,
+    settings: SettingsText = "{}",
+    device: Device = "auto",
+    threads: Threads = 0,
+) -> None:
+    """Write PSNR and SSIM of every image as tidy CSV."""
+    from reflash.evaluation.evaluate import evaluate_to_csv
+    from reflash.evaluation.settings import EvaluationSettings
+    from reflash.evaluation.upscalers import open_upscaler
+
+    chosen = parse_settings(EvaluationSettings, settings)
+    if weights != "bicubic":
+        set_threads(threads)
+    folders = folders_by_kind(lr)
+    upscaler = open_upscaler(
+        weights, key.value if key else None, chosen.tile, chosen.overlap, device
+    )
+    evaluate_to_csv(
+        out,
+        upscaler,
+        hr,
+        folders,
+        run or Path(weights).stem,
+        test_set or hr.resolve().parent.name,
+        chosen,
+        max(threads, 1),
+    )
+
+
+@app.command()
+def metrics(
+    evaluation: Annotated[list[Path], typer.Argument(help="CSVs of `reflash evaluate`.")],
+    out: Annotated[Path, typer.Option(help="JSON to write.")],
+) -> None:
+    """Write the mean PSNR per run, set and kind as JSON, and over kinds as CSV beside it.
+
+    DVC shows them: `dvc metrics show` and `dvc plots show`.
+    """
+    import pandas as pd
+
+    from reflash.core.files import write_csv, write_json
+    from reflash.evaluation.summary import mean_psnr, nested_psnr
+    from reflash.paper.scores import read_table
+
+    columns = ("run", "set", "kind", "image", "psnr")
+    table = pd.concat(read_table(p, columns, "make it with reflash evaluate") for p in evaluation)
+    write_csv(out.with_suffix(".csv"), mean_psnr(table))
+    write_json(out, nested_psnr(table))
+
+
+@app.command()
+def upscale(
+    source: Annotated[Path, typer.Argument(help="Image or folder of images.")],
+    destination: Annotated[Path, typer.Argument(help="Image file or folder to write.")],
+    weights: Annotated[str, typer.Option(help="Weights file, or the word bicubic.")],
+    key: Annotated[
+        Weights | None, typer.Option(help="Which weights of a .pth file; default: params.")
+    ] = None,
+    tile: Annotated[int | None, typer.Option(help="Side of a tile in LR pixels.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Only the first N images of a folder.", min=1)
+    ] = None,
+    manifest: Annotated[
+        bool, typer.Option("--manifest", help="Write manifest.csv of what was made.")
+    ] = False,
+    device: Device = "auto",
+    threads: Threads = 0,
+) -> None:
+    """Enlarge your own images four times with trained weights (any size, alpha kept)."""
+    if weights != "bicubic":
+        set_threads(threads)
+    from reflash.evaluation.upscale import upscale_path
+
+    upscale_path(
+        source,
+        destination,
+        weights,
+        tile,
+        device,
+        key.value if key else None,
+        limit=limit,
+        manifest=manifest,
+    )
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help=".pth or .safetensors")],
+    destination: Annotated[Path, typer.Argument(help=".pth or .safetensors")],
+    key: Annotated[
+        Weights | None, typer.Option(help="Which weights of the file; default: what it holds.")
+    ] = None,
+    layout: Annotated[KeyLayout, typer.Option(help="Keys of a written .pth.")] = KeyLayout.basicsr,
+) -> None:
+    """Convert weights between the authors' or BasicSR's .pth and safetensors."""
+    from reflash.models.weights import convert as convert_weights
+
+    convert_weights(source, destination, key.value if key else None, layout.value)

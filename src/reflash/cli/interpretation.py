@@ -1,0 +1,127 @@
+"""Interpreting trained networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reflash.cli.common import (
+    Device,
+    SettingsText,
+    Threads,
+    folders_by_kind,
+    make_app,
+    parse_settings,
+    set_threads,
+)
+
+app = make_app("")
+
+AnalysedWeights = Annotated[Path, typer.Option(help="Weights file of the network analysed.")]
+LrImages = Annotated[Path, typer.Option(help="LR image, or folder of LR images.")]
+HrImages = Annotated[Path, typer.Option(help="HR image, or folder of HR images.")]
+RunName = Annotated[str | None, typer.Option(help="What the column run says.")]
+
+
+@app.command()
+def saliency(
+    weights: AnalysedWeights,
+    lr: LrImages,
+    out: Annotated[Path, typer.Option(help="Folder for saliency.csv and maps.")],
+    arrays: Annotated[bool, typer.Option("--arrays", help="Also save the maps as .npz.")] = False,
+    run: RunName = None,
+    settings: SettingsText = "{}",
+    device: Device = "auto",
+    threads: Threads = 0,
+) -> None:
+    """Channel saliency maps of every layer, in one backward pass per image."""
+    set_threads(threads)
+    from reflash.interpretation.saliency import run_saliency
+    from reflash.interpretation.settings import AnalysisSettings
+
+    chosen = parse_settings(AnalysisSettings, settings)
+    run_saliency(weights, lr, out, chosen, run=run, device=device, arrays=arrays)
+
+
+@app.command()
+def ablate(
+    weights: AnalysedWeights,
+    lr: LrImages,
+    hr: HrImages,
+    out: Annotated[Path, typer.Option(help="CSV to write.")],
+    layer: Annotated[list[str] | None, typer.Option(help="last, hr, b1, …; repeat.")] = None,
+    run: RunName = None,
+    settings: SettingsText = "{}",
+    device: Device = "auto",
+    threads: Threads = 0,
+) -> None:
+    """PSNR after removing each channel of a layer, one at a time."""
+    set_threads(threads)
+    from reflash.interpretation.ablation import run_ablation
+    from reflash.interpretation.settings import AnalysisSettings
+
+    chosen = parse_settings(AnalysisSettings, settings)
+    layers = tuple(layer or ("last",))
+    run_ablation(weights, lr, hr, out, chosen, run=run, device=device, layers=layers)
+
+
+@app.command()
+def mask(
+    weights: AnalysedWeights,
+    lr: LrImages,
+    hr: HrImages,
+    out: Annotated[Path, typer.Option(help="CSV to write; areas go to NAME_area.csv.")],
+    layer: Annotated[str, typer.Option(help="last, hr, b1, …")] = "last",
+    run: RunName = None,
+    settings: SettingsText = "{}",
+    device: Device = "auto",
+    threads: Threads = 0,
+) -> None:
+    """PSNR while the channels of a layer are masked one after another."""
+    set_threads(threads)
+    from reflash.interpretation.masking import run_masking
+    from reflash.interpretation.settings import AnalysisSettings
+
+    chosen = parse_settings(AnalysisSettings, settings)
+    run_masking(weights, lr, hr, out, chosen, run=run, device=device, layer=layer)
+
+
+@app.command()
+def represent(
+    weights: AnalysedWeights,
+    lr: Annotated[list[Path], typer.Option(help="Folder of LR images, named by its kind; repeat.")],
+    out: Annotated[Path, typer.Option(help="Folder for points.csv and chi.csv.")],
+    run: RunName = None,
+    settings: SettingsText = "{}",
+    device: Device = "auto",
+    threads: Threads = 0,
+) -> None:
+    """Deep representations of several degradations: PCA, t-SNE, Calinski-Harabasz index."""
+    set_threads(threads)
+    from reflash.interpretation.representations import run_representations
+    from reflash.interpretation.settings import AnalysisSettings
+
+    chosen = parse_settings(AnalysisSettings, settings)
+    run_representations(weights, folders_by_kind(lr), out, chosen, run=run, device=device)
+
+
+@app.command()
+def sensitivity(
+    weights: AnalysedWeights,
+    lr: LrImages,
+    hr: HrImages,
+    out: Annotated[Path, typer.Option(help="CSV to write.")],
+    run: RunName = None,
+    settings: SettingsText = "{}",
+    device: Device = "auto",
+    threads: Threads = 0,
+) -> None:
+    """Drop features at test time: an SR network beside a small digit classifier."""
+    set_threads(threads)
+    from reflash.interpretation.sensitivity import run_sensitivity
+    from reflash.interpretation.settings import AnalysisSettings
+
+    chosen = parse_settings(AnalysisSettings, settings)
+    run_sensitivity(weights, lr, hr, out, chosen, run=run, device=device)

@@ -1,0 +1,123 @@
+"""Training: pairs and runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reflash.cli.common import (
+    Device,
+    Threads,
+    make_app,
+    parse_settings,
+    set_threads,
+)
+from reflash.core.errors import ReflashError
+
+app = make_app("")
+
+
+@app.command()
+def pairs(
+    config: Annotated[str, typer.Option(help="YAML file or text of PoolSettings.")],
+    images: Annotated[Path, typer.Option(help="Cache of training images.")],
+    out: Annotated[Path, typer.Option(help="Folder of the pool.")],
+    threads: Threads = 1,
+) -> None:
+    """Synthesise a pool of training pairs that all runs of a setting read."""
+    from reflash.datasets.cache import ImageCache
+    from reflash.training.pool import build_pool
+    from reflash.training.settings import PoolSettings
+
+    settings = parse_settings(PoolSettings, config)
+    set_threads(threads)
+    build_pool(settings, ImageCache.open(images), out, threads=threads)
+
+
+@app.command()
+def train(
+    config: Annotated[
+        list[str], typer.Option(help="YAML file or text of a run's settings; repeat for several.")
+    ],
+    out: Annotated[list[Path], typer.Option(help="Folder of the run; one for each --config.")],
+    validation: Annotated[Path, typer.Option(help="Folder of HR validation images.")],
+    pool: Annotated[
+        Path | None, typer.Option("--pairs", help="Pool of `reflash pairs` (synthesis: pool).")
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Cache of training images (synthesis: online).")
+    ] = None,
+    device: Device = "auto",
+    threads: Threads = 0,
+    save_every: Annotated[float, typer.Option(help="Seconds between saved states.")] = 120,
+    time_budget: Annotated[
+        float | None, typer.Option(help="Stop, resumable, after this many seconds.")
+    ] = None,
+    tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard.")] = None,
+    compiled: Annotated[
+        bool, typer.Option("--compile/--no-compile", help="Fuse operations with torch.compile.")
+    ] = False,
+    graphs: Annotated[
+        bool, typer.Option("--graphs/--no-graphs", help="On a GPU, replay steps as CUDA graphs.")
+    ] = True,
+    ahead: Annotated[
+        bool | None,
+        typer.Option(
+            "--ahead/--no-ahead",
+            help="Make each batch one iteration early; default: on a GPU only.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Train one run, or several on the same pairs, resumably.
+
+    Killed or stopped, the same command continues bit by bit. Several runs (--config and --out as
+    often) see the same pairs, made once for all of them, and end as if each had been trained alone.
+    """
+    from reflash.training.settings import RunSettings
+
+    runs: list[RunSettings] = [parse_settings(RunSettings, text) for text in config]
+    if len(runs) != len(out):
+        raise ReflashError(f"--out: {len(out)} folders for {len(runs)} runs; give one for each")
+    settings = runs[0]
+    needed, given, other = ("--pairs", pool, images)
+    if settings.pairs.synthesis == "online":
+        needed, given, other = ("--images", images, pool)
+    if given is None or other is not None:
+        raise ReflashError(
+            f"pairs.synthesis is {settings.pairs.synthesis}: give {needed} and not the other source"
+        )
+    set_threads(threads)
+    from reflash.core.devices import choose_device
+    from reflash.core.progress import training_progress
+    from reflash.datasets.cache import ImageCache
+    from reflash.training.pairs import OnlinePairs, PoolPairs
+    from reflash.training.trainer import Job, Options, check_agreement, train_together
+    from reflash.training.validation import Validation
+
+    check_agreement(runs)
+    chosen = choose_device(device)
+    source: OnlinePairs | PoolPairs
+    if settings.pairs.synthesis == "pool":
+        source = PoolPairs(given, settings.training.batch, settings.seed, chosen, settings)
+    else:
+        cache = ImageCache.open(given)
+        source = OnlinePairs(settings, cache, chosen, graphs=graphs, compiled=compiled)
+    jobs = [
+        Job(run, Validation(run.training.validation, validation), folder)
+        for run, folder in zip(runs, out, strict=True)
+    ]
+    name = settings.id if len(runs) == 1 else f"{len(runs)} runs"
+    with training_progress(name, max(run.training.iterations for run in runs)) as report:
+        options = Options(
+            save_seconds=save_every,
+            time_budget=time_budget,
+            tensorboard=tensorboard,
+            report=report,
+            graphs=graphs,
+            compiled=compiled,
+            ahead=ahead,
+        )
+        train_together(jobs, source, chosen, options)
