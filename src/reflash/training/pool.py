@@ -27,7 +27,7 @@ from torch import Tensor
 
 from reflash.core.errors import ReflashError
 from reflash.core.files import explained, require_file, write_json
-from reflash.core.imports import module_files
+from reflash.core.fingerprint import stage_fingerprint
 from reflash.datasets.cache import ImageCache
 from reflash.datasets.space import require_space
 from reflash.training.settings import PoolSettings
@@ -137,11 +137,9 @@ def _to_bytes(images: Tensor) -> bytes:
 
 def _build_key(settings: PoolSettings, cache: ImageCache, batch: int) -> str:
     """Return the hash of all that decides a pool's bytes, the code that makes it included."""
-    text = json.dumps([settings.model_dump(mode="json"), cache.key, batch], sort_keys=True)
-    digest = hashlib.sha256(text.encode())
-    for path in module_files("reflash.training.pool"):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+    code = stage_fingerprint("pairs")
+    text = json.dumps([settings.model_dump(mode="json"), cache.key, batch, code], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _in_order(make: Callable[[int], Made], numbers: Iterable[int], threads: int) -> Iterator[Made]:

@@ -1,0 +1,260 @@
+r"""Fingerprints of code: what a stage's numbers depend on, and nothing else of the source.
+
+Snakemake compares a rule's inputs and parameters; it does not see that a command imports modules.
+Each rule therefore carries, as a parameter, the fingerprint of its stage: a hash over the syntax
+trees of the modules that the stage imports. What cannot change a number is left out of the trees
+(docstrings, comments, formatting, annotations, the texts of errors and messages), and modules
+that decide no number are left out whole (``PLUMBING``). So a better error message reruns nothing,
+and a changed operator reruns what it decides.
+
+>>> source = "def f(x: int) -> int:\n    return x + 1\n"
+>>> tree_text(source) == tree_text('def f(x):\n    "Add one."\n    return x + 1  # one')
+True
+>>> tree_text(source) == tree_text(source.replace("+ 1", "+ 2"))
+False
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+from hashlib import blake2b
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1]
+"""Folder of this package."""
+
+STAGES: dict[str, tuple[str, ...]] = {
+    "images": ("datasets.sources", "datasets.photos"),
+    "cache": ("datasets.cache",),
+    "leaks": ("datasets.leaks",),
+    "degradation": ("degradations.benchmark",),
+    "pairs": ("training.pairs", "training.pool"),
+    "training": ("training.trainer", "training.pairs"),
+    "evaluation": ("evaluation.evaluate",),
+    "upscaling": ("evaluation.upscale",),
+    "saliency": ("interpretation.saliency",),
+    "ablation": ("interpretation.ablation",),
+    "masking": ("interpretation.masking",),
+    "representations": ("interpretation.representations",),
+    "sensitivity": ("interpretation.sensitivity",),
+    "metrics": ("evaluation.summary",),
+    "claims": ("paper.claims.tests",),
+    "report": ("report.page",),
+}
+"""Modules that each stage starts from; beside them there are ``table/NAME`` and ``figure/NAME``."""
+
+PLUMBING = (
+    "core.errors",  # what a failure says
+    "core.files",  # how a file is written, whole or not at all; what is in it is decided elsewhere
+    "core.progress",  # what is shown meanwhile
+    "core.lock",  # who waits for whom
+    "core.allocation",  # how memory is kept
+    "core.devices",  # where it runs; results per device are the device's
+    "core.fingerprint",  # this
+    "core.settings",  # settings reach a stage as parameters of its rule, with every default
+    "datasets.settings",
+    "degradations.settings",
+    "training.settings",
+    "evaluation.settings",
+    "interpretation.settings",
+    "study",
+    "datasets.registry",  # another dataset known; each dataset's images are inputs by their hashes
+    "datasets.space",  # whether the disk has room
+    "datasets.parallel",  # how work is spread
+    "datasets.download",  # how files travel; their hashes are checked
+    "datasets.fetch",
+    "datasets.meter",
+    "models.weights",  # file formats: weights arrive as they were saved or not at all
+    "models.foreign",
+)
+"""Modules that decide no number, and why. A prefix counts for the modules below it."""
+
+MONITORS: dict[str, tuple[str, ...]] = {
+    # The validation curve is drawn while training and decides no weight: a changed metric
+    # evaluates again, and does not train again.
+    "training": ("training.validation", "evaluation", "degradations.benchmark"),
+}
+"""Modules that a stage imports to watch or record itself."""
+
+_MESSAGES = re.compile(r"print|echo|warn|log|debug|info|warning|track|report")
+
+
+def stage_fingerprint(stage: str) -> str:
+    """Return the fingerprint of a stage of ``STAGES``, of ``table/NAME`` or ``figure/NAME``.
+
+    Raises
+    ------
+    ValueError
+        There is no such stage.
+
+    Examples
+    --------
+    >>> stage_fingerprint("training") == stage_fingerprint("training")
+    True
+    """
+    kind, _, name = stage.partition("/")
+    if name and kind in ("table", "figure"):
+        shared = {"table": "tables.registry", "figure": "figures.make"}[kind]
+        roots: tuple[str, ...] = (f"paper.{kind}s.{name}", f"paper.{shared}")
+    elif stage in STAGES:
+        roots = STAGES[stage]
+    else:
+        raise ValueError(f"no stage {stage!r}; use one of {', '.join(STAGES)}")
+    return fingerprint(*roots, without=MONITORS.get(stage, ()))
+
+
+def fingerprint(*roots: str, without: tuple[str, ...] = ()) -> str:
+    """Hash the code of modules and of all they import, leaving out plumbing and ``without``.
+
+    Parameters
+    ----------
+    *roots : str
+        Modules below the package, for example ``training.trainer``.
+    without : tuple of str
+        Further modules to leave out; what only they import is left out too.
+    """
+    digest = blake2b(digest_size=10)
+    for module in modules_of(*roots, without=without):
+        path = _path(module)
+        assert path is not None
+        digest.update(f"{module}\n{_essence(path)}\n".encode())
+        for file in _data_files(path):
+            digest.update(f"{file.name}\n".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def modules_of(*roots: str, without: tuple[str, ...] = ()) -> list[str]:
+    """Return the modules behind a fingerprint, in order of name.
+
+    Raises
+    ------
+    ValueError
+        A root is no module of the package.
+    """
+    for root in roots:
+        if _path(root) is None:
+            raise ValueError(f"no module {root} in the package")
+    left_out = (*PLUMBING, *without)
+    seen: set[str] = set()
+    todo = list(roots)
+    while todo:
+        module = todo.pop()
+        path = _path(module)
+        if module in seen or path is None:
+            continue
+        if any(module == name or module.startswith(f"{name}.") for name in left_out):
+            continue
+        seen.add(module)
+        todo += _imports(path)
+    return sorted(seen)
+
+
+def tree_text(source: str) -> str:
+    """Return the syntax tree of ``source`` as text, without what cannot change a number."""
+    return ast.dump(_Essence().visit(ast.parse(source)))
+
+
+@cache
+def _essence(path: Path) -> str:
+    return tree_text(path.read_text(encoding="utf-8"))
+
+
+@cache
+def _nodes(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+class _Essence(ast.NodeTransformer):
+    """Drops docstrings, annotations, the texts of errors, and messages."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        value = node.value
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            return None
+        if isinstance(value, ast.Call) and _MESSAGES.fullmatch(_called(value)):
+            return None
+        return self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if _called(node).endswith(("Error", "Exception", "Warning")):
+            return node.func  # which error it is counts, its text does not
+        if _called(node) == "track" and node.args:
+            return self.visit(node.args[0])  # what is gone through counts, its progress does not
+        return self.generic_visit(node)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        self.generic_visit(node)
+        node.annotation = ast.Constant(None)
+        return node
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        node.annotation = None
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        self.generic_visit(node)
+        node.returns = None
+        node.body = node.body or [ast.Pass()]
+        return node
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        self.generic_visit(node)
+        node.body = node.body or [ast.Pass()]
+        return node
+
+
+def _called(call: ast.Call) -> str:
+    """Return the last name of what is called: ``echo`` of ``typer.echo(...)``."""
+    if isinstance(call.func, ast.Attribute):
+        return call.func.attr
+    return call.func.id if isinstance(call.func, ast.Name) else ""
+
+
+def _path(module: str) -> Path | None:
+    """File of a module below the package, or None where there is none."""
+    base = PACKAGE.joinpath(*module.split("."))
+    return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)
+
+
+@cache
+def _imports(path: Path) -> frozenset[str]:
+    """Modules of this package that a file imports, at any depth of its code.
+
+    Imports under ``if TYPE_CHECKING`` do not run and do not count.
+    """
+    names: set[str] = set()
+
+    def visit(node: ast.AST) -> None:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            for branch in node.orelse:
+                visit(branch)
+            return
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    visit(_nodes(path))
+    return frozenset(name.removeprefix("reflash.") for name in names if name.startswith("reflash."))
+
+
+@cache
+def _data_files(path: Path) -> tuple[Path, ...]:
+    """Find data files beside a module that its text names, alone or by their folder."""
+    files: set[Path] = set()
+    for node in ast.walk(_nodes(path)):
+        if not (isinstance(node, ast.Constant) and isinstance(node.value, str)):
+            continue
+        if not re.fullmatch(r"[\w-]+(\.[\w-]+)*", node.value):
+            continue
+        named = path.parent / node.value
+        if named.is_dir() and not (named / "__init__.py").exists():
+            files.update(f for f in named.iterdir() if f.is_file())
+        elif named.is_file() and named.suffix != ".py":
+            files.add(named)
+    return tuple(sorted(files))
