@@ -23,7 +23,7 @@ def make_context() -> Callable[..., Context]:
             "title": "A study",
             "scale": "demo",
             "description": "tiny networks",
-            "evidence": False,
+            "evidence": "none",
             "models": (PLAIN, DROPPED),
             "labels": {PLAIN: "SRResNet", DROPPED: "SRResNet + dropout", "bicubic": "Bicubic"},
             "test_sets": ("photos",),

@@ -110,7 +110,7 @@ def paper_lines(figure):
 
 
 def test_paper_is_shown_on_its_test_set_at_a_scale_with_evidence(make_context, evaluations):
-    context = make_context(seeds=SEEDS, evidence=True, scale="paper", test_sets=("Set5",))
+    context = make_context(seeds=SEEDS, evidence="paper", scale="paper", test_sets=("Set5",))
     drawing = gather(context, TeaserBars(), evaluations)
     with rc(STYLE):
         figure = draw(drawing, STYLE)
@@ -123,9 +123,9 @@ def test_paper_is_shown_on_its_test_set_at_a_scale_with_evidence(make_context, e
 @pytest.mark.parametrize(
     ("changes", "settings"),
     [
-        ({"evidence": False, "test_sets": ("Set5",)}, TeaserBars()),
-        ({"evidence": True, "test_sets": ("photos",)}, TeaserBars()),
-        ({"evidence": True, "test_sets": ("Set5",)}, TeaserBars(metric="ssim")),
+        ({"evidence": "none", "test_sets": ("Set5",)}, TeaserBars()),
+        ({"evidence": "paper", "test_sets": ("photos",)}, TeaserBars()),
+        ({"evidence": "paper", "test_sets": ("Set5",)}, TeaserBars(metric="ssim")),
     ],
 )
 def test_paper_is_not_shown_otherwise(make_context, evaluations, changes, settings):

@@ -514,10 +514,24 @@ def test_a_partly_tested_claim_says_so(examine):
 
 
 def test_a_scale_with_evidence_needs_no_label(examine, make_context):
-    context = make_context(models=tuple(EFFECTS), seeds=SEEDS, evidence=True, scale="paper")
+    context = make_context(models=tuple(EFFECTS), seeds=SEEDS, evidence="paper", scale="paper")
     findings = examine(context=context)
     assert findings.warning == ""
     assert verdict_text(claim(findings, 3), findings) == "supported"
+
+
+def test_a_fraction_of_the_training_labels_every_verdict(examine, make_context):
+    context = make_context(
+        models=tuple(EFFECTS), seeds=SEEDS, evidence="fraction", fraction="4 % of its training"
+    )
+    findings = examine(context=context)
+    assert (findings.evidence, findings.warning) == (
+        "fraction",
+        "Partial evidence: 4 % of its training.",
+    )
+    assert verdict_text(claim(findings, 3), findings) == (
+        "supported (partial evidence: 4 % of its training)"
+    )
 
 
 def test_texts_of_a_part(examine):
@@ -543,7 +557,7 @@ def test_claims_json_reads_back(tmp_path, examine):
     write_claims(tmp_path / "claims.json", findings)
     assert read_claims(tmp_path / "claims.json") == findings
     stored = json.loads((tmp_path / "claims.json").read_text())
-    assert (stored["scale"], stored["evidence"]) == ("demo", False)
+    assert (stored["scale"], stored["evidence"]) == ("demo", "none")
     assert stored["warning"] == "Demo scale: no evidence about the paper."
 
 

@@ -49,8 +49,17 @@ def test_scale_without_evidence_says_so(make_context):
 
 
 def test_scale_with_evidence_does_not_warn(make_context):
-    context = make_context(evidence=True, scale="paper", description="the released protocol.")
+    context = make_context(evidence="paper", scale="paper", description="the released protocol.")
     assert scale_sentence(context) == "Scale paper: the released protocol."
+
+
+def test_scale_with_a_fraction_of_the_training_says_how_much(make_context):
+    context = make_context(
+        evidence="fraction", scale="cpu", fraction="the paper's SRResNet, 4 % of its training"
+    )
+    assert scale_sentence(context) == (
+        "Scale cpu: tiny networks. Partial evidence: the paper's SRResNet, 4 % of its training."
+    )
 
 
 def test_seeds_sentence_names_seeds_and_spread(make_context):

@@ -49,7 +49,7 @@ def claims(tmp_path):
     findings = Findings(
         study="paper",
         scale="demo",
-        evidence=False,
+        evidence="none",
         warning="Demo scale: no evidence about the paper.",
         seeds=(0, 1),
         confidence=0.9,

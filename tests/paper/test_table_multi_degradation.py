@@ -110,7 +110,7 @@ def test_layout_of_other_images_says_that_nothing_is_comparable(make_context, ev
 
 
 def test_layout_prints_mean_std_gain_and_paper(make_context, evaluations):
-    context = make_context(seeds=SEEDS, test_sets=("Set5",), evidence=True)
+    context = make_context(seeds=SEEDS, test_sets=("Set5",), evidence="paper")
     layout = arrange(gather(context, MultiDegradation(), evaluations), context)
     rows = {}
     for row in layout.rows:

@@ -69,7 +69,7 @@ def context(**changes: object) -> Context:
         "title": "Dropout & <others>",
         "scale": "demo",
         "description": "tiny networks",
-        "evidence": False,
+        "evidence": "none",
         "models": (PLAIN, DROPPED),
         "labels": {PLAIN: "SRResNet", DROPPED: "SRResNet + dropout", "bicubic": "Bicubic"},
         "test_sets": ("photos",),
@@ -226,7 +226,7 @@ def test_paper_is_not_compared_with_other_images(page):
 
 
 def test_page_with_evidence_compares_and_does_not_warn(tmp_path):
-    about = context(evidence=True, scale="paper", test_sets=("Set5",))
+    about = context(evidence="paper", scale="paper", test_sets=("Set5",))
     out = tmp_path / "index.html"
     write_report(out, about, *make_results(tmp_path, about))
     page = Page(out.read_text(encoding="utf-8"))
@@ -235,6 +235,16 @@ def test_page_with_evidence_compares_and_does_not_warn(tmp_path):
     row = next(t.split() for t in page.texts["tr"] if t.split()[:2] == ["SRResNet", "24.89"])
     assert row[1:7] == ["24.89", "25.00", "+0.11", "24.76", "24.00", "−0.76"]
     assert "Python" in text
+
+
+def test_banner_says_how_much_of_the_training_was_done(tmp_path):
+    about = context(evidence="fraction", fraction="the paper's SRResNet, 4 % of its training")
+    out = tmp_path / "index.html"
+    write_report(out, about, *make_results(tmp_path, about))
+    text = " ".join(Page(out.read_text(encoding="utf-8")).texts["main"])
+    assert "Partial evidence: the paper's SRResNet, 4 % of its training." in text
+    assert "no evidence about the paper" not in text
+    assert "pipeline runs from end to end" not in text
 
 
 def findings(**changes: object) -> Findings:
@@ -269,7 +279,7 @@ def findings(**changes: object) -> Findings:
     values: dict[str, object] = {
         "study": "paper",
         "scale": "demo",
-        "evidence": False,
+        "evidence": "none",
         "warning": "Demo scale: no evidence about the paper.",
         "seeds": (0,),
         "confidence": 0.95,
@@ -323,8 +333,8 @@ def test_claims_table_is_linked_not_shown_twice(page_with_claims):
 
 def test_claims_with_evidence_have_no_warning(tmp_path):
     path = tmp_path / "claims.json"
-    write_claims(path, findings(warning="", evidence=True, seeds=(0, 1)))
-    about = context(evidence=True, scale="paper", test_sets=("Set5",))
+    write_claims(path, findings(warning="", evidence="paper", seeds=(0, 1)))
+    about = context(evidence="paper", scale="paper", test_sets=("Set5",))
     write_report(tmp_path / "index.html", about, [], [], claims=path)
     page = Page((tmp_path / "index.html").read_text(encoding="utf-8"))
     text = " ".join(page.texts["main"])
@@ -420,7 +430,7 @@ def test_models_are_counted_by_setting() -> None:
         title="t",
         scale="demo",
         description="d",
-        evidence=False,
+        evidence="none",
         test_sets=("photos",),
         models=names,
         labels={"srresnet/multi/none": "Plain"},

@@ -10,7 +10,15 @@ import pytest
 import yaml
 
 from reflash.core.errors import ReflashError
-from reflash.study.config import json_schema, load, load_file, merge, parse_yaml, readme
+from reflash.study.config import (
+    evidence_of,
+    json_schema,
+    load,
+    load_file,
+    merge,
+    parse_yaml,
+    readme,
+)
 
 SCALES = ("benchmarks", "cpu", "cpu_no_usm", "demo", "hour", "paper", "tiny")
 
@@ -22,8 +30,72 @@ def load_with(root: Path, **values: Any) -> Any:
 @pytest.mark.parametrize("scale", SCALES)
 def test_every_scale_is_complete(root: Path, scale: str) -> None:
     resolved = load_with(root, scale=scale)
-    assert resolved.scale.evidence == (scale == "paper")
+    expected = {"paper": "paper", "hour": "fraction", "cpu": "fraction", "cpu_no_usm": "fraction"}
+    assert resolved.scale.evidence == expected.get(scale, "none")
     assert resolved.scale_name == scale
+
+
+@pytest.mark.parametrize(
+    ("scale", "networks", "evidence", "sentence"),
+    [
+        ("demo", ["srresnet"], "none", ""),
+        ("paper", ["srresnet", "rrdb", "srresnet_plain"], "paper", ""),
+        (  # 20,000 of 500,000 iterations
+            "hour",
+            ["srresnet", "rrdb"],
+            "fraction",
+            "the paper's SRResNet and RRDB, 4 % of their training in iterations x batch x patch "
+            "area",
+        ),
+        (  # 6,000 x 8 x 64^2 of 500,000 x 16 x 128^2, RRDB of 3 blocks
+            "cpu",
+            ["srresnet", "rrdb"],
+            "fraction",
+            "the paper's SRResNet, 0.15 % of its training in iterations x batch x patch area; "
+            "RRDB smaller than the paper's",
+        ),
+        (
+            "cpu",
+            ["rrdb"],
+            "fraction",
+            "0.15 % of the paper's training in iterations x batch x patch area; RRDB smaller than "
+            "the paper's",
+        ),
+        (
+            "cpu",
+            [],
+            "fraction",
+            "0.15 % of the paper's training in iterations x batch x patch area",
+        ),
+    ],
+)
+def test_evidence_names_the_networks_and_the_share_of_the_training(
+    root: Path, scale: str, networks: list[str], evidence: str, sentence: str
+) -> None:
+    chosen = load_with(root, scale=scale).scale
+    assert evidence_of(chosen, networks) == (evidence, sentence)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (
+            {"training": {"iterations": 100_000}},
+            "the paper's SRResNet, 20 % of its training in iterations x batch x patch area",
+        ),
+        (
+            {"networks": {"srresnet": {"features": 48}}},
+            "100 % of the paper's training in iterations x batch x patch area; SRResNet smaller "
+            "than the paper's",
+        ),
+    ],
+)
+def test_less_than_the_protocol_is_a_fraction(
+    root: Path, overrides: dict[str, Any], sentence: str
+) -> None:
+    """An override does not leave captions that claim the paper's protocol."""
+    chosen = load_with(root, scale="paper", overrides=overrides).scale
+    assert evidence_of(chosen, ["srresnet"]) == ("fraction", sentence)
 
 
 def test_every_scale_file_is_tested(root: Path) -> None:

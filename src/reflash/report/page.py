@@ -21,7 +21,7 @@ from reflash.models.names import BICUBIC, parse_model
 from reflash.paper.tables.layout import Layout, column_groups
 from reflash.report.claims import claims_section
 from reflash.report.comparison import main_comparison, restated_notes
-from reflash.study.context import Context, listing, no_evidence
+from reflash.study.context import Context, evidence_sentence, listing
 
 TABLE_FILES = {"CSV": ".csv", "Markdown": ".md", "LaTeX": ".tex"}
 FIGURE_FILES = {"PDF": ".pdf", "PNG": ".png", "CSV": ".csv"}
@@ -86,7 +86,7 @@ def write_report(
     comparison = main_comparison(context, _with(multi[0], ".csv") if multi else None)
     values = {
         "context": context,
-        "warning": None if context.evidence else no_evidence(context),
+        "warning": evidence_sentence(context),
         "models": by_setting(context),
         "bicubic": context.label(BICUBIC),
         "sets": listing(context.test_sets),

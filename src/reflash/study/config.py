@@ -8,7 +8,7 @@ and turns every mistake into one line that names file, key and remedy.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,8 +22,9 @@ from reflash.degradations.settings import BenchmarkSettings, SecondOrderSettings
 from reflash.evaluation.settings import EvaluationSettings
 from reflash.evaluation.upscalers import SCALE
 from reflash.interpretation.settings import AnalysisSettings
-from reflash.models.settings import NetworkSettings
+from reflash.models.settings import NetworkSettings, RRDBSettings, SRResNetSettings
 from reflash.study.artefacts import Figures, FigureStyle, Tables
+from reflash.study.context import Evidence, listing
 from reflash.training.settings import PairSettings, TrainingSettings
 
 VALIDATION = "validation"
@@ -35,8 +36,9 @@ class Scale(Settings):
 
     description: str
     """One sentence that is printed on every artefact made at this scale."""
-    evidence: bool
-    """Whether a result at this scale says anything about the paper's claims."""
+    evidence: Evidence
+    """What results say about the paper: `none`; `fraction`, the paper's networks at a fraction of
+    its training (the share is computed); or `paper`, its protocol (less training: `fraction`)."""
     networks: dict[str, NetworkSettings]
     """The networks a model may name, with their sizes."""
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
@@ -61,6 +63,57 @@ class Scale(Settings):
     """Which weights are evaluated and how."""
     analysis: AnalysisSettings = AnalysisSettings()
     """Interpretation of the trained networks."""
+
+
+PAPER_TRAINING = 500_000 * 16 * 128**2
+"""HR pixels that the released protocol trains one network on: iterations x batch x patch area."""
+
+PAPER_NETWORKS: dict[str, tuple[str, NetworkSettings]] = {
+    "srresnet": ("SRResNet", SRResNetSettings(features=64, blocks=16)),
+    "rrdb": ("RRDB", RRDBSettings(features=64, blocks=23, growth=32)),
+}
+"""The paper's networks by architecture, with their names."""
+
+
+def evidence_of(scale: Scale, networks: Iterable[str]) -> tuple[Evidence, str]:
+    """Return what results of some networks of a scale say about the paper.
+
+    Parameters
+    ----------
+    scale
+        What it declares counts, but less than the paper's training, or a network narrower or
+        shallower than the paper's, is never more than ``fraction``.
+    networks
+        Names of the scale's networks that are shown; none: networks are not spoken of.
+
+    Returns
+    -------
+    evidence : "none", "fraction" or "paper"
+    sentence : str
+        For ``fraction`` what was trained and how long, for example "the paper's SRResNet, 4 % of
+        its training in iterations x batch x patch area"; else empty.
+    """
+    share = scale.training.iterations * scale.training.batch * scale.pairs.patch**2 / PAPER_TRAINING
+    sizes: dict[str, bool] = {}
+    for network in dict.fromkeys(networks):
+        settings = scale.networks.get(network)
+        if settings is None or settings.name not in PAPER_NETWORKS:
+            continue
+        name, paper = PAPER_NETWORKS[settings.name]
+        sizes[name] = sizes.get(name, True) and all(
+            getattr(settings, size, 0) >= getattr(paper, size, 0)
+            for size in ("features", "blocks", "growth")
+        )
+    smaller = [name for name, whole in sizes.items() if not whole]
+    if scale.evidence == "none" or (scale.evidence == "paper" and share >= 1 and not smaller):
+        return scale.evidence, ""
+    whole = [name for name in sizes if name not in smaller]
+    per_cent = f"{100 * share:.2g}" if share < 0.1 else f"{int(100 * share)}"
+    owner = "the paper's" if not whole else "its" if len(whole) == 1 else "their"
+    words = [f"the paper's {listing(whole)}"] if whole else []
+    words.append(f"{per_cent} % of {owner} training in iterations x batch x patch area")
+    ends = [f"{listing(smaller)} smaller than the paper's"] if smaller else []
+    return "fraction", "; ".join([", ".join(words), *ends])
 
 
 class Study(Settings):

@@ -10,6 +10,10 @@ from pydantic import Field
 from reflash.core.settings import Settings
 from reflash.models.names import BICUBIC
 
+Evidence = Literal["none", "fraction", "paper"]
+"""What results say about the paper: nothing, something (its networks, a fraction of its training),
+or what its own protocol says."""
+
 
 class Context(Settings):
     """The study, the scale and the models one artefact shows; handed over as JSON."""
@@ -22,8 +26,10 @@ class Context(Settings):
     """Name of the scale, the file in config/scale."""
     description: str
     """The scale's one sentence about itself."""
-    evidence: bool
-    """Whether a result at this scale says anything about the paper's claims."""
+    evidence: Evidence
+    """What a result at this scale says about the paper's claims."""
+    fraction: str = ""
+    """For evidence ``fraction``: which networks, and how much of the paper's training they had."""
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
     """Seeds every model was trained with."""
     models: tuple[str, ...] = ()
@@ -64,16 +70,21 @@ class Context(Settings):
 
 
 def scale_sentence(context: Context) -> str:
-    """Say which scale this is, and that it is no evidence where it is none."""
+    """Say which scale this is, and what its results say about the paper."""
     description = context.description.strip().rstrip(".")
-    sentence = f"Scale {context.scale}: {description}."
-    return f"{sentence} {no_evidence(context)}" if not context.evidence else sentence
+    return f"Scale {context.scale}: {description}. {evidence_sentence(context)}".rstrip()
 
 
-def no_evidence(context: Context) -> str:
-    """Return the warning that every artefact of a scale without evidence carries."""
-    scale = context.scale[:1].upper() + context.scale[1:]
-    return f"{scale} scale: no evidence about the paper."
+def evidence_sentence(context: Context) -> str:
+    """Return what every artefact of a scale below the paper's carries; at the paper's, nothing.
+
+    "Demo scale: no evidence about the paper." or "Partial evidence: the paper's SRResNet, 0.15 %
+    of its training in iterations x batch x patch area."
+    """
+    if context.evidence == "none":
+        scale = context.scale[:1].upper() + context.scale[1:]
+        return f"{scale} scale: no evidence about the paper."
+    return f"Partial evidence: {context.fraction}." if context.evidence == "fraction" else ""
 
 
 def seeds_sentence(context: Context, spread: str = "± is") -> str:

@@ -25,10 +25,16 @@ from reflash.datasets.settings import (
     TestSetSettings,
 )
 from reflash.degradations.settings import KINDS, BenchmarkSettings, SecondOrderSettings
-from reflash.models.names import BICUBIC, describe_model, expand_models, parse_model
+from reflash.models.names import (
+    BICUBIC,
+    describe_model,
+    expand_models,
+    network_of,
+    parse_model,
+)
 from reflash.models.placement import place, tap_names
 from reflash.study.artefacts import Artefact
-from reflash.study.config import VALIDATION, Resolved
+from reflash.study.config import VALIDATION, Resolved, evidence_of
 from reflash.study.context import Context
 from reflash.study.inputs import option as input_option
 from reflash.training.settings import PairSettings, PoolSettings, RunSettings
@@ -217,12 +223,14 @@ class Plan:
         """Return what the captions of an artefact that shows ``models`` need to know."""
         models = tuple(models)
         labels = {m: describe_model(m, self.study.labels) for m in (BICUBIC, *models)}
+        evidence, fraction = evidence_of(self.scale, map(network_of, models))
         return Context(
             study=self.resolved.study_name,
             title=self.study.title,
             scale=self.resolved.scale_name,
             description=self.scale.description,
-            evidence=self.scale.evidence,
+            evidence=evidence,
+            fraction=fraction,
             seeds=self.scale.seeds,
             models=models,
             labels=labels,

@@ -19,6 +19,7 @@ from reflash.core.errors import ReflashError
 from reflash.core.files import require_file, write_json
 from reflash.core.settings import Settings
 from reflash.paper.tables.layout import EMPTY, number
+from reflash.study.context import Evidence
 
 Verdict = Literal["supported", "not supported", "inconclusive", "not tested", "not judged"]
 """Of a claim or a part; a claim without parts is not tested, a part without interval not judged."""
@@ -89,10 +90,10 @@ class Findings(Settings):
     """Name of the study."""
     scale: str
     """Name of the scale."""
-    evidence: bool
-    """Whether this scale says anything about the paper's claims."""
+    evidence: Evidence
+    """What this scale says about the paper's claims."""
     warning: str
-    """What every verdict is labelled with; empty at a scale that is evidence."""
+    """What every verdict is labelled with; empty at the paper's scale."""
     seeds: tuple[int, ...]
     """Seeds of every model."""
     confidence: float

@@ -17,7 +17,7 @@ from reflash.paper.claims.model import RULE, Claim, Findings, combine
 from reflash.paper.claims.parts import Tested, difference_part, psnr_part
 from reflash.paper.claims.texts import TEXTS
 from reflash.study.artefacts import Claims
-from reflash.study.context import Context, no_evidence
+from reflash.study.context import Context, evidence_sentence
 from reflash.study.inputs import Inputs
 
 
@@ -71,7 +71,7 @@ def examine_claims(context: Context, settings: Claims, inputs: Inputs) -> Findin
         study=context.study,
         scale=context.scale,
         evidence=context.evidence,
-        warning="" if context.evidence else no_evidence(context),
+        warning=evidence_sentence(context),
         seeds=context.seeds,
         confidence=settings.confidence,
         resamples=settings.resamples,

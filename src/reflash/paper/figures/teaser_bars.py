@@ -80,7 +80,8 @@ def gather(context: Context, settings: TeaserBars, evaluations: Iterable[Path | 
     needed = KINDS if MEAN in settings.kinds else tuple(k for k in KINDS if k in settings.kinds)
     scores = read_scores(evaluations, only, settings.metric, needed)
     means = over_seeds(scores)
-    comparable = context.evidence and test_set == COMPARABLE_SET and settings.metric == "psnr"
+    known = test_set == COMPARABLE_SET and settings.metric == "psnr"
+    comparable = known and context.evidence != "none"
     rows = []
     for group, kind in enumerate(settings.kinds):
         for model in map(str, scores["model"].unique()):
