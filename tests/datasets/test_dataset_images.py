@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from reflash.core.errors import ReflashError
-from reflash.datasets import images
+from reflash.datasets import decoding, images
 from reflash.datasets.images import list_images, mod_crop, read_rgb, read_rgba, write_png
 
 
@@ -294,7 +294,7 @@ def test_a_hundred_megapixels_are_read(tmp_path: Path) -> None:
 def test_more_than_the_limit_is_refused_before_decoding(
     tmp_path: Path, rgb: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(images, "MAX_PIXELS", 100)
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 100)
     write_png(tmp_path / "a.png", rgb)
     with pytest.raises(ReflashError, match=r"a\.png: has more than .* megapixels; cut it"):
         read_rgb(tmp_path / "a.png")
@@ -366,7 +366,7 @@ def test_listing(tmp_path: Path) -> None:
 def test_listing_nothing_or_twice_the_same(tmp_path: Path) -> None:
     with pytest.raises(ReflashError, match=r"absent: no such folder"):
         list_images(tmp_path / "absent")
-    with pytest.raises(ReflashError, match=r"holds no image; put images there \(bmp, jpeg"):
+    with pytest.raises(ReflashError, match=r"holds no image; put images there \(.*bmp, .*jpeg"):
         list_images(tmp_path)
     (tmp_path / "a.png").touch()
     (tmp_path / "a.jpg").touch()

@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from reflash.core.errors import ReflashError
-from reflash.datasets.images import read_rgb, write_png
+from reflash.datasets.images import centre_crop, read_rgb, write_png
 from reflash.interpretation.inputs import (
     batch_size,
-    centre_crop,
     opened,
     read_pairs,
     read_pictures,

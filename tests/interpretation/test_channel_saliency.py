@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from reflash.core.errors import ReflashError
-from reflash.datasets.images import read_rgb
+from reflash.datasets.images import centre_crop, read_rgb
 from reflash.interpretation.contact_sheet import contact_sheet
-from reflash.interpretation.inputs import centre_crop
 from reflash.interpretation.saliency import (
     channel_saliency,
     channel_totals,

@@ -25,7 +25,7 @@ from reflash.datasets.download import (
     new_session,
 )
 from reflash.datasets.folder import filling, require_own
-from reflash.datasets.images import EXTENSIONS
+from reflash.datasets.images import is_image_name
 from reflash.datasets.manifest import MANIFEST, Entry, write_manifest
 from reflash.datasets.matching import Found, Match, best_match, image_files, scan, take_all
 from reflash.datasets.meter import transfer_meter
@@ -338,8 +338,7 @@ class _Job:
         unpacked = self.staging / f"{hashlib.sha256(version.encode()).hexdigest()[:12]}-unpacked"
 
         def wanted(path: PurePosixPath) -> bool:
-            image = path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
-            return image and (folder is None or _inside(path.parent, folder))
+            return is_image_name(path) and (folder is None or _inside(path.parent, folder))
 
         files = image_files(unpacked, deep=True) or unpack(archive, unpacked, wanted)
         if not files:

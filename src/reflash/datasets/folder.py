@@ -9,7 +9,7 @@ from pathlib import Path
 
 from reflash.core.errors import ReflashError
 from reflash.core.files import atomic, write_text
-from reflash.datasets.images import EXTENSIONS, Pixels, write_png
+from reflash.datasets.images import Pixels, is_image_name, write_png
 from reflash.datasets.manifest import MANIFEST, Entry, describe, read_manifest, write_manifest
 
 _MARK = ".written-by-reflash"
@@ -70,7 +70,7 @@ def filling(folder: Path | str) -> Iterator[Filler]:
     yield filler
     written = {entry.file for entry in filler.entries}
     for path in _files(folder):
-        if path.name not in written and _is_image(path):
+        if path.name not in written and is_image_name(path):
             path.unlink()
     write_manifest(folder, filler.entries)
 
@@ -79,7 +79,7 @@ def require_own(folder: Path) -> None:
     """Raise where ``folder`` is a file, or holds images that were not written by ``filling``."""
     if folder.exists() and not folder.is_dir():
         raise ReflashError(f"{folder}: is a file; choose another folder")
-    images = [path.name for path in _files(folder) if _is_image(path)]
+    images = [path.name for path in _files(folder) if is_image_name(path)]
     if images and not (folder / _MARK).is_file() and not _lists_all(folder, images):
         raise ReflashError(f"{folder}: holds images of another origin; choose another folder")
 
@@ -103,7 +103,3 @@ def _linked(source: Path, target: Path) -> bool:
 
 def _files(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")

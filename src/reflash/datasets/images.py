@@ -11,40 +11,56 @@ No colour profile is applied by either. Files of several frames give their first
 
 from __future__ import annotations
 
-import io
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path, PurePath
+from typing import NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
-from PIL import ExifTags, Image
 
-from reflash.core.errors import ReflashError
+from reflash.core.errors import ReflashError, printable
 from reflash.core.files import atomic
+from reflash.core.progress import say
+from reflash.datasets.decoding import (
+    HEIC,
+    MAX_PIXELS,
+    Pixels,
+    decode,
+    has_avif,
+    has_heif,
+    suffixes_of,
+    upright,
+)
 
-Pixels = npt.NDArray[np.uint8]
+__all__ = [
+    "EXTENSIONS",
+    "MAX_PIXELS",
+    "Listing",
+    "Pixels",
+    "centre_crop",
+    "decode_rgb",
+    "find_images",
+    "is_image_name",
+    "list_images",
+    "mod_crop",
+    "read_bytes",
+    "read_rgb",
+    "read_rgba",
+    "true_suffix",
+    "write_png",
+]
 
-EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
-"""What ``list_images`` takes for an image, compared in lower case."""
+EXTENSIONS = (
+    frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
+    | (frozenset({".avif"}) if has_avif() else frozenset())
+    | (HEIC if has_heif() else frozenset())
+)
+"""What counts as an image in a folder, compared in lower case."""
 
-MAX_PIXELS = 500_000_000
-"""Larger images are refused: decoded they would take more than 1.5 GB."""
-
-_STARTS = {
-    b"\x89PNG": (".png",),
-    b"\xff\xd8\xff": (".jpg", ".jpeg"),
-    b"BM": (".bmp",),
-    b"II*\0": (".tif", ".tiff"),
-    b"MM\0*": (".tif", ".tiff"),
-    b"RIFF": (".webp",),
-}
+_OWN_FILES = frozenset({"manifest.csv", "SHA256SUMS"})
 
 _PNG_COMPRESSION = 2  # zlib level: within 2 % of the default level's size in half its time
-
-# Pillow's own guard stops at 89 (warning) and 179 (error) megapixels, which real photographs and
-# scans exceed; the limit is process-wide and can only be set here.
-if Image.MAX_IMAGE_PIXELS is not None:
-    Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, MAX_PIXELS)
 
 
 def read_rgb(path: Path | str) -> Pixels:
@@ -85,7 +101,7 @@ def read_bytes(path: Path | str) -> bytes:
 
 def decode_rgb(path: Path | str, data: bytes) -> Pixels:
     """Decode the content ``data`` of an image file as ``read_rgb`` does; ``path`` names it."""
-    return _decode(Path(path), data)[0]
+    return decode(Path(path), data).rgb
 
 
 def true_suffix(path: Path | str, data: bytes) -> str:
@@ -93,11 +109,8 @@ def true_suffix(path: Path | str, data: bytes) -> str:
 
     That of ``path``, unless the content begins as another of the formats in ``EXTENSIONS`` does.
     """
-    suffix = Path(path).suffix.lower()
-    for start, suffixes in _STARTS.items():
-        if data.startswith(start):
-            return suffix if suffix in suffixes else suffixes[0]
-    return suffix
+    suffix, fits = Path(path).suffix.lower(), suffixes_of(data)
+    return suffix if suffix in fits or not fits else fits[0]
 
 
 def read_rgba(path: Path | str) -> tuple[Pixels, Pixels | None]:
@@ -110,8 +123,8 @@ def read_rgba(path: Path | str) -> tuple[Pixels, Pixels | None]:
     rgb : (H, W, 3) uint8
     alpha : (H, W) uint8, or None where the file stores no transparency.
     """
-    rgb, alpha, orientation = _decode(Path(path), read_bytes(path))
-    return _upright(rgb, orientation), None if alpha is None else _upright(alpha, orientation)
+    rgb, alpha, orientation = decode(Path(path), read_bytes(path))
+    return upright(rgb, orientation), None if alpha is None else upright(alpha, orientation)
 
 
 def write_png(path: Path | str, image: Pixels) -> None:
@@ -155,145 +168,155 @@ def mod_crop(image: Pixels, mod: int, name: str = "image") -> Pixels:
     return image[: height - height % mod, : width - width % mod]
 
 
-def list_images(folder: Path | str) -> list[Path]:
+def centre_crop(image: Pixels, height: int | None, width: int | None = None) -> Pixels:
+    """Cut ``image`` (H, W, ...) to its centre, or less where it is smaller; a view.
+
+    Parameters
+    ----------
+    height, width
+        Size in pixels; by default ``width`` is ``height``. None: all of it.
+
+    Examples
+    --------
+    >>> centre_crop(np.arange(25, dtype=np.uint8).reshape(5, 5), 3, 1).tolist()
+    [[7], [12], [17]]
+    """
+    if height is None:
+        return image
+    sides = (height, height if width is None else width)
+    (top, h), (left, w) = (
+        (max(0, (length - side) // 2), side)
+        for length, side in zip(image.shape[:2], sides, strict=True)
+    )
+    return image[top : top + h, left : left + w]
+
+
+class Listing(NamedTuple):
+    """What a folder of images holds."""
+
+    images: list[Path]
+    """Files to read, sorted by name without suffix."""
+    problems: list[str]
+    """One line for each image that cannot be taken: a broken link, no file, a bad name, ..."""
+    left_out: Counter[str]
+    """How many other things there are, by what they are."""
+
+    def note(self) -> str:
+        """Say what was left out and why; empty where nothing was."""
+        total = sum(self.left_out.values())
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self.left_out.items()))
+        return f"{total} left out ({kinds})" if total else ""
+
+
+def list_images(folder: Path | str, recursive: bool = False, tell: bool = False) -> list[Path]:
     """List the image files of ``folder`` (see ``EXTENSIONS``), sorted by name without suffix.
 
-    Subfolders and hidden files are ignored. The name without suffix identifies an image
-    everywhere in this project, so it must be unique.
+    Hidden files are ignored. The name without suffix identifies an image everywhere in this
+    project, so it must be unique.
+
+    Parameters
+    ----------
+    folder
+    recursive
+        Also those of its subfolders; these are named ``sub/NAME``.
+    tell
+        Say on standard error how many other things were left out, and why.
 
     Raises
     ------
     ReflashError
-        The folder is missing or holds no image, or two files differ only in their suffix.
+        The folder is missing or holds no image; two files differ only in their suffix; or an image
+        cannot be read as a file (a link to nowhere, a name that is not UTF-8, ...).
+    """
+    listing = find_images(folder, recursive)
+    if tell and (note := listing.note()):
+        say(printable(f"{folder}: {note}"))
+    if listing.problems:
+        raise ReflashError("; ".join(listing.problems))
+    return listing.images
+
+
+def find_images(folder: Path | str, recursive: bool = False) -> Listing:
+    """Look through ``folder`` as ``list_images`` does, but leave it to the caller what to do.
+
+    Raises
+    ------
+    ReflashError
+        The folder is missing or holds no image at all.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise ReflashError(f"{folder}: no such folder; name a folder that holds images")
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.suffix.lower() not in EXTENSIONS:
-            continue
-        if not path.is_file():
-            continue
-        if path.stem in found:
-            raise ReflashError(
-                f"{path}: has the same name as {found[path.stem].name}; rename or remove one"
-            )
-        found[path.stem] = path
-    if not found:
+    listing = Listing([], [], Counter())
+    named: dict[Path, Path] = {}
+    for path in _walk(folder, recursive, listing):
+        name = path.relative_to(folder).with_suffix("")
+        problem = _problem(path, str(name))
+        if not problem and name in named:
+            problem = f"has the same name as {named[name].name}; rename or remove one"
+        if problem:
+            listing.problems.append(str(ReflashError(f"{path}: {problem}")))
+        else:
+            named[name] = path
+    listing.images.extend(named[name] for name in sorted(named, key=str))
+    if not listing.images and not listing.problems:
         kinds = ", ".join(sorted(suffix[1:] for suffix in EXTENSIONS))
-        raise ReflashError(f"{folder}: holds no image; put images there ({kinds})")
-    return [found[stem] for stem in sorted(found)]
+        note = f" ({listing.note()})" if listing.note() else ""
+        raise ReflashError(f"{folder}: holds no image{note}; put images there ({kinds})")
+    return listing
 
 
-def _decode(path: Path, data: bytes) -> tuple[Pixels, Pixels | None, int]:
-    """Return rgb, alpha or None, and the EXIF orientation (1 to 8) not yet applied.
+def is_image_name(path: PurePath) -> bool:
+    """Tell whether a file is an image by its name; hidden ones are not."""
+    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
 
-    ``data`` is the content of the file; ``path`` names it in messages.
-    """
-    if not data:
-        raise ReflashError(f"{path}: the file is empty; copy or download it again")
-    try:
-        image = Image.open(io.BytesIO(data))
-    except Image.DecompressionBombError as error:
-        raise _too_large(path) from error
-    except Image.UnidentifiedImageError:
-        return (*_split(path, _decode_cv2(path, data)), 1)
-    except Exception as error:  # a decoder may raise anything on a damaged header
-        raise _damaged(path) from error
-    with image:
-        if image.width * image.height > MAX_PIXELS:
-            raise _too_large(path)
+
+def _walk(folder: Path, recursive: bool, listing: Listing) -> Iterator[Path]:
+    """Yield everything named as an image, noting the rest in ``listing``."""
+    seen: set[tuple[int, int]] = set()
+    folders = [folder]
+    while folders:
+        here = folders.pop(0)
+        state = here.stat()
+        if (state.st_dev, state.st_ino) in seen:  # a link back to a folder above
+            continue
+        seen.add((state.st_dev, state.st_ino))
         try:
-            image.load()
-            orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
-            sixteen = _is_16_bit(image, data)
-            if not sixteen and image.mode not in ("I", "F"):
-                return (*_convert(image), orientation)
-        except Exception as error:  # a decoder may raise anything on damaged data
-            raise _damaged(path) from error
-        if sixteen and (image.mode == "I" or image.mode.startswith("I;16")):
-            return (*_split(path, np.asarray(image).astype(np.uint16)), orientation)
-        if sixteen:  # Pillow would keep only the upper 8 bits
-            return (*_split(path, _decode_cv2(path, data)), orientation)
-        raise _unsupported(path, f"Pillow mode {image.mode}")
+            inside = sorted(here.iterdir())
+        except OSError as error:
+            if here == folder:
+                raise
+            reason = (error.strerror or str(error)).lower()
+            listing.problems.append(f"{printable(str(here))}: cannot be read ({reason})")
+            continue
+        for path in inside:
+            if path.name.startswith(".") or path.name in _OWN_FILES:
+                continue
+            if path.is_dir():
+                if recursive:
+                    folders.append(path)
+                else:
+                    listing.left_out["subfolder (see --recursive)"] += 1
+            elif is_image_name(path):
+                yield path
+            else:
+                listing.left_out[_other(path.suffix.lower())] += 1
 
 
-def _is_16_bit(image: Image.Image, data: bytes) -> bool:
-    if image.format == "PNG":
-        return data[24] == 16  # the bit depth of the IHDR chunk, which comes first
-    if image.format == "TIFF":
-        tags = getattr(image, "tag_v2", {})
-        return 16 in tags.get(258, ()) and image.mode != "F"  # BitsPerSample
-    return image.mode.startswith("I;16")
+def _other(suffix: str) -> str:
+    if suffix in HEIC:
+        return f"{suffix} (needs pip install 'reflash[heic]')"
+    return printable(suffix) or "without suffix"
 
 
-def _convert(image: Image.Image) -> tuple[Pixels, Pixels | None]:
-    """Convert a loaded 8-bit Pillow image of any mode."""
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        rgba = np.array(image.convert("RGBA"))
-        return np.ascontiguousarray(rgba[:, :, :3]), np.ascontiguousarray(rgba[:, :, 3])
-    return np.array(image.convert("RGB")), None
-
-
-def _decode_cv2(path: Path, data: bytes) -> npt.NDArray[np.generic]:
-    """Decode with OpenCV as (H, W), (H, W, 3) RGB or (H, W, 4) RGBA of the stored depth."""
+def _problem(path: Path, name: str) -> str:
     try:
-        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error as error:
-        raise _not_an_image(path) from error
-    if decoded is None:
-        raise _not_an_image(path)
-    if decoded.ndim == 3 and decoded.shape[2] in (3, 4):
-        code = cv2.COLOR_BGR2RGB if decoded.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
-        return cv2.cvtColor(decoded, code)
-    return decoded
-
-
-def _split(path: Path, decoded: npt.NDArray[np.generic]) -> tuple[Pixels, Pixels | None]:
-    """Turn a decoded 8- or 16-bit array of 1, 3 or 4 channels into 8-bit rgb and alpha."""
-    if decoded.dtype == np.uint16:
-        pixels = ((decoded.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    elif decoded.dtype == np.uint8:
-        pixels = decoded.astype(np.uint8)
-    else:
-        raise _unsupported(path, f"{decoded.dtype} values")
-    if pixels.ndim == 2:
-        pixels = pixels[:, :, None]
-    channels = pixels.shape[2]
-    if channels == 1:
-        return np.repeat(pixels, 3, axis=2), None
-    if channels == 3:
-        return np.ascontiguousarray(pixels), None
-    if channels == 4:
-        return np.ascontiguousarray(pixels[:, :, :3]), np.ascontiguousarray(pixels[:, :, 3])
-    raise _unsupported(path, f"{channels} channels")
-
-
-def _upright(pixels: Pixels, orientation: int) -> Pixels:
-    """Undo an EXIF orientation: 1 as is, 2 to 4 flips and half turn, 5 to 8 the transposed ones."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return np.ascontiguousarray(pixels)
-
-
-def _damaged(path: Path) -> ReflashError:
-    return ReflashError(f"{path}: the image is truncated or damaged; copy or download it again")
-
-
-def _not_an_image(path: Path) -> ReflashError:
-    return ReflashError(f"{path}: not an image, or cut off; get it again or save it as PNG")
-
-
-def _too_large(path: Path) -> ReflashError:
-    return ReflashError(
-        f"{path}: has more than {MAX_PIXELS // 10**6} megapixels; cut it into smaller images"
-    )
-
-
-def _unsupported(path: Path, what: str) -> ReflashError:
-    return ReflashError(f"{path}: {what} are not supported; save it as 8- or 16-bit RGB or grey")
+        name.encode()
+    except UnicodeEncodeError:
+        return "its name is not UTF-8; rename it"
+    if path.is_file():
+        return ""
+    if path.is_symlink():
+        target = path.readlink()
+        return f"is a link to {target}, which is not there; restore that or remove the link"
+    return "is not a file; remove it"

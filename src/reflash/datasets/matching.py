@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from reflash.core.errors import ReflashError
-from reflash.datasets.images import EXTENSIONS, decode_rgb, read_bytes, true_suffix
+from reflash.datasets.images import decode_rgb, is_image_name, read_bytes, true_suffix
 from reflash.datasets.manifest import Entry, describe, disguise
 from reflash.datasets.parallel import ordered_map
 
@@ -47,11 +47,7 @@ def image_files(folder: Path, deep: bool = False) -> list[Path]:
     if not folder.is_dir():
         return []
     paths = folder.rglob("*") if deep else folder.iterdir()
-    return sorted(
-        path
-        for path in paths
-        if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".") and path.is_file()
-    )
+    return sorted(path for path in paths if is_image_name(path) and path.is_file())
 
 
 def scan(paths: Iterable[Path], workers: int | None = None) -> list[Found]:

@@ -91,7 +91,9 @@ class FolderTrainingSettings(_TrainingImages):
     source: Literal["folder"] = "folder"
     """Use the images of a folder."""
     folder: Path
-    """The folder; its subfolders are not searched."""
+    """The folder."""
+    recursive: bool = False
+    """Take the images of its subfolders, too."""
 
 
 TrainingImagesSettings: TypeAlias = Annotated[
@@ -121,7 +123,9 @@ class FolderTestSettings(_TestSet):
     source: Literal["folder"] = "folder"
     """Use the images of a folder as HR images."""
     folder: Path
-    """The folder; its subfolders are not searched."""
+    """The folder."""
+    recursive: bool = False
+    """Take the images of its subfolders, too."""
 
 
 class DatasetTestSettings(_TestSet):

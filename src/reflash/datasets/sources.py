@@ -8,7 +8,7 @@ from pathlib import Path
 from reflash.core.errors import ReflashError
 from reflash.datasets.dead_leaves import dead_leaves
 from reflash.datasets.folder import filling
-from reflash.datasets.images import Pixels, list_images, mod_crop, read_rgb
+from reflash.datasets.images import Pixels, centre_crop, list_images, mod_crop, read_rgb
 from reflash.datasets.manifest import (
     MANIFEST,
     Entry,
@@ -59,7 +59,7 @@ def prepare_training_images(
                 filler.add(f"leaves{i:05d}", image)
         return dst / MANIFEST
     if isinstance(settings, FolderTrainingSettings):
-        images = [(path.stem, path, None) for path in _own_images(settings.folder, dst)]
+        images = _own_images(settings, dst)
     else:
         several = len(settings.names) > 1
         images = [
@@ -97,22 +97,14 @@ def prepare_test_set(
     if isinstance(settings, DatasetTestSettings):
         images = [(e.name, path, e) for path, e in _dataset_images(settings.name, Path(raw), dst)]
     elif isinstance(settings, FolderTestSettings):
-        images = [(path.stem, path, None) for path in _own_images(settings.folder, dst)]
+        images = _own_images(settings, dst)
     else:
         images = [(name, path, None) for name, path in sample_photos().items()]
     with filling(dst) as filler:
         for name, path, entry in images[: settings.limit]:
             rgb = _read(path, entry)
-            if settings.crop:
-                rgb = centre_crop(rgb, settings.crop)
-            filler.add(name, mod_crop(rgb, mod, str(path)))
+            filler.add(name, mod_crop(centre_crop(rgb, settings.crop), mod, str(path)))
     return dst / MANIFEST
-
-
-def centre_crop(image: Pixels, side: int) -> Pixels:
-    """Cut ``image`` (H, W, ...) to its central ``side`` x ``side``, or less where it is smaller."""
-    top, left = (max(0, (length - side) // 2) for length in image.shape[:2])
-    return image[top : top + side, left : left + side]
 
 
 def _read(path: Path, entry: Entry | None) -> Pixels:
@@ -123,9 +115,19 @@ def _read(path: Path, entry: Entry | None) -> Pixels:
     return rgb
 
 
-def _own_images(folder: Path, dst: Path) -> list[Path]:
+def _own_images(
+    settings: FolderTestSettings | FolderTrainingSettings, dst: Path
+) -> list[tuple[str, Path, Entry | None]]:
+    """Return name and path of each image of the user's folder; ``sub/NAME`` is called sub_NAME."""
+    folder = settings.folder
     _keep_apart(folder, dst)
-    return list_images(folder)
+    named: dict[str, Path] = {}
+    for path in list_images(folder, settings.recursive, tell=True):
+        name = "_".join(path.relative_to(folder).with_suffix("").parts)
+        if name in named:
+            raise ReflashError(f"{path}: would have the same name as {named[name]}; rename one")
+        named[name] = path
+    return [(name, path, None) for name, path in named.items()]
 
 
 def _dataset_images(name: str, raw: Path, dst: Path) -> Iterator[tuple[Path, Entry]]:

@@ -107,7 +107,7 @@ def degrade_folder(
         raise ReflashError(f"{kind}: no such degradation; choose one of {', '.join(KINDS)}")
     if dst.resolve() == (src.parent if src.is_file() else src).resolve():
         raise ReflashError(f"{dst}: holds the HR images; choose another folder for the LR images")
-    paths = [src] if src.is_file() else list_images(src)
+    paths = [src] if src.is_file() else list_images(src, tell=True)
     if names is not None:
         wanted = set(names)
         missing = sorted(wanted - {path.stem for path in paths})

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from reflash.core.devices import choose_device
 from reflash.core.errors import ReflashError
-from reflash.datasets.images import list_images, read_rgb
+from reflash.datasets.images import centre_crop, list_images, read_rgb
 from reflash.evaluation.evaluate import match_images
 from reflash.evaluation.inference import as_tested
 from reflash.evaluation.metrics import psnr
@@ -185,20 +185,8 @@ def read_kinds(
             images.append(centre_crop(read_rgb(paths[name]), crop))
     height = min(image.shape[0] for image in images)
     width = min(image.shape[1] for image in images)
-    same = np.stack([_centre(image, height, width) for image in images])
+    same = np.stack([centre_crop(image, height, width) for image in images])
     return names, same.reshape(len(folders), len(names), height, width, 3)
-
-
-def centre_crop(image: NDArray[np.uint8], size: int | None) -> NDArray[np.uint8]:
-    """Return the centre of (H, W, 3), at most ``size`` pixels wide and high; None: all of it."""
-    if size is None:
-        return image
-    return _centre(image, min(size, image.shape[0]), min(size, image.shape[1]))
-
-
-def _centre(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
-    return image[top : top + height, left : left + width]
 
 
 def _matching_crop(

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from reflash.core.errors import ReflashError
-from reflash.datasets.images import Pixels, list_images, mod_crop, read_rgb
+from reflash.datasets.images import centre_crop, list_images, mod_crop, read_rgb
 from reflash.degradations.benchmark import degrade
 from reflash.degradations.settings import BenchmarkSettings
 from reflash.evaluation.inference import upscale_image
@@ -28,7 +28,7 @@ class Validation:
         for path in list_images(folder)[: settings.images]:
             hr = mod_crop(read_rgb(path), benchmark.mod)
             if settings.crop is not None:
-                hr = _centre(hr, settings.crop)
+                hr = centre_crop(hr, settings.crop - settings.crop % 4)
             if min(hr.shape[:2]) <= 8:
                 raise ReflashError(
                     f"{path}: {hr.shape[1]}x{hr.shape[0]} pixels are too few to validate on; "
@@ -50,9 +50,3 @@ class Validation:
             scores[kind].append(psnr(upscale_image(network, lr, device=device), hr))
         network.train(was_training)
         return {f"psnr_{kind}": sum(v) / len(v) for kind, v in scores.items()}
-
-
-def _centre(hr: Pixels, side: int) -> Pixels:
-    side -= side % 4
-    top, left = (max(0, (n - side) // 2) for n in hr.shape[:2])
-    return hr[top : top + side, left : left + side]
