@@ -161,7 +161,7 @@ def _divided(values: Samples, alpha: Samples) -> Samples:
     most = np.iinfo(values.dtype).max
     share = np.maximum(alpha, 1)[:, :, None].astype(np.float64)
     straight = np.rint(values * (most / share)).clip(0, most)
-    return straight.astype(np.uint8 if most == 255 else np.uint16)  # CHECK
+    return straight.astype(np.uint8) if most == 255 else straight.astype(np.uint16)
 
 
 def _to_rgb(values: Pixels, colours: int) -> Pixels:
