@@ -10,10 +10,9 @@ from reflash.paper.analyses import (
     read_analysis,
     read_classifier,
     read_maps,
-    read_runs,
-    same_images,
     tap_of,
 )
+from reflash.paper.scores import same_images
 from reflash.study.inputs import Inputs, option
 
 PLAIN = "srresnet/multi/none"
@@ -45,7 +44,8 @@ def test_missing_run_is_named_unless_some_will_do(make_context, write_rows):
     path = write_rows("one", COLUMNS, rows(f"{PLAIN}/seed0"))
     with pytest.raises(ReflashError, match=rf"run {DROPPED}/seed0: not among .* reflash saliency"):
         read([path], make_context())
-    table = read_runs([path], make_context(), "saliency", ("image", "layer"), ("gini",))
+    keys = ("image", "layer")
+    table = read_analysis([path], make_context(), "saliency", keys, ("gini",), every=False)
     assert set(table["model"]) == {PLAIN}
 
 
@@ -58,7 +58,7 @@ def test_run_given_twice_is_named(make_context, write_rows):
 @pytest.mark.parametrize("value", ["high", "", "inf"])
 def test_other_than_numbers_is_named(make_context, write_rows, value):
     path = write_rows("one", COLUMNS, [(f"{PLAIN}/seed0", "a", "last", value)])
-    with pytest.raises(ReflashError, match=r"one\.csv: column 'gini' holds other than numbers"):
+    with pytest.raises(ReflashError, match=r"one\.csv: column 'gini' contains non-numeric values"):
         read([path], make_context())
 
 
@@ -117,7 +117,7 @@ def test_chosen_image_is_read(folder):
         ({PLAIN: "nowhere"}, None, ("b1",), "nowhere: no such folder; remedy"),
         (None, "cat", ("b1",), r"cat\.npz: no such file; remedy"),
         (None, None, ("hr",), r"ant\.npz: layer 'hr' is not there"),
-        (None, None, ("last",), r"ant\.npz: layer 'last' holds other than maps"),
+        (None, None, ("last",), r"ant\.npz: layer 'last' is not maps"),
     ],
 )
 def test_unusable_maps_are_named(folder, folders, image, layers, complaint):

@@ -8,12 +8,14 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 from sklearn.metrics import calinski_harabasz_score
 
 from reflash.core.errors import ReflashError
 from reflash.degradations.settings import KINDS
-from reflash.paper.claims.analyses import weighted_chi
 from reflash.paper.claims.model import (
+    Text,
+    claim_texts,
     combine,
     effect_text,
     interval_text,
@@ -23,7 +25,7 @@ from reflash.paper.claims.model import (
     verdict_text,
     write_claims,
 )
-from reflash.paper.claims.tests import curves_area, examine_claims
+from reflash.paper.claims.tests import TESTS, curves_area, examine_claims, weighted_chi
 from reflash.study.artefacts import Claims
 from reflash.study.inputs import Inputs
 
@@ -552,6 +554,29 @@ def test_every_claim_says_what_the_paper_says_and_how_sure(examine):
         assert any(word in one.evidence for word in words)
 
 
+def test_texts_and_tests_of_the_claims_are_the_same_six():
+    assert list(claim_texts()) == list(TESTS)
+    assert [text.title for text in claim_texts().values()][4] == (
+        "With dropout deep features separate degradations less"
+    )
+
+
+def test_values_are_filled_into_a_text_and_braces_stay():
+    text = claim_texts()["last_conv_helps"]
+    assert text.part("multi", family="rrdb/multi") == (
+        "gain of dropout before the last conv, rrdb/multi"
+    )
+    assert text.need("setting", setting="single") == (
+        "models such as srresnet/single/{none,last_conv-channel-p0.5}"
+    )
+
+
+def test_a_text_with_an_unknown_key_is_refused():
+    values = next(iter(claim_texts().values())).model_dump()
+    with pytest.raises(ValidationError, match="verdict"):
+        Text.model_validate(values | {"verdict": "supported"})
+
+
 def test_claims_json_reads_back(tmp_path, examine):
     findings = examine()
     write_claims(tmp_path / "claims.json", findings)
@@ -566,7 +591,7 @@ def test_broken_claims_json_is_named(tmp_path, text):
     path = tmp_path / "claims.json"
     if text is not None:
         path.write_text(text)
-    with pytest.raises(ReflashError, match=r"claims\.json: .*make it again with reflash claims"):
+    with pytest.raises(ReflashError, match=r"claims\.json: .*regenerate it with reflash claims"):
         read_claims(path)
 
 

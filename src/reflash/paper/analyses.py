@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pandas.api.types import is_numeric_dtype
 
 from reflash.core.errors import ReflashError
 from reflash.core.files import require_file, require_folder
 from reflash.models.settings import BLOCKS
-from reflash.paper.scores import read_table
+from reflash.paper.scores import read_rows, read_table
 from reflash.study.context import Context
 
 Maps = dict[str, NDArray[np.float32]]
@@ -28,15 +27,16 @@ def read_analysis(
     keys: Sequence[str],
     values: Sequence[str],
     run: str = "run",
+    every: bool = True,
 ) -> pd.DataFrame:
     """Read the tables of an analysis, one or several runs each.
 
     Parameters
     ----------
     paths
-        CSV files; runs that the context does not name are left aside.
+        CSV files; runs that the context does not name are left out.
     context
-        Names the models and seeds there must be.
+        Names the models and seeds.
     command
         The subcommand of ``reflash`` that makes the tables, e.g. ``saliency``.
     keys
@@ -45,6 +45,8 @@ def read_analysis(
         Columns that hold numbers.
     run
         Name of the column that names the run.
+    every
+        Whether every run of the context must be there.
 
     Returns
     -------
@@ -54,78 +56,21 @@ def read_analysis(
     Raises
     ------
     ReflashError
-        A file is missing, empty or lacks a column, a value is no number, a row is there twice, or
-        a run of the context has no rows.
+        A file is unusable (see ``read_rows``), or a run of the context has no rows.
     """
-    table = read_runs(paths, context, command, keys, values, run)
-    have = set(zip(table["model"], table["seed"], strict=True))
-    for model in context.models:
-        for seed in context.seeds:
-            if (model, seed) not in have:
-                raise ReflashError(
-                    f"run {model}/seed{seed}: not among the files given; "
-                    f"analyse it with reflash {command}"
-                )
-    return table
-
-
-def read_runs(
-    paths: Iterable[Path | str],
-    context: Context,
-    command: str,
-    keys: Sequence[str],
-    values: Sequence[str],
-    run: str = "run",
-) -> pd.DataFrame:
-    """Do the same as ``read_analysis``, but do not ask that every run of the context be there."""
-    remedy = f"make it again with reflash {command}"
-    parts = []
-    for path in paths:
-        part = read_table(path, (run, *keys, *values), remedy)
-        for value in values:
-            if not is_numeric_dtype(part[value]) or not np.isfinite(part[value]).all():
-                raise ReflashError(f"{path}: column {value!r} holds other than numbers; {remedy}")
-        part = part[[run, *keys, *values]].rename(columns={run: "run"})
-        parts.append(part.assign(path=str(path)))
-    if not parts:
-        raise ReflashError(f"{command}: no file is given; name the CSV files of reflash {command}")
-    table = pd.concat(parts, ignore_index=True)
+    table = read_rows(paths, command, (run, *keys), values, {run: context.runs})
+    found = set(table[run])
+    for name in context.runs if every else ():
+        if name not in found:
+            raise ReflashError(
+                f"run {name}: not among the files given; analyse it with reflash {command}"
+            )
     order = {name: index for index, name in enumerate(context.runs)}
-    table = table[table["run"].isin(list(order))]
-    twice = table[table.duplicated(["run", *keys])]
-    if len(twice):
-        row = twice.iloc[0]
-        where = "/".join(str(row[key]) for key in keys)
-        raise ReflashError(f"{row['path']}: {row['run']} ({where}) was given before; name it once")
-    table = table.sort_values("run", key=lambda names: names.map(order), kind="stable")
-    names = table["run"].str.rsplit("/seed", n=1)
+    table = table.sort_values(run, key=lambda names: names.map(order), kind="stable")
+    names = table.pop(run).str.rsplit("/seed", n=1)
     table.insert(0, "seed", names.str[1].astype(int))
     table.insert(0, "model", names.str[0])
-    return table.drop(columns=["run", "path"]).reset_index(drop=True)
-
-
-def same_images(table: pd.DataFrame) -> list[str]:
-    """Return the images that all runs of ``table`` were analysed on, in order.
-
-    Raises
-    ------
-    ReflashError
-        A run was analysed on other images than the first one.
-    """
-    expected: list[str] | None = None
-    first = ""
-    for (model, seed), rows in table.groupby(["model", "seed"], sort=False):
-        images = [str(image) for image in dict.fromkeys(rows["image"])]
-        run = f"{model}/seed{seed}"
-        if expected is None:
-            expected, first = images, run
-        elif set(images) != set(expected):
-            other = sorted(set(images) ^ set(expected))[0]
-            raise ReflashError(
-                f"run {run}: was analysed on other images than {first}, e.g. {other}; "
-                "analyse both on the same images"
-            )
-    return expected or []
+    return table.reset_index(drop=True)
 
 
 def read_classifier(paths: Sequence[Path | str]) -> pd.DataFrame:
@@ -136,7 +81,7 @@ def read_classifier(paths: Sequence[Path | str]) -> pd.DataFrame:
     ReflashError
         No file has them, or two files have other values.
     """
-    remedy = "make it again with reflash sensitivity"
+    remedy = "regenerate it with reflash sensitivity"
     columns = ("task", "model", "ratio", "draw", "metric", "value")
     tables = [read_table(path, columns, remedy) for path in paths]
     table = pd.concat(tables, ignore_index=True)
@@ -244,7 +189,6 @@ def read_maps(
     for layer, of_layer in maps.items():
         if of_layer.ndim != 3 or not of_layer.size or not np.isfinite(of_layer).all():
             raise ReflashError(
-                f"{path}: layer {layer!r} holds other than maps (C, h, w) of finite numbers; "
-                f"{remedy}"
+                f"{path}: layer {layer!r} is not maps (C, h, w) of finite numbers; {remedy}"
             )
     return image, maps

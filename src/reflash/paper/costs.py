@@ -22,7 +22,7 @@ COLUMNS = (
     "workload",
     "device",
 )
-_REMEDY = "make it again with the benchmark of dropout's cost"
+_REMEDY = "regenerate it with reflash bench cost"
 
 
 def read_cost(path: Path | str) -> pd.DataFrame:

@@ -1,8 +1,12 @@
-"""Reading the evaluations of many runs, checking that they can be compared, averaging them."""
+"""Reading the evaluations of many runs, checking that they can be compared, averaging them.
+
+``read_table``, ``read_rows`` and ``same_images`` read and check any result of the pipeline that is
+a CSV with a row per run and something else; ``reflash.paper.analyses`` uses them too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -60,6 +64,101 @@ def read_table(path: Path | str, columns: Sequence[str], remedy: str) -> pd.Data
     return table
 
 
+def read_rows(
+    paths: Iterable[Path | str],
+    command: str,
+    keys: Sequence[str],
+    values: Sequence[str],
+    only: Mapping[str, Collection[str]],
+) -> pd.DataFrame:
+    """Read the CSVs of one subcommand, one or several runs each, as one table.
+
+    Parameters
+    ----------
+    paths
+        CSV files.
+    command
+        The subcommand of ``reflash`` that makes them, e.g. ``evaluate``.
+    keys
+        Columns that tell rows apart, the run's first.
+    values
+        Columns of finite numbers.
+    only
+        Column -> what is kept of it; other rows are left out.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns keys and values, rows as in the files.
+
+    Raises
+    ------
+    ReflashError
+        No file is given; one is missing, empty or lacks a column; a value is not a number; a row
+        is there twice.
+    """
+    remedy = f"regenerate it with reflash {command}"
+    parts = []
+    for path in paths:
+        part = read_table(path, (*keys, *values), remedy)
+        for value in values:
+            if not is_numeric_dtype(part[value]) or not np.isfinite(part[value]).all():
+                raise ReflashError(
+                    f"{path}: column {value!r} contains non-numeric values; {remedy}"
+                )
+        parts.append(part[[*keys, *values]].assign(path=str(path)))
+    if not parts:
+        raise ReflashError(f"{command}: no file is given; name the CSV files of reflash {command}")
+    table = pd.concat(parts, ignore_index=True)
+    for column, kept in only.items():
+        table = table[table[column].isin(list(kept))]
+    twice = table[table.duplicated(list(keys))]
+    if len(twice):
+        row = twice.iloc[0]
+        where = "/".join(str(row[key]) for key in keys[1:])
+        raise ReflashError(
+            f"{row['path']}: {row[keys[0]]} ({where}) was given before; name it once"
+        )
+    return table.drop(columns="path").reset_index(drop=True)
+
+
+def same_images(
+    table: pd.DataFrame,
+    by: Sequence[str] = ("model", "seed"),
+    label: str = "run {}/seed{}",
+) -> list[str]:
+    """Return the images that all groups of ``table`` have, in order.
+
+    Parameters
+    ----------
+    table
+        Has a column ``image`` and the columns ``by``.
+    by
+        What makes a group: by default a run.
+    label
+        How an error names a group; one pair of braces for each of ``by``.
+
+    Raises
+    ------
+    ReflashError
+        A group has other images than the first one.
+    """
+    expected: list[str] | None = None
+    first = ""
+    for key, rows in table.groupby(list(by), sort=False):
+        images = [str(image) for image in dict.fromkeys(rows["image"])]
+        name = label.format(*key)
+        if expected is None:
+            expected, first = images, name
+        elif set(images) != set(expected):
+            other = sorted(set(images) ^ set(expected))[0]
+            raise ReflashError(
+                f"{name}: made from other images than {first}, e.g. {other}; use the same images "
+                "for both"
+            )
+    return expected or []
+
+
 def read_scores(
     paths: Iterable[Path | str],
     context: Context,
@@ -92,10 +191,10 @@ def read_scores(
     Raises
     ------
     ReflashError
-        A file is missing, empty or lacks a column; a run was not evaluated, or evaluated twice, or
-        on other images than the others.
+        A file is unusable (see ``read_rows``); a run was not evaluated, or on other images than
+        the others.
     """
-    table = _read_all(paths, context, metric, kinds)
+    table = _evaluations(paths, context, metric, kinds)
     runs = context.runs
     if bicubic and (table["run"] == BICUBIC).any():
         runs = (BICUBIC, *runs)
@@ -104,7 +203,7 @@ def read_scores(
         of_set = table[table["set"] == name]
         for run in runs:
             rows += _rows(of_set[of_set["run"] == run], name, run, metric, kinds)
-        _check_same_images(of_set[of_set["run"].isin(runs)], name)
+        _check_images(of_set[of_set["run"].isin(runs)])
     return pd.DataFrame(rows)
 
 
@@ -126,19 +225,17 @@ def read_images(
     Raises
     ------
     ReflashError
-        As in ``read_scores``; or a value is infinite.
+        As in ``read_scores``.
     """
-    table = _read_all(paths, context, metric, kinds)
+    table = _evaluations(paths, context, metric, kinds)
     table = table[table["run"].isin(list(context.runs))]
     have = set(table[["run", "set", "kind"]].itertuples(index=False, name=None))
     for key in product(context.runs, context.test_sets, kinds):
         if key not in have:
             raise _not_evaluated(*key)
     for name in context.test_sets:
-        _check_same_images(table[table["set"] == name], name)
+        _check_images(table[table["set"] == name])
     whole = table.groupby(["run", "set", "image"])[metric].mean().unstack(["set", "image"])
-    if not np.isfinite(whole.to_numpy()).all():
-        raise ReflashError(f"column {metric!r}: holds infinite values; leave these images out")
     return {
         model: whole.loc[[f"{model}/seed{seed}" for seed in context.seeds]].to_numpy(np.float64)
         for model in context.models
@@ -187,23 +284,17 @@ def image_counts(scores: pd.DataFrame) -> dict[str, int]:
     return {str(name): int(count) for name, count in counts.items()}
 
 
-def _read_all(
+def _evaluations(
     paths: Iterable[Path | str], context: Context, metric: str, kinds: Sequence[str]
 ) -> pd.DataFrame:
-    """Read all rows of the context's test sets and ``kinds``: run, set, kind, image, metric."""
-    remedy = "evaluate the run again with reflash evaluate"
-    parts = []
-    for path in paths:
-        part = read_table(path, ("run", "set", "kind", "image", metric), remedy)
-        if not is_numeric_dtype(part[metric]) or part[metric].isna().any():
-            raise ReflashError(f"{path}: column {metric!r} holds other than numbers; {remedy}")
-        parts.append(part[["run", "set", "kind", "image", metric]].assign(path=str(path)))
-    if not parts:
-        raise ReflashError("evaluations: no file is given; name the CSV files of reflash evaluate")
-    table = pd.concat(parts, ignore_index=True)
-    table = table[table["kind"].isin(kinds) & table["set"].isin(context.test_sets)]
-    _check_unique(table)
-    return table
+    """Read the rows of the context's test sets and ``kinds``: run, set, kind, image, metric."""
+    only = {"kind": kinds, "set": context.test_sets}
+    return read_rows(paths, "evaluate", ("run", "set", "kind", "image"), (metric,), only)
+
+
+def _check_images(table: pd.DataFrame) -> None:
+    """All runs and degradations of one set must be means over the same images."""
+    same_images(table, ("run", "set", "kind"), "run {} on {} ({})")
 
 
 def _not_evaluated(run: str, name: str, kind: str) -> ReflashError:
@@ -229,26 +320,3 @@ def _rows(
     ]
     mean = sum(float(means[kind]) for kind in kinds) / len(kinds)
     return [*rows, {**key, "kind": MEAN, "value": mean, "images": int(max(counts))}]
-
-
-def _check_unique(table: pd.DataFrame) -> None:
-    twice = table[table.duplicated(["run", "set", "kind", "image"])]
-    if len(twice):
-        row = twice.iloc[0]
-        raise ReflashError(
-            f"{row['path']}: {row['run']} on {row['set']}/{row['kind']}/{row['image']} was given "
-            "before; name each evaluation once"
-        )
-
-
-def _check_same_images(table: pd.DataFrame, name: str) -> None:
-    """All runs and degradations of one set must be means over the same images."""
-    names = table.groupby(["run", "kind"], sort=False)["image"].agg(frozenset)
-    expected = names.iloc[0]
-    for line in names.reset_index().to_dict("records"):
-        if line["image"] != expected:
-            other = sorted(map(str, line["image"] ^ expected))[0]
-            raise ReflashError(
-                f"run {line['run']}: was evaluated on other images of {name} ({line['kind']}) than "
-                f"{names.index[0][0]}, e.g. {other}; evaluate both on the same images"
-            )

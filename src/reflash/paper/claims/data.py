@@ -7,23 +7,19 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from reflash.core.keys import numpy_generator
 from reflash.degradations.settings import KINDS
 from reflash.models.names import baseline_of, dropout_of, network_of, setting_of
-from reflash.models.settings import DropoutLayer
-from reflash.paper.analyses import read_runs, same_images
-from reflash.paper.claims.bootstrap import Estimate, interval, paired_interval
-from reflash.paper.scores import read_images
+from reflash.paper.analyses import read_analysis
+from reflash.paper.claims.bootstrap import Array, Estimate, interval, paired_interval
+from reflash.paper.scores import read_images, same_images
 from reflash.study.artefacts import Claims
 from reflash.study.context import Context
 from reflash.study.inputs import Inputs
 
-Array = NDArray[np.float64]
-
 Pair = tuple[str, str]
-"""A model and the one it is compared with."""
+"""A model and the one that is taken off."""
 
 OUTSIDE = ("conv_hr", "last_conv")
 """Places after the body of a network."""
@@ -57,47 +53,36 @@ class Data:
         names = (f"{network_of(m)}/{setting_of(m)}" for m in self.context.models)
         return list(dict.fromkeys(names))
 
-    def psnr(self, model: str) -> Array:
-        """Return (seeds, images) PSNR in dB of a model on what its setting is for."""
-        setting = setting_of(model)
-        if setting not in self._psnr:
-            family = [m for m in self.context.models if setting_of(m) == setting]
-            only = self.context.model_copy(update={"models": tuple(family)})
-            self._psnr[setting] = read_images(
-                self.inputs.evaluations, only, "psnr", KINDS_OF[setting]
-            )
-        return self._psnr[setting][model]
-
     def body_pairs(self, family: str) -> list[Pair]:
-        """Return the models with dropout only inside the body, each with the one without."""
+        """Return the network without dropout, with each that has dropout only inside the body."""
         pairs = []
         for model in self._of(family):
             layers, baseline = dropout_of(model), baseline_of(model)
             inside = bool(layers) and all(layer.where not in OUTSIDE for layer in layers)
             if inside and baseline in self.context.models:
-                pairs.append((model, str(baseline)))
+                pairs.append((str(baseline), model))
         return pairs
 
-    def last_conv_pair(self, family: str) -> Pair | None:
-        """Return the model that stands for dropout before the last convolution, and its baseline.
+    @cached_property
+    def last_conv_pairs(self) -> dict[str, Pair]:
+        """By family, the model for dropout before the last convolution, with the one without.
 
         Of those with channel dropout there alone, the one whose probability is nearest to the
-        chosen one (the smaller of two).
+        chosen one (the smaller of two); families without such a pair are left out.
         """
-        wanted = self.settings.last_conv.get(family, 0.5)
-        found: dict[str, DropoutLayer] = {}
-        for model in self._of(family):
-            layers = dropout_of(model)
-            if len(layers) == 1 and (layers[0].where, layers[0].dimension) == (
-                "last_conv",
-                "channel",
-            ):
-                found[model] = layers[0]
-        baseline = f"{family}/none"
-        if not found or baseline not in self.context.models:
-            return None
-        best = min(found, key=lambda m: (round(abs(found[m].p - wanted), 9), found[m].p))
-        return best, baseline
+        pairs = {}
+        for family in self.families:
+            wanted = self.settings.last_conv.get(family, 0.5)
+            found = {}
+            for model in self._of(family):
+                where = [(layer.where, layer.dimension) for layer in dropout_of(model)]
+                if where == [("last_conv", "channel")]:
+                    found[model] = dropout_of(model)[0].p
+            baseline = f"{family}/none"
+            if found and baseline in self.context.models:
+                best = min(found, key=lambda m: (round(abs(found[m] - wanted), 9), found[m]))
+                pairs[family] = best, baseline
+        return pairs
 
     def dimension_pairs(self, family: str) -> list[Pair]:
         """Return the models with channel dropout, each with the same but element dropout.
@@ -114,19 +99,41 @@ class Data:
         last = [p for p in pairs if [layer.where for layer in dropout_of(p[0])] == ["last_conv"]]
         return last or pairs
 
-    def analysis(
-        self, name: str, command: str, keys: Sequence[str], values: Sequence[str]
-    ) -> pd.DataFrame | None:
-        """Read an analysis of some or all models; None where there is no file of it."""
-        paths = getattr(self.inputs, name)
-        return read_runs(paths, self.context, command, keys, values) if paths else None
+    def psnr(self, model: str) -> Array:
+        """Return (seeds, images) PSNR in dB of a model on what its setting is for."""
+        setting = setting_of(model)
+        if setting not in self._psnr:
+            family = [m for m in self.context.models if setting_of(m) == setting]
+            only = self.context.model_copy(update={"models": tuple(family)})
+            self._psnr[setting] = read_images(
+                self.inputs.evaluations, only, "psnr", KINDS_OF[setting]
+            )
+        return self._psnr[setting][model]
 
-    def complete(self, table: pd.DataFrame | None, model: str) -> bool:
-        """Whether ``table`` has every seed of a model."""
-        if table is None:
-            return False
-        found = set(table.loc[table["model"] == model, "seed"])
-        return set(self.context.seeds) <= found
+    def analysis(
+        self, name: str, command: str, keys: Sequence[str], values: Sequence[str], run: str = "run"
+    ) -> pd.DataFrame:
+        """Read an analysis of the models of which every seed is there, at the chosen layer.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns model, seed, keys, values; without rows where there is no file.
+        """
+        paths = getattr(self.inputs, name)
+        if not paths:
+            return pd.DataFrame(columns=["model", "seed", *keys, *values])
+        table = read_analysis(paths, self.context, command, keys, values, run, every=False)
+        if "layer" in keys:
+            table = table[table["layer"] == self.settings.layer]
+        seeds = table.groupby("model")["seed"].nunique()
+        whole = seeds.index[seeds == len(self.context.seeds)]
+        return table[table["model"].isin(whole)]
+
+    def analysed_pairs(self, table: pd.DataFrame) -> list[Pair]:
+        """Return the pairs for dropout before the last convolution that ``table`` has."""
+        models = set(table["model"])
+        return [pair for pair in self.last_conv_pairs.values() if models.issuperset(pair)]
 
     def by_image(self, table: pd.DataFrame, value: str, model: str) -> Array:
         """Return (seeds, images) of a column that has one row per seed and image."""
@@ -134,17 +141,18 @@ class Data:
         rows = table[table["model"] == model].pivot(index="seed", columns="image", values=value)
         return rows.loc[list(self.context.seeds), images].to_numpy(np.float64)
 
-    def estimate(self, differences: Array, *key: str) -> Estimate:
+    def estimate(self, differences: Array, key: str) -> Estimate:
         """Return the mean of paired differences (seeds, images) and its interval."""
-        return paired_interval(differences, *self._resampling(*key))
+        return paired_interval(differences, *self._resampling(key))
 
-    def estimate_of(self, per_seed: Callable[[Array], Array], units: int, *key: str) -> Estimate:
+    def estimate_of(self, per_seed: Callable[[Array], Array], units: int, key: str) -> Estimate:
         """Return a statistic under weights of its units (see ``bootstrap.interval``)."""
-        return interval(per_seed, len(self.context.seeds), units, *self._resampling(*key))
+        return interval(per_seed, len(self.context.seeds), units, *self._resampling(key))
 
-    def _resampling(self, *key: str) -> tuple[int, float, np.random.Generator]:
+    def _resampling(self, key: str) -> tuple[int, float, np.random.Generator]:
+        # Keyed by the part's name: a claim that is added or left out moves no other interval.
         settings = self.settings
-        rng = numpy_generator(settings.seed, "claims", *key)
+        rng = numpy_generator(settings.seed, "claims", key)
         return settings.resamples, settings.confidence, rng
 
     def _of(self, family: str) -> list[str]:

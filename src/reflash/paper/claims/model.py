@@ -1,19 +1,19 @@
 """The paper's claims as statistics over runs: effect, interval, verdict and the rule that gave it.
 
 Each claim is a conjunction of parts; each part is one number, the mean of paired differences
-between models (``reflash.paper.claims.bootstrap``), compared with 0 and with the smallest
-difference that matters. ``reflash.paper.claims.tests`` makes them, ``reflash.paper.claims.texts``
-has the words.
+between models, compared with 0 and with the smallest difference that matters.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
+import yaml
+from pydantic import TypeAdapter, ValidationError
 
 from reflash.core.errors import ReflashError
 from reflash.core.files import require_file, write_json
@@ -29,6 +29,38 @@ RULE = (
     "supported, inconclusive otherwise"
 )
 """How the parts of a claim make its verdict."""
+
+
+class Text(Settings):
+    """One claim in words (see the head of ``texts.yaml``)."""
+
+    title: str
+    """A few words."""
+    statement: str
+    """What is tested."""
+    paper: str
+    """What the paper says."""
+    evidence: str
+    """How sure it is that the paper says so."""
+    parts: Mapping[str, str]
+    """Names of the numbers."""
+    needs: Mapping[str, str]
+    """What is missing where a number cannot be made."""
+
+    def part(self, key: str, **values: object) -> str:
+        """Return the name of a number, with ``values`` filled in."""
+        return self.parts[key].format(**values)
+
+    def need(self, key: str, **values: object) -> str:
+        """Return what is missing, with ``values`` filled in."""
+        return self.needs[key].format(**values)
+
+
+@cache
+def claim_texts() -> dict[str, Text]:
+    """Read the words of every claim, in order, by the name of the function that tests it."""
+    text = Path(__file__).with_name("texts.yaml").read_text(encoding="utf-8")
+    return TypeAdapter(dict[str, Text]).validate_python(yaml.safe_load(text))
 
 
 class Part(Settings):
@@ -109,6 +141,11 @@ def judge(
 ) -> Verdict:
     """Say what an interval means.
 
+    >>> judge(0.1, 0.3, support=0.0, reject=0.05)
+    'supported'
+    >>> judge(-0.1, 0.02, support=0.0, reject=0.05)  # whatever it is, it is too small to matter
+    'not supported'
+
     Parameters
     ----------
     low, high
@@ -153,14 +190,16 @@ def verdict_text(claim: Claim, findings: Findings) -> str:
 
 def effect_text(part: Part) -> str:
     """Return the effect of a part with its unit: ``+0.53 dB``."""
-    return f"{number(part.effect, digits=part.digits, sign=True)} {part.unit}".strip()
+    return _with_unit(part, part.effect)
 
 
 def paper_text(part: Part) -> str:
     """Return the paper's value of a part, or ``--`` where none is known."""
-    if part.paper is None:
-        return EMPTY
-    return f"{number(part.paper, digits=part.digits, sign=True)} {part.unit}".strip()
+    return EMPTY if part.paper is None else _with_unit(part, part.paper)
+
+
+def _with_unit(part: Part, value: float) -> str:
+    return f"{number(value, digits=part.digits, sign=True)} {part.unit}".strip()
 
 
 def interval_text(part: Part) -> str:
@@ -184,9 +223,9 @@ def read_claims(path: Path | str) -> Findings:
     ReflashError
         The file is missing or not one that ``write_claims`` wrote.
     """
-    remedy = "make it again with reflash claims"
+    remedy = "regenerate it with reflash claims"
     path = require_file(path, remedy)
     try:
         return Findings.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, ValidationError) as error:
-        raise ReflashError(f"{path}: holds no claims; {remedy}") from error
+        raise ReflashError(f"{path}: not a file of claims; {remedy}") from error

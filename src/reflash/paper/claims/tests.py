@@ -1,24 +1,57 @@
 """Testing the paper's claims: a function per claim, from a study's numbers to parts.
 
-Each returns the parts that could be made, and a line for each that could not.
+Each takes the study's data and the claim's words, and returns the parts that could be made and a
+line for each that could not. ``TESTS`` lists them; ``texts.yaml`` says the same in words.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from statistics import NormalDist
 
 import numpy as np
+import pandas as pd
 
+from reflash.degradations.settings import KINDS
 from reflash.models.names import setting_of
-from reflash.paper.analyses import read_classifier, read_runs
-from reflash.paper.claims.analyses import clusters_mix, cost_is_small, saliency_equalised
-from reflash.paper.claims.data import Array, Data
-from reflash.paper.claims.model import RULE, Claim, Findings, combine
-from reflash.paper.claims.parts import Tested, difference_part, psnr_part
-from reflash.paper.claims.texts import TEXTS
+from reflash.paper.analyses import read_classifier
+from reflash.paper.claims.bootstrap import Array, Estimate
+from reflash.paper.claims.data import Data, Pair
+from reflash.paper.claims.model import (
+    RULE,
+    Claim,
+    Findings,
+    Part,
+    Text,
+    claim_texts,
+    combine,
+    judge,
+)
+from reflash.paper.costs import read_cost
+from reflash.paper.reference import COMPARABLE_SET, reference_gain
+from reflash.paper.scores import same_images
 from reflash.study.artefacts import Claims
-from reflash.study.context import Context, evidence_sentence
+from reflash.study.context import Context, evidence_sentence, kind_label, listing
 from reflash.study.inputs import Inputs
+
+Tested = tuple[list[Part], list[str]]
+"""The parts of a claim that could be made, and a line for each that could not."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What a difference is measured in, and how large it must be."""
+
+    unit: str
+    digits: int
+    smallest: float
+    """The smallest difference that matters."""
+    not_worse: bool = False
+    """The claim is only that the first is not worse by what matters."""
+    units: str = "images"
+    """What is resampled beside seeds."""
 
 
 def examine_claims(context: Context, settings: Claims, inputs: Inputs) -> Findings:
@@ -40,29 +73,18 @@ def examine_claims(context: Context, settings: Claims, inputs: Inputs) -> Findin
     """
     inputs.required(settings.tested_on, "claims")
     data = Data(context, settings, inputs)
-    tests: dict[str, Callable[[Data], Tested]] = {
-        test.__name__: test
-        for test in (
-            sensitive_to_dropping,
-            last_conv_helps,
-            channel_beats_element,
-            saliency_equalised,
-            clusters_mix,
-            cost_is_small,
-        )
-    }
     claims = []
-    for text in TEXTS:
-        parts, missing = tests[text.name](data)
+    for number, (name, text) in enumerate(claim_texts().items(), start=1):
+        parts, missing = TESTS[name](data, text)
         claims.append(
             Claim(
-                number=text.number,
+                number=number,
                 title=text.title,
                 statement=text.statement,
                 paper=text.paper,
                 evidence=text.evidence,
                 parts=tuple(parts),
-                missing=tuple(missing),
+                missing=tuple(dict.fromkeys(missing)),
                 rule=RULE,
                 verdict=combine(parts),
             )
@@ -79,51 +101,56 @@ def examine_claims(context: Context, settings: Claims, inputs: Inputs) -> Findin
     )
 
 
-def sensitive_to_dropping(data: Data) -> Tested:
-    """Claim 1: dropout inside the body costs PSNR; dropping at test time costs it early."""
-    parts, missing = [], []
-    for family in data.families:
-        pairs = data.body_pairs(family)
-        if pairs:
-            losses = np.mean([data.psnr(b) - data.psnr(a) for a, b in pairs], axis=0)
-            name = f"loss of PSNR by dropout inside the body, {family}"
-            parts.append(psnr_part(data, name, losses, [(b, a) for a, b in pairs]))
-    if not parts:
-        missing.append(
-            "models with dropout inside the body beside the same network without, such as "
-            "srresnet/single/{none,b8-channel-p0.2}"
-        )
-    more, absent = _dropped_at_test_time(data)
-    return [*parts, *more], [*missing, *absent]
+def sensitive_to_dropping(data: Data, text: Text) -> Tested:
+    """Dropout inside the body costs PSNR; dropping at test time costs it early."""
+    parts = [
+        psnr_part(data, text.part("body", family=family), pairs)
+        for family in data.families
+        if (pairs := data.body_pairs(family))
+    ]
+    more, missing = dropped_at_test_time(data, text)
+    return [*parts, *more], [*([] if parts else [text.need("body")]), *missing]
 
 
-def _dropped_at_test_time(data: Data) -> Tested:
-    table = _sensitivity(data) if data.inputs.sensitivity else {}
-    models = [model for family in data.families if (model := f"{family}/none") in table]
+def dropped_at_test_time(data: Data, text: Text) -> Tested:
+    """Networks trained without dropout lose PSNR when features are dropped, and lose it early."""
+    keys = ("task", "metric", "ratio", "draw")
+    table = data.analysis("sensitivity", "sensitivity", keys, ("value",), "model")
+    found = set(table["model"])
+    models = [model for family in data.families if (model := f"{family}/none") in found]
     if not models:
-        return [], ["reflash sensitivity of a model without dropout"]
+        return [], [text.need("sensitivity")]
     classifier = read_classifier(data.inputs.sensitivity)
     wide = classifier.pivot(index="draw", columns="ratio", values="value")
     ratios = wide.columns.to_numpy(np.float64)
     if ratios[0] != 0 or len(ratios) < 2:
-        return [], ["reflash sensitivity with ratio 0 and others"]
-    settings, units = data.settings, "random choices"
-    lost = np.mean([table[m][..., 0] - table[m][..., 1] for m in models], axis=0)
-    name = f"loss of PSNR when {100 * ratios[1]:g} % of the features are dropped at test time"
+        return [], [text.need("ratios")]
+    curves = {model: _curves(data, table, model) for model in models}
+
+    # The unit beside the seed is a random choice of features: the same one for every network.
+    in_db = Measure("dB", 2, data.settings.smallest_db, units="random choices")
+    name = text.part("dropped", per_cent=100 * ratios[1])
+    lost = np.mean([curves[m][..., 0] - curves[m][..., 1] for m in models], axis=0)
     compared = [(f"{model} whole", "dropped") for model in models]
-    parts = [
-        difference_part(data, name, lost, compared, "dB", 2, settings.smallest_db, units=units)
-    ]
-    areas = [curves_area(table[model], ratios) for model in models]
+    parts = [make_part(name, data.estimate(lost, name), compared, in_db)]
+
     own = curves_area(wide.to_numpy(np.float64), ratios)
-    if not all(np.isfinite(area).all() for area in (*areas, own)):
-        return parts, ["reflash sensitivity with ratios at which values fall"]
-    differences = np.mean([own - area for area in areas], axis=0)
-    name = "area by which PSNR falls sooner than the classifier's accuracy"
+    areas = {model: curves_area(curves[model], ratios) for model in models}
+    if not all(np.isfinite(area).all() for area in (own, *areas.values())):
+        return parts, [text.need("falling")]
+    in_share = Measure("", 3, data.settings.smallest_share, units="random choices")
+    name = text.part("sooner")
+    sooner = np.mean([own - areas[model] for model in models], axis=0)
     compared = [("classifier", model) for model in models]
-    share = settings.smallest_share
-    parts.append(difference_part(data, name, differences, compared, "", 3, share, units=units))
-    return parts, []
+    return [*parts, make_part(name, data.estimate(sooner, name), compared, in_share)], []
+
+
+def _curves(data: Data, table: pd.DataFrame, model: str) -> Array:
+    """Return (seeds, draws, ratios) PSNR of a model whose features are dropped."""
+    rows = table[table["model"] == model]
+    wide = rows.pivot(index=["seed", "draw"], columns="ratio", values="value")
+    wide = wide.loc[list(data.context.seeds)]
+    return wide.to_numpy(np.float64).reshape(len(data.context.seeds), -1, wide.shape[1])
 
 
 def curves_area(values: Array, ratios: Array) -> Array:
@@ -138,6 +165,11 @@ def curves_area(values: Array, ratios: Array) -> Array:
     -------
     (...) float
         Not a number for a curve that does not end below its start.
+
+    Examples
+    --------
+    >>> float(curves_area(np.array([30.0, 25.0, 20.0]), np.array([0.0, 0.5, 1.0])))
+    0.5
     """
     start, end = values[..., :1], values[..., -1:]
     span = np.where(start > end, start - end, np.nan)
@@ -145,58 +177,280 @@ def curves_area(values: Array, ratios: Array) -> Array:
     return np.asarray(np.trapezoid(heights, ratios, axis=-1) / (ratios[-1] - ratios[0]))
 
 
-def last_conv_helps(data: Data) -> Tested:
-    """Claim 2: before the last convolution dropout does not hurt, and helps where it is blind."""
-    parts, missing = [], []
-    for family in data.families:
-        pair = data.last_conv_pair(family)
-        if pair is None:
-            continue
-        gain = data.psnr(pair[0]) - data.psnr(pair[1])
-        if setting_of(pair[0]) == "single":
-            name = f"gain of dropout before the last conv (not to hurt), {family}"
-            parts.append(psnr_part(data, name, gain, [pair], not_worse=True))
-        else:
-            name = f"gain of dropout before the last conv, {family}"
-            parts.append(psnr_part(data, name, gain, [pair]))
-    for setting in ("single", "multi"):
-        if not any(part.name.endswith(f"/{setting}") for part in parts):
-            missing.append(f"models such as srresnet/{setting}/{{none,last_conv-channel-p0.5}}")
-    small, large = data.last_conv_pair("srresnet/multi"), "rrdb/multi/none"
+def last_conv_helps(data: Data, text: Text) -> Tested:
+    """Before the last convolution dropout does not hurt, and helps where it is blind."""
+    parts = []
+    for family, pair in data.last_conv_pairs.items():
+        setting = setting_of(pair[0])
+        name = text.part(setting, family=family)
+        parts.append(psnr_part(data, name, [pair], not_worse=setting == "single"))
+    tested = {setting_of(pair[0]) for pair in data.last_conv_pairs.values()}
+    missing = [text.need("setting", setting=s) for s in ("single", "multi") if s not in tested]
+    small, large = data.last_conv_pairs.get("srresnet/multi"), "rrdb/multi/none"
     if small and large in data.context.models:
-        pair = (small[0], large)
-        differences = data.psnr(small[0]) - data.psnr(large)
-        name = "SRResNet with dropout less RRDB without, multi"
-        parts.append(psnr_part(data, name, differences, [pair]))
+        parts.append(psnr_part(data, text.part("larger"), [(small[0], large)]))
     else:
-        missing.append("models srresnet/multi/{none,last_conv-channel-p0.7} and rrdb/multi/none")
+        missing.append(text.need("larger"))
     return parts, missing
 
 
-def channel_beats_element(data: Data) -> Tested:
-    """Claim 3: whole channels are better dropped than single elements."""
-    parts = []
-    for family in data.families:
-        pairs = data.dimension_pairs(family)
-        if pairs:
-            differences = np.mean([data.psnr(a) - data.psnr(b) for a, b in pairs], axis=0)
-            name = f"channel less element dropout, {family}"
-            parts.append(psnr_part(data, name, differences, pairs))
-    missing = "models that differ in nothing else, such as srresnet/multi/last_conv-"
-    return parts, [] if parts else [f"{missing}{{channel,element}}-p0.5"]
+def channel_beats_element(data: Data, text: Text) -> Tested:
+    """Whole channels are better dropped than single elements."""
+    parts = [
+        psnr_part(data, text.part("dimension", family=family), pairs)
+        for family in data.families
+        if (pairs := data.dimension_pairs(family))
+    ]
+    return parts, [] if parts else [text.need("dimension")]
 
 
-def _sensitivity(data: Data) -> dict[str, Array]:
-    """Return (seeds, draws, ratios) PSNR of every model of which all seeds are there."""
-    keys = ("task", "metric", "ratio", "draw")
-    table = read_runs(
-        data.inputs.sensitivity, data.context, "sensitivity", keys, ("value",), "model"
+def saliency_equalised(data: Data, text: Text) -> Tested:
+    """Saliency is shared more evenly, and no channel is indispensable."""
+    run = ["model", "seed", "image"]
+    saliency = data.analysis("concentration", "saliency", ("image", "layer"), ("gini", "entropy"))
+    removed = data.analysis(
+        "ablation", "ablate", ("image", "layer", "channel"), ("psnr", "psnr_full")
     )
-    curves = {}
-    for model, rows in table.groupby("model", sort=False):
-        if data.complete(table, str(model)):
-            wide = rows.pivot(index=["seed", "draw"], columns="ratio", values="value")
-            wide = wide.loc[list(data.context.seeds)]
-            shape = (len(data.context.seeds), -1, wide.shape[1])
-            curves[str(model)] = wide.to_numpy(np.float64).reshape(shape)
-    return curves
+    removed = removed.assign(loss=removed["psnr_full"] - removed["psnr"])
+    worst = removed.groupby(run, sort=False)["loss"].max().reset_index()
+    masked = data.analysis("masking_area", "mask", ("image", "order", "draw"), ("area",))
+    masked = masked[masked["order"] == "saliency"]
+    areas = masked.groupby(run, sort=False)["area"].mean().reset_index()
+
+    in_share = Measure("", 3, data.settings.smallest_share)
+    in_db = Measure("dB", 2, data.settings.smallest_db)
+    parts, missing = [], []
+    for command, table, value, lower, measure in (
+        ("saliency", saliency, "gini", True, in_share),
+        ("saliency", saliency, "entropy", False, in_share),
+        ("ablate", worst, "loss", True, in_db),
+        ("mask", areas, "area", False, in_share),
+    ):
+        pairs = data.analysed_pairs(table)
+        if not pairs:
+            missing.append(_unanalysed(data, text, f"{command} at {data.settings.layer}"))
+            continue
+        name = text.part(value)
+        ordered = _reversed(pairs) if lower else pairs
+        differences = mean_difference(partial(data.by_image, table, value), ordered)
+        parts.append(make_part(name, data.estimate(differences, name), ordered, measure))
+    return parts, missing
+
+
+def clusters_mix(data: Data, text: Text) -> Tested:
+    """Deep features separate the degradations less.
+
+    An index is compared by its ratio, so the differences are of logarithms.
+    """
+    parts, missing, layer = [], [], data.settings.layer
+    points = data.analysis("points", "represent", ("layer", "image", "kind"), ("x", "y"))
+    pairs = data.analysed_pairs(points)
+    if pairs:
+        name = text.part("plane")
+        images = same_images(points)
+        clouds = {
+            (model, seed): rows.pivot(index="image", columns="kind", values=["x", "y"])
+            .loc[images]
+            .to_numpy(np.float64)
+            .reshape(len(images), 2, -1)
+            for (model, seed), rows in points.groupby(["model", "seed"], sort=False)
+        }
+
+        def logs(weights: Array, model: str) -> Array:
+            seeds = data.context.seeds
+            chi = [weighted_chi(clouds[model, seed], weights) for seed in seeds]
+            return np.log(np.stack(chi, axis=1))
+
+        estimate = data.estimate_of(
+            lambda weights: mean_difference(partial(logs, weights), _reversed(pairs)),
+            len(images),
+            name,
+        )
+        parts.append(_ratio_part(data, name, estimate, pairs))
+    else:
+        missing.append(_unanalysed(data, text, f"represent at {layer} (points)"))
+
+    chi = data.analysis("chi", "represent", ("layer", "space"), ("chi",))
+    chi = chi[chi["space"] == "pca"]
+    pairs = data.analysed_pairs(chi)
+    if pairs:
+        name = text.part("components")
+        values = chi.set_index(["model", "seed"])["chi"]
+        ratios = [
+            [np.log(values[without, seed] / values[model, seed]) for seed in data.context.seeds]
+            for model, without in pairs
+        ]
+        estimate = data.estimate(np.mean(ratios, axis=0)[:, None], name)
+        parts.append(_ratio_part(data, name, estimate, pairs))
+    else:
+        missing.append(_unanalysed(data, text, f"represent at {layer} (chi)"))
+    return parts, missing
+
+
+def weighted_chi(cloud: Array, weights: Array) -> Array:
+    """Return the Calinski-Harabasz index of weighted samples, the kind as label.
+
+    Parameters
+    ----------
+    cloud : (images, 2, kinds) float
+        Coordinates of every image in every kind.
+    weights : (B, images) float
+        Rows sum to 1; an image has the same weight in every kind.
+
+    Returns
+    -------
+    (B,) float
+        With equal weights scikit-learn's ``calinski_harabasz_score``.
+    """
+    images, _, kinds = cloud.shape
+    flat = cloud.reshape(images, -1)
+    centres = (weights @ flat).reshape(len(weights), 2, kinds)
+    squares = (weights @ flat**2).reshape(len(weights), 2, kinds)
+    within = (squares - centres**2).sum((1, 2))
+    between = ((centres - centres.mean(2, keepdims=True)) ** 2).sum((1, 2))
+    freedom = (images * kinds - kinds) / (kinds - 1)
+    return np.asarray(between / within * freedom)
+
+
+def cost_is_small(data: Data, text: Text) -> Tested:
+    """One dropout layer costs little time and memory, which the paper leaves open."""
+    if data.inputs.cost is None:
+        return [], [text.need("benchmark")]
+    table = read_cost(data.inputs.cost)
+    rows = table[(table["where"] == "last_conv") & (table["dimension"] == "channel")]
+    limit, parts = 100 * data.settings.cost_limit, []
+    spread = NormalDist().inv_cdf((1 + data.settings.confidence) / 2)
+    for (network, device), group in rows.groupby(["network", "device"], sort=False):
+        wanted = data.settings.last_conv.get(f"{network}/multi", 0.5)
+        one = group.iloc[int((group["p"] - wanted).abs().to_numpy().argmin())]
+        effect, around = 100 * float(one["extra"]), 100 * spread * float(one["extra_error"])
+        low, high = (effect - around, effect + around) if around == around else (None, None)
+        time = Part(
+            name=text.part("time", network=network, device=device),
+            effect=effect,
+            low=low,
+            high=high,
+            unit="%",
+            digits=1,
+            method=f"{spread:.2f} standard errors of paired rounds; no bootstrap",
+            compared=(f"{network} with - without ({one['workload']})",),
+            rule=f"supported if the interval lies below {limit:g} %, not supported if it lies "
+            "above, else inconclusive",
+            verdict=judge(low, high, limit, limit, below=True),
+        )
+        memory = {
+            "name": text.part("memory", network=network, device=device),
+            "effect": 100 * float(one["extra_mib"] / (one["peak_mib"] - one["extra_mib"])),
+            "low": None,
+            "high": None,
+            "method": "one measurement",
+            "rule": UNJUDGED,
+            "verdict": "not judged",
+        }
+        parts += [time, time.model_copy(update=memory)]
+    return parts, [] if parts else [text.need("line")]
+
+
+TESTS: dict[str, Callable[[Data, Text], Tested]] = {
+    test.__name__: test
+    for test in (
+        sensitive_to_dropping,
+        last_conv_helps,
+        channel_beats_element,
+        saliency_equalised,
+        clusters_mix,
+        cost_is_small,
+    )
+}
+"""The test of each claim by its name in ``texts.yaml``."""
+
+UNJUDGED = "without an interval it is reported and does not count"
+"""Rule of a part without an interval."""
+
+
+def mean_difference(values: Callable[[str], Array], pairs: Sequence[Pair]) -> Array:
+    """Return the differences of pairs of models, mean over the pairs."""
+    return np.mean([values(a) - values(b) for a, b in pairs], axis=0)
+
+
+def psnr_part(data: Data, name: str, pairs: Sequence[Pair], not_worse: bool = False) -> Part:
+    """Make a part of the PSNR of pairs of models, with the paper's value if it is one pair."""
+    measure = Measure("dB", 2, data.settings.smallest_db, not_worse)
+    estimate = data.estimate(mean_difference(data.psnr, pairs), name)
+    part = make_part(name, estimate, pairs, measure)
+    if len(pairs) > 1 or COMPARABLE_SET not in data.context.test_sets:
+        return part
+    known = {kind: reference_gain(*pairs[0], COMPARABLE_SET, kind) for kind in KINDS}
+    gains = {kind: gain for kind, gain in known.items() if gain is not None}
+    if not gains:
+        return part
+    sources = listing(list(dict.fromkeys(evidence for _, evidence in gains.values())))
+    kinds = listing([kind_label(kind) for kind in gains])
+    paper = {
+        "paper": round(sum(gain for gain, _ in gains.values()) / len(gains), 6),
+        "paper_evidence": f"{sources}; mean of {kinds}; that the images are {COMPARABLE_SET} is "
+        "inferred",
+    }
+    return part.model_copy(update=paper)
+
+
+def _ratio_part(data: Data, name: str, estimate: Estimate, pairs: Sequence[Pair]) -> Part:
+    """Make a part of the logarithm of a ratio: by how many per cent the first is lower."""
+    effect, low, high = (
+        100 * (1 - float(np.exp(-value)))
+        for value in (estimate.effect, estimate.low, estimate.high)
+    )
+    measure = Measure("%", 1, 100 * data.settings.smallest_ratio)
+    shown = replace(estimate, effect=effect, low=low, high=high)
+    return make_part(name, shown, _reversed(pairs), measure)
+
+
+def make_part(name: str, estimate: Estimate, compared: Sequence[Pair], measure: Measure) -> Part:
+    """Make a part of paired differences that the claim says are large, and judge it."""
+    smallest, unit = measure.smallest, measure.unit
+    support, reject = (-smallest, -smallest) if measure.not_worse else (0.0, smallest)
+    known = estimate.low == estimate.low
+    low, high = (estimate.low, estimate.high) if known else (None, None)
+    ends = f"{support:g} {unit}".strip(), f"{reject:g} {unit}".strip()
+    return Part(
+        name=name,
+        effect=estimate.effect,
+        low=low,
+        high=high,
+        unit=unit,
+        digits=measure.digits,
+        method=_method(estimate, measure.units),
+        compared=tuple(f"{a} - {b}" for a, b in compared),
+        rule=(
+            f"supported if the interval lies above {ends[0]}, not supported if it lies below "
+            f"{ends[1]}, else inconclusive"
+            if known
+            else UNJUDGED
+        ),
+        verdict=judge(low, high, support, reject),
+    )
+
+
+def _method(estimate: Estimate, units: str) -> str:
+    """Say what was resampled."""
+    seeds, count = estimate.seeds, estimate.units
+    if seeds == count == 1:
+        return "one seed and nothing else to resample: no interval"
+    if count == 1:
+        return f"paired bootstrap over {seeds} seeds"
+    if seeds == 1:
+        return (
+            f"one seed: paired bootstrap over {count} {units} only, says nothing about other seeds"
+        )
+    return f"paired bootstrap over {seeds} seeds and {count} {units}"
+
+
+def _reversed(pairs: Sequence[Pair]) -> list[Pair]:
+    return [(b, a) for a, b in pairs]
+
+
+def _unanalysed(data: Data, text: Text, analysis: str) -> str:
+    """Say what an analysis of dropout before the last convolution is missing."""
+    for model, baseline in data.last_conv_pairs.values():
+        return text.need("analysis", analysis=analysis, baseline=baseline, model=model)
+    return text.need("models")

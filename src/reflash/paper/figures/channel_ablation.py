@@ -10,9 +10,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from reflash.core.errors import ReflashError
-from reflash.paper.analyses import layer_label, read_analysis, same_images
+from reflash.paper.analyses import layer_label, read_analysis
 from reflash.paper.figures.drawing import Drawing
 from reflash.paper.figures.ranked import draw_ranked, over_runs, ranked
+from reflash.paper.scores import same_images
 from reflash.study.artefacts import ChannelAblation, FigureStyle
 from reflash.study.context import (
     Context,

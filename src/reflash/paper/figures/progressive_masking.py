@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from reflash.core.errors import ReflashError
-from reflash.paper.analyses import layer_label, read_analysis, same_images
+from reflash.paper.analyses import layer_label, read_analysis
 from reflash.paper.figures.drawing import Drawing
 from reflash.paper.figures.ranked import draw_line, over_runs, write_notes
 from reflash.paper.figures.style import legend_above, looks, new_figure, two_columns
+from reflash.paper.scores import same_images
 from reflash.study.artefacts import FigureStyle, ProgressiveMasking
 from reflash.study.context import (
     Context,

@@ -9,9 +9,10 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from reflash.paper.analyses import depth_label, read_analysis, same_images, tap_of
+from reflash.paper.analyses import depth_label, read_analysis, tap_of
 from reflash.paper.figures.drawing import Drawing
 from reflash.paper.figures.ranked import draw_ranked, over_runs, ranked
+from reflash.paper.scores import same_images
 from reflash.study.artefacts import FigureStyle, SaliencyDistribution
 from reflash.study.context import Context, images_phrase, scale_sentence, seeds_sentence
 

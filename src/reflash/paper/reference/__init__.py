@@ -58,6 +58,11 @@ def reference_psnr(model: str, test_set: str, kind: str) -> tuple[float, str] | 
     Returns
     -------
     (dB on RGB with a border of 4 left out, evidence) or None
+
+    Examples
+    --------
+    >>> reference_psnr("srresnet/multi/none", "Set5", "clean")
+    (24.89, 'digitised')
     """
     table = reference_table()
     hit = table[(table["model"] == model) & (table["set"] == test_set) & (table["kind"] == kind)]
@@ -65,3 +70,25 @@ def reference_psnr(model: str, test_set: str, kind: str) -> tuple[float, str] | 
     if hit.empty:
         return None
     return float(hit["psnr"].iloc[0]), str(hit["evidence"].iloc[0])
+
+
+def reference_gain(model: str, baseline: str, test_set: str, kind: str) -> tuple[float, str] | None:
+    """Return the paper's PSNR of a model less that of another, and its evidence.
+
+    Returns
+    -------
+    (dB, evidence of the first) or None
+        None where either is not found.
+
+    Examples
+    --------
+    >>> reference_gain(
+    ...     "srresnet/multi/last_conv-channel-p0.7", "srresnet/multi/none", "Set5", "clean"
+    ... )
+    (0.78, 'digitised')
+    """
+    own = reference_psnr(model, test_set, kind)
+    other = reference_psnr(baseline, test_set, kind)
+    if own is None or other is None:
+        return None
+    return round(own[0] - other[0], 6), own[1]

@@ -14,6 +14,7 @@ from reflash.paper.reference import (
     COMPARABLE_SET,
     EVIDENCE_NOTE,
     NOT_FOUND,
+    reference_gain,
     reference_psnr,
 )
 from reflash.paper.scores import (
@@ -94,7 +95,7 @@ def gather(
                 continue
             difference = over_seeds(gains(scores, model, str(baseline)))
             for kind in COLUMNS:
-                paper = _paper_gain(model, str(baseline), test_set, kind)
+                paper = reference_gain(model, str(baseline), test_set, kind)
                 line = {**key, "row": "gain", "against": baseline, "kind": kind}
                 lines.append(line | _values(difference[test_set, model, kind], "", paper))
     return pd.DataFrame(lines)
@@ -112,15 +113,6 @@ def _values(mean: Mean, mark: str, paper: tuple[float, str] | None) -> dict[str,
         "paper_evidence": evidence,
         "delta": mean.mean - known,
     }
-
-
-def _paper_gain(model: str, baseline: str, test_set: str, kind: str) -> tuple[float, str] | None:
-    """Return the paper's gain; its evidence is the weaker of the two, here always the same."""
-    own = reference_psnr(model, test_set, kind)
-    other = reference_psnr(baseline, test_set, kind)
-    if own is None or other is None:
-        return None
-    return round(own[0] - other[0], 6), own[1]
 
 
 def arrange(frame: pd.DataFrame, context: Context) -> Layout:
