@@ -4,7 +4,7 @@
 
 One side is the released pipeline (BasicSR 1.4.2 as Real-ESRGAN drives it: 400x400 windows, kernels
 image by image, eager operations); it is left out where REFLASH_BASICSR does not name its source.
-The others are this project's: its plain reference at 400x400, the path that trains at 400x400, at
+The others are this project's: its plain definition at 400x400, the path that trains at 400x400, at
 a window of 192 for patches of 128, with two crops of a window, and as the scale `demo` makes pairs.
 """
 
@@ -29,12 +29,18 @@ from reflash.training.windows import WindowSampler, to_tensor
 
 RELEASED = "released: BasicSR 1.4.2, window 400"
 STAGES = {
-    "draws": ["draw", "generator"],
-    "kernels": ["kernels", "effective_radius", "_blurs"],
+    "draws": ["draw"],
+    "kernels": ["_blurs"],
     "unsharp mask": ["usm_sharpen"],
     "blur": ["blur", "blur_plainly"],
     "resize": ["resize_by", "resize_to"],
-    "noise": ["_add_noise", "poisson_noise", "poisson_quantile", "_distinct_exponent"],
+    "noise": [
+        "_add_noise",
+        "noise_fields",
+        "poisson_noise",
+        "poisson_quantile",
+        "_distinct_exponent",
+    ],
     "JPEG": ["jpeg"],
 }
 
@@ -55,7 +61,7 @@ def online(cache: ImageCache, device: torch.device, **changes: Any) -> Callable[
 
 
 def plain(cache: ImageCache, device: torch.device) -> Callable[[], object]:
-    """Return a function that degrades a batch by the reference path."""
+    """Return a function that degrades a batch as the definition says."""
     settings = run_settings("paper")
     sampler = WindowSampler(cache, settings.pairs, None, 240)
     count = 0
@@ -75,7 +81,7 @@ def sides(cache: ImageCache, device: torch.device) -> dict[str, tuple[int, Calla
     if released.available():
         images = [np.array(cache.image(i)) for i in range(len(cache))]
         found[RELEASED] = 8, released.Released(images, 8, device).batch
-    found["plain reference, window 400"] = 16, plain(cache, device)
+    found["plain definition, window 400"] = 16, plain(cache, device)
     found["ours, window 400"] = 16, online(cache, device)
     found["ours, window 192"] = 16, online(cache, device, window=192)
     found["ours, window 192, 2 crops"] = 16, online(cache, device, window=192, crops=2)
@@ -162,7 +168,7 @@ def main() -> None:
         name: seconds[name].per_second(pairs * slow.get(name, times))
         for name, (pairs, _) in found.items()
     }
-    base = RELEASED if RELEASED in speed else "plain reference, window 400"
+    base = RELEASED if RELEASED in speed else "plain definition, window 400"
     columns = ["", "pairs per second", "ms per 16 pairs", f"times {base.split(',')[0]}"]
     table = Table("Training pairs per second", columns)
     for name, spread in speed.items():

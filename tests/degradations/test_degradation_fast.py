@@ -1,4 +1,4 @@
-"""The CPU's path against the reference: same draws, same noise, same pixels."""
+"""The CPU's path against the definition: same draws, same noise, same pixels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from reflash.degradations import fast, kernels, noise, second_order, sharpen
+from reflash.degradations import draws, fast, kernels, noise, second_order, sharpen
 from reflash.degradations.settings import SecondOrderSettings
 
 
@@ -63,23 +63,23 @@ def test_portions_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_does_not_fit_is_refused() -> None:
     settings = SecondOrderSettings()
-    draws = second_order.draw(settings, 2, (0,))
+    drawn = draws.draw(settings, 2, (0,))
     with pytest.raises(ValueError, match="3 images, but draws for 2"):
-        fast.degrade(images(3, 32), draws, settings, (0,))
-    with pytest.raises(ValueError, match="no multiple of scale 4"):
-        fast.degrade(images(2, 32)[..., :30], draws, settings, (0,))
+        fast.degrade(images(3, 32), drawn, settings, (0,))
+    with pytest.raises(ValueError, match="not multiples of scale 4"):
+        fast.degrade(images(2, 32)[..., :30], drawn, settings, (0,))
     with pytest.raises(ValueError, match="for the CPU, not meta"):
-        fast.degrade(images(2, 32).to("meta"), draws, settings, (0,))
+        fast.degrade(images(2, 32).to("meta"), drawn, settings, (0,))
 
 
 @pytest.mark.parametrize("side", [5, 24, 64, 176])
 def test_blur_of_every_kind_of_kernel(side: int) -> None:
     """Small sides reflect the image several times; large ones go through OpenCV."""
-    draws = second_order.draw(SecondOrderSettings(), 48, (5, "kernels"))
+    drawn = draws.draw(SecondOrderSettings(), 48, (5, "kernels"))
     hr = torch.rand(48, 3, side, side, generator=torch.Generator().manual_seed(0))
-    for drawn in (draws.first.kernel, draws.second.kernel, draws.final_kernel):
-        kernel = kernels.kernels(drawn)
-        separable = drawn.kind == kernels.KERNEL_KINDS.index("iso")
+    for order in ("first", "second", "final"):
+        kernel = kernels.kernels(drawn.kernel(order))
+        separable = drawn.kernel(order).kind == kernels.KERNEL_KINDS.index("iso")
         got = fast.blur(hr, kernel, fast.effective_radius(kernel), separable)
         assert (got - kernels.blur(hr, kernel)).abs().max() < 5e-6
 
@@ -99,7 +99,7 @@ def test_the_effective_radius_holds_all_weight_and_no_less() -> None:
 
 @hypothesis_settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10**6), grey=st.lists(st.booleans(), min_size=3, max_size=3))
-def test_poisson_noise_is_the_reference_s(seed: int, grey: list[bool]) -> None:
+def test_poisson_noise_is_the_definition_s(seed: int, grey: list[bool]) -> None:
     g = torch.Generator().manual_seed(seed)
     dark = torch.rand(3, 1, 1, 1, generator=g)  # few distinct levels as well as many
     x = (torch.rand(3, 3, 17, 23, generator=g) * dark).clamp(0, 1)

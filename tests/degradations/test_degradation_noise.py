@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
-from reflash.degradations.keyed import generator
+from reflash.core.keys import torch_generator
 from reflash.degradations.noise import (
     gaussian_noise,
     noise_fields,
@@ -17,20 +17,19 @@ from reflash.degradations.noise import (
 COLOUR, GREY = torch.tensor([False]), torch.tensor([True])
 
 
-def test_fields_are_normal_or_uniform_and_one_per_generator():
-    generators = [generator("field", i) for i in range(2)]
-    normal = noise_fields("gaussian", generators, 200, 150)
+def test_fields_are_normal_or_uniform_and_one_per_image():
+    normal = noise_fields("gaussian", ("field",), [0, 1], (200, 150))
     assert normal.shape == (2, 3, 200, 150)
     assert stats.kstest(normal.flatten().numpy(), "norm").pvalue > 1e-3
-    uniform = noise_fields("poisson", [generator("field", i) for i in range(2)], 200, 150)
+    uniform = noise_fields("poisson", ("field",), [0, 1], (200, 150))
     assert stats.kstest(uniform.flatten().numpy(), "uniform").pvalue > 1e-3
-    alone = noise_fields("poisson", [generator("field", 1)], 200, 150)
+    alone = noise_fields("poisson", ("field",), [1], (200, 150))
     assert torch.equal(alone[0], uniform[1])
 
 
 def test_gaussian_noise_is_the_field_times_sigma():
     x = torch.full((3, 3, 8, 9), 0.5)
-    field = noise_fields("gaussian", [generator(i) for i in range(3)], 8, 9)
+    field = noise_fields("gaussian", (), [0, 1, 2], (8, 9))
     sigma = torch.tensor([1.0, 10.0, 30.0])
     grey = torch.tensor([False, True, False])
     got = gaussian_noise(x, field, sigma, grey)
@@ -47,7 +46,7 @@ def test_gaussian_noise_is_the_field_times_sigma():
 def test_gaussian_noise_by_its_moments():
     x = torch.full((2, 3, 256, 256), 0.5)
     sigma = torch.tensor([5.0, 20.0])
-    field = noise_fields("gaussian", [generator("moments", i) for i in range(2)], 256, 256)
+    field = noise_fields("gaussian", ("moments",), [0, 1], (256, 256))
     noise = (gaussian_noise(x, field, sigma, torch.tensor([False, True])) - x) * 255
     np.testing.assert_allclose(noise.std(dim=(1, 2, 3)), sigma, rtol=0.01)
     np.testing.assert_allclose(noise.mean(dim=(1, 2, 3)), 0, atol=0.2)
@@ -58,9 +57,9 @@ def test_gaussian_noise_by_its_moments():
 
 
 def test_noise_is_clipped_and_not_rounded():
-    x = (1.4 * torch.rand(1, 3, 100, 100, generator=generator("x")) - 0.2).clamp(0, 1)
+    x = (1.4 * torch.rand(1, 3, 100, 100, generator=torch_generator("x")) - 0.2).clamp(0, 1)
     normal, uniform = (
-        noise_fields(kind, [generator("clip")], 100, 100) for kind in ("gaussian", "poisson")
+        noise_fields(kind, ("clip",), [0], (100, 100)) for kind in ("gaussian", "poisson")
     )
     for noisy in (
         gaussian_noise(x, normal, torch.tensor([30.0]), COLOUR),
@@ -96,7 +95,7 @@ def with_levels(count):
 @pytest.mark.parametrize("count", [1, 2, 3, 127, 128, 129, 256])
 def test_poisson_noise_equals_its_definition(count, grey):
     image = with_levels(count).astype(np.float32)
-    field = noise_fields("poisson", [generator("poisson", count)], 64, 64)
+    field = noise_fields("poisson", ("poisson", count), [0], (64, 64))
     got = poisson_noise(
         torch.from_numpy(image).permute(2, 0, 1)[None],
         field,
@@ -111,7 +110,7 @@ def test_poisson_noise_by_its_moments():
     # 100 levels: the rate is 128 times the image, so the variance is image / 128 x scale^2.
     row = torch.linspace(78, 177, 100).round() / 255
     x = row.expand(1, 3, 2000, 100)
-    field = noise_fields("poisson", [generator("moments")], 2000, 100)
+    field = noise_fields("poisson", ("moments",), [0], (2000, 100))
     noise = poisson_noise(x, field, torch.tensor([0.5]), COLOUR) - x
     variance = noise.var(dim=(0, 1, 2))
     np.testing.assert_allclose(variance, row / 128 * 0.25, rtol=0.12)
@@ -121,8 +120,8 @@ def test_poisson_noise_by_its_moments():
 
 
 def test_grey_poisson_noise_is_the_same_in_all_channels_of_that_image_only():
-    x = torch.rand(2, 3, 64, 64, generator=generator("x")) * 0.5 + 0.25
-    field = noise_fields("poisson", [generator("p", i) for i in range(2)], 64, 64)
+    x = torch.rand(2, 3, 64, 64, generator=torch_generator("x")) * 0.5 + 0.25
+    field = noise_fields("poisson", ("p",), [0, 1], (64, 64))
     scale = torch.tensor([0.1, 0.1])
     noise = poisson_noise(x, field, scale, torch.cat([GREY, COLOUR])) - x
     torch.testing.assert_close(noise[0, 0], noise[0, 1], atol=1e-6, rtol=0)

@@ -1,7 +1,8 @@
-"""The path of fixed shapes against the reference: same draws and noise fields, same pixels."""
+"""The path of fixed shapes against the definition: same draws and noise fields, same pixels."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import degradation_reference as reference
@@ -11,7 +12,8 @@ import torch
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from reflash.degradations import noise, second_order, static, tables
+from reflash.degradations import second_order, static
+from reflash.degradations.draws import Draws, draw
 from reflash.degradations.jpeg import jpeg
 from reflash.degradations.kernels import blur, kernels
 from reflash.degradations.resize import RESIZE_MODES
@@ -31,23 +33,20 @@ def fields(batch: int, canvases: static.Canvases, seed: int = 0) -> static.Noise
     return static.NoiseFields.empty(batch, canvases, CPU).draw(generator)
 
 
-def canvases_of(draws: second_order.SecondOrderDraws, settings: Any, side: int) -> static.Canvases:
-    factor = max(group.first.factor for group in draws.groups)
+def canvases_of(draws: Draws, settings: Any, side: int) -> static.Canvases:
+    factor = draws["first_factor"].max().item()
     choices = static.canvas_choices(settings, side)
-    return static.choose_canvas(choices, tables.first_side(side, factor))
+    return static.choose_canvas(choices, static.first_side(side, factor))
 
 
 def with_fields(monkeypatch: pytest.MonkeyPatch, drawn: static.NoiseFields) -> None:
-    """Let the reference take its noise from the corners of the given fields."""
+    """Let the definition take its noise from the corners of the given fields."""
 
-    def add(x: torch.Tensor, kind: str, draws: Any, images: tuple[int, ...], key: Any) -> Any:
-        name = f"{'normal' if kind == 'gaussian' else 'uniform'}_{key[-1]}"
-        field = getattr(drawn, name)[list(images), :, : x.shape[2], : x.shape[3]]
-        if kind == "gaussian":
-            return noise.gaussian_noise(x, field, draws.noise_sigma, draws.grey)
-        return noise.poisson_noise(x, field, draws.poisson_scale, draws.grey)
+    def corners(kind: str, key: Any, images: list[int], size: Any, device: Any) -> torch.Tensor:
+        field = getattr(drawn, f"{'normal' if kind == 'gaussian' else 'uniform'}_{key[-1]}")
+        return field[images, :, : size[0], : size[1]]
 
-    monkeypatch.setattr(second_order, "_add_noise", add)
+    monkeypatch.setattr(second_order, "noise_fields", corners)
 
 
 @pytest.mark.parametrize("shared", ["batch", "image"])
@@ -59,12 +58,12 @@ def test_same_draws_and_fields_same_pixels(
     hr, differing = images(8, side), []
     for batch in range(batches):
         key = (*KEY, batch)
-        draws = second_order.draw(settings, 8, key)
+        draws = draw(settings, 8, key)
         canvases = canvases_of(draws, settings, side)
         drawn = fields(8, canvases, batch)
         with_fields(monkeypatch, drawn)
         wanted = second_order.degrade(hr, draws, settings, key)
-        got = static.degrade_table(hr, tables.to_table(draws), drawn, settings, canvases)
+        got = static.degrade(hr, draws, drawn, settings, canvases)
         difference = ((got - wanted) * 255).abs()
         assert difference.max() < 8
         differing.append((difference > 0.5).float().mean().item())
@@ -73,8 +72,8 @@ def test_same_draws_and_fields_same_pixels(
 
 def test_a_larger_canvas_changes_nothing() -> None:
     settings = SecondOrderSettings(group=4)
-    draws = second_order.draw(settings, 4, KEY)
-    table, hr = tables.to_table(draws), images(4, 64)
+    draws = draw(settings, 4, KEY)
+    hr = images(4, 64)
     small = canvases_of(draws, settings, 64)
     large = static.Canvases(small.first + 32, small.second + 16)
     drawn = fields(4, large)
@@ -84,29 +83,15 @@ def test_a_larger_canvas_changes_nothing() -> None:
         drawn.normal_second[..., : small.second, : small.second],
         drawn.uniform_second[..., : small.second, : small.second],
     )
-    one = static.degrade_table(hr, table, corners, settings, small)
-    other = static.degrade_table(hr, table, drawn, settings, large)
+    one = static.degrade(hr, draws, corners, settings, small)
+    other = static.degrade(hr, draws, drawn, settings, large)
     assert (((one - other) * 255).abs() > 0.5).float().mean() < 0.005
-
-
-@pytest.mark.parametrize("shared", ["batch", "image"])
-def test_tables_hold_the_draws_of_the_reference(shared: str) -> None:
-    settings = SecondOrderSettings(draws=shared, group=3)
-    keys = [(7, "a"), (8, "b"), (8, "c")]
-    drawn = tables.draw_tables(settings, 8, keys, first_image=4)
-    for key, table in zip(keys, drawn, strict=True):
-        draws = second_order.draw(settings, 8, key, first_image=4)
-        assert torch.equal(table, tables.to_table(draws))
-        assert tables.column(table, "second_quality").tolist() == draws.second.quality.tolist()
-        final = tables.kernel_columns(table, "final")
-        assert torch.equal(kernels(final), kernels(draws.final_kernel))
 
 
 def test_a_group_without_blur_has_the_pulse() -> None:
     settings = SecondOrderSettings.model_validate({"second": {"blur": 0}})
-    table = tables.draw_tables(settings, 4, [KEY])[0]
     hr = images(4, 24)
-    assert torch.equal(blur(hr, kernels(tables.kernel_columns(table, "second"))), hr)
+    assert torch.equal(blur(hr, kernels(draw(settings, 4, KEY).kernel("second"))), hr)
 
 
 @pytest.mark.parametrize("window", [16, 96, 100, 192, 400])
@@ -114,12 +99,12 @@ def test_canvases_hold_every_size(window: int) -> None:
     settings = SecondOrderSettings()
     choices = static.canvas_choices(settings, window)
     for factor in (0.15, 0.5, 0.51, 1.0, 1.3, 1.5):
-        side = tables.first_side(window, factor)
+        side = static.first_side(window, factor)
         chosen = static.choose_canvas(choices, side)
         assert chosen.first >= side
         assert all(c.first >= chosen.first or c.first < side for c in choices)
         assert chosen.first % 16 == 0
-        assert chosen.second >= tables.second_side(window, 1.2, settings.scale)
+        assert chosen.second >= math.floor(window // settings.scale * 1.2)
         assert chosen.second >= window // settings.scale
 
 
@@ -129,7 +114,7 @@ def test_resizing_by_a_factor_is_torch_s(mode: str, factor: float) -> None:
     x = torch.rand(1, 3, 50, 50, generator=torch.Generator().manual_seed(0))
     wanted = F.interpolate(x, scale_factor=factor, mode=mode)
     side = wanted.shape[-1]
-    assert side == tables.first_side(50, factor)
+    assert side == static.first_side(50, factor)
     got = resized(x, 96, side, 50, 1 / factor, mode)
     torch.testing.assert_close(got[..., :side, :side], wanted, rtol=0, atol=2e-5)
     assert not got[..., side:, :].any()
@@ -157,7 +142,7 @@ def resized(
 @pytest.mark.parametrize("canvas", [32, 80])
 def test_blur_reflects_at_the_border_of_each_image(canvas: int) -> None:
     """Directly on small canvases, through Fourier transforms on large ones."""
-    drawn = second_order.draw(SecondOrderSettings(), 4, KEY).first.kernel
+    drawn = draw(SecondOrderSettings(), 4, KEY).kernel("first")
     kernel = kernels(drawn)
     sides = [canvas, canvas - 3, 9, 2]
     x = torch.rand(4, 3, canvas, canvas, generator=torch.Generator().manual_seed(0))
@@ -167,7 +152,7 @@ def test_blur_reflects_at_the_border_of_each_image(canvas: int) -> None:
         assert (got[i : i + 1, :, :side, :side] - wanted).abs().max() < 3e-6
 
 
-def test_jpeg_is_the_reference_s() -> None:
+def test_jpeg_is_the_definition_s() -> None:
     x, quality = images(3, 48), torch.tensor([30.0, 51.5, 95.0], dtype=torch.float64)
     difference = ((static.jpeg(x, quality) - jpeg(x, quality)) * 255).abs()
     assert (difference > 0.01).float().mean() < 0.005
@@ -204,13 +189,13 @@ def test_the_same_operations_whatever_is_drawn_and_none_that_waits() -> None:
     hr, canvases = images(4, 48), static.canvas_choices(settings, 48)[-1]
     seen = []
     for i in range(4):
-        table = tables.draw_tables(settings, 4, [(i,)])[0]
+        draws = draw(settings, 4, (i,))
         drawn = fields(4, canvases, i)
         if i == 0:
-            static.degrade_table(hr, table, drawn, settings, canvases)
+            static.degrade(hr, draws, drawn, settings, canvases)
             continue
         with Watched() as watched:
-            static.degrade_table(hr, table, drawn, settings, canvases)
+            static.degrade(hr, draws, drawn, settings, canvases)
         seen.append(watched.calls)
     assert len(seen[0]) > 100
     assert seen[0] == seen[1] == seen[2]

@@ -12,9 +12,8 @@ import degradation_reference as reference
 import numpy as np
 import pytest
 import torch
-from scipy import stats
 
-from reflash.degradations import fast, second_order, static, tables
+from reflash.degradations import draws, fast, second_order, static
 from reflash.degradations.bicubic import bicubic_downsample
 from reflash.degradations.settings import SecondOrderSettings
 
@@ -62,18 +61,18 @@ def plain() -> dict[str, np.ndarray]:
 
 
 def fast_path(hr: torch.Tensor) -> torch.Tensor:
-    draws = second_order.draw(SETTINGS, COUNT, ("plain",))
-    return fast.degrade(hr, draws, SETTINGS, ("other noise",))
+    drawn = draws.draw(SETTINGS, COUNT, ("plain",))
+    return fast.degrade(hr, drawn, SETTINGS, ("other noise",))
 
 
 def static_path(hr: torch.Tensor) -> torch.Tensor:
     canvases = static.canvas_choices(SETTINGS, SIDE)[-1]
     parts = []
     for start in range(0, COUNT, 48):
-        table = tables.draw_tables(SETTINGS, 48, [("plain",)], first_image=start)[0]
+        drawn = draws.draw(SETTINGS, 48, ("plain",), first_image=start)
         noise = static.NoiseFields.empty(48, canvases, torch.device("cpu"))
         noise.draw(torch.Generator().manual_seed(start))
-        parts.append(static.degrade_table(hr[start : start + 48], table, noise, SETTINGS, canvases))
+        parts.append(static.degrade(hr[start : start + 48], drawn, noise, SETTINGS, canvases))
     return torch.cat(parts)
 
 
@@ -97,8 +96,8 @@ def test_the_statistics_would_show_a_changed_degradation(plain: dict[str, np.nda
         }
     )
     target = fast.usm_sharpen(images(COUNT, SIDE))
-    draws = second_order.draw(weaker, COUNT, ("plain",))
-    lr = fast.degrade(target, draws, weaker, ("other noise",))
+    drawn = draws.draw(weaker, COUNT, ("plain",))
+    lr = fast.degrade(target, drawn, weaker, ("other noise",))
     with pytest.raises(AssertionError):
         assert_equal_means(plain, describe(lr, bicubic_downsample(target, 4)))
 
@@ -112,23 +111,12 @@ def test_smaller_windows_same_statistics() -> None:
     count, patch = 96, 8
     large = fast.usm_sharpen(images(count, 192))
     small = large[..., 48:144, 48:144]
-    draws = second_order.draw(SETTINGS, count, ("windows",))
+    drawn = draws.draw(SETTINGS, count, ("windows",))
     out = []
     for hr, key in ((large, "large"), (small, "small")):
-        lr = fast.degrade(hr, draws, SETTINGS, (key,))
+        lr = fast.degrade(hr, drawn, SETTINGS, (key,))
         clean = bicubic_downsample(hr, 4)
         start = (lr.shape[-1] - patch) // 2
         cut = slice(start, start + patch)
         out.append(describe(lr[..., cut, cut], clean[..., cut, cut]))
     assert_equal_means(*out)
-
-
-@pytest.mark.parametrize("name", ["first_kernel_sigma_x", "second_quality", "first_factor"])
-def test_tables_of_many_iterations_have_the_reference_s_distributions(name: str) -> None:
-    """The histograms of parameters, taken 32 iterations at a time with other keys."""
-    ours = tables.draw_tables(SETTINGS, 16, [("ours", i) for i in range(32)]).flatten(0, 1)
-    theirs = torch.cat(
-        [tables.to_table(second_order.draw(SETTINGS, 16, ("theirs", i))) for i in range(32)]
-    )
-    one, other = (tables.column(table, name).numpy() for table in (ours, theirs))
-    assert stats.ks_2samp(one, other).pvalue > 1e-3

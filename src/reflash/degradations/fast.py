@@ -1,15 +1,16 @@
-"""The second-order degradation on a CPU: the reference's draws and noise, carried out faster.
+"""The second-order degradation on a CPU: the same decisions and noise, carried out faster.
 
 ``degrade`` makes the pixels of :func:`reflash.degradations.second_order.degrade` up to float
 rounding. It differs in how the work is done:
 
+- images that share what a group shares are worked on together, in portions that fit the
+  processor's cache, and in place;
 - blur kernels are evaluated for the three blurs at once and cut to the part that holds all but
   1e-7 of their weight; Gaussians of round shape are applied as rows and columns, small kernels and
   large images by OpenCV, the rest as one grouped convolution;
 - Poisson numbers are looked up in a guide table, and searched for only where a slot of the table
   holds more than one number;
-- unsharp masking of large windows uses OpenCV's separable filter instead of matrix products;
-- arrays are worked on in portions that fit the processor's cache, and in place.
+- unsharp masking of large windows uses OpenCV's separable filter instead of matrix products.
 
 Float rounding can put a JPEG coefficient or a grey level on the other side of a rounding boundary.
 A test bounds what that does: on average over batches fewer than 1 in 200 values differ at all.
@@ -27,13 +28,13 @@ import torch
 from torch import Tensor
 
 from reflash.core.keys import Key
+from reflash.degradations.draws import Draws, draw
 from reflash.degradations.jpeg import jpeg
 from reflash.degradations.kernels import KERNEL_KINDS, KernelDraws, kernels
 from reflash.degradations.kernels import blur as blur_plainly
-from reflash.degradations.keyed import generator
-from reflash.degradations.noise import HALF_BIN, LUMA, NoiseKind, _poisson_table
-from reflash.degradations.resize import resize_by, resize_to
-from reflash.degradations.second_order import Group, OrderDraws, SecondOrderDraws, draw
+from reflash.degradations.noise import HALF_BIN, LUMA, NoiseKind, _poisson_table, noise_fields
+from reflash.degradations.resize import RESIZE_MODES, resize_by, resize_to
+from reflash.degradations.second_order import lr_size
 from reflash.degradations.settings import SecondOrderSettings
 from reflash.degradations.sharpen import SIGMA, SIZE, THRESHOLD, WEIGHT
 from reflash.degradations.sharpen import usm_sharpen as usm_sharpen_plainly
@@ -56,34 +57,35 @@ GUIDE_BITS = 10
 
 @torch.no_grad()
 def second_order(
-    hr: Tensor,
-    settings: SecondOrderSettings,
-    key: Key,
-    first_image: int = 0,
-    draws: SecondOrderDraws | None = None,
+    hr: Tensor, settings: SecondOrderSettings, key: Key, first_image: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """Sharpen (if ``settings.usm``) and degrade, see `reflash.degradations.second_order`.
+    """Sharpen (if ``settings.usm``) and degrade, as `reflash.degradations.second_order` defines.
 
     Parameters
     ----------
     hr : (B, 3, H, W) float32 in [0, 1], on the CPU
     settings, key, first_image
-        As for the reference.
-    draws : SecondOrderDraws, optional
-        The draws of ``key``, where they have been taken already.
+        As for the definition.
 
     Returns
     -------
     lr : (B, 3, H / scale, W / scale) float32, the values k / 255
     target : (B, 3, H, W) float32 in [0, 1]
+
+    Examples
+    --------
+    >>> hr = torch.rand(2, 3, 64, 64)
+    >>> lr, target = second_order(hr, SecondOrderSettings(), (0, "pairs", 1))
+    >>> lr.shape, target.shape
+    (torch.Size([2, 3, 16, 16]), torch.Size([2, 3, 64, 64]))
     """
     target = usm_sharpen(hr) if settings.usm else hr
-    draws = draws or draw(settings, len(hr), key, first_image)
+    draws = draw(settings, len(hr), key, first_image)
     return degrade(target, draws, settings, key), target
 
 
 @torch.no_grad()
-def degrade(hr: Tensor, draws: SecondOrderDraws, settings: SecondOrderSettings, key: Key) -> Tensor:
+def degrade(hr: Tensor, draws: Draws, settings: SecondOrderSettings, key: Key) -> Tensor:
     """Carry out ``draws`` on HR images, see `reflash.degradations.second_order.degrade`.
 
     Returns
@@ -95,59 +97,56 @@ def degrade(hr: Tensor, draws: SecondOrderDraws, settings: SecondOrderSettings, 
     ValueError
         The sizes do not fit each other, or the images are not on the CPU.
     """
-    batch, _, height, width = hr.shape
     if hr.device.type != "cpu":
         raise ValueError(f"this path is for the CPU, not {hr.device}")
-    if batch != len(draws.images):
-        raise ValueError(f"{batch} images, but draws for {len(draws.images)}")
-    if height % settings.scale or width % settings.scale:
-        raise ValueError(f"{height} x {width} images are no multiple of scale {settings.scale}")
-    size = (height // settings.scale, width // settings.scale)
+    size = lr_size(hr, draws, settings.scale)
     blurs = _blurs(draws)
-    out = hr.new_empty(batch, 3, *size)
-    for group, part in _portions(draws.groups, height * width):
-        images = draws.images[part]
-        x = hr[part]
-        if group.first.blur:
-            x = blur(x, *(values[part] for values in blurs[0]))
-        x = resize_by(x, group.first.factor, group.first.mode)
-        x = _add_noise(x, group.first.noise, draws.first[part], images, (*key, "first"))
-        x = jpeg(x, draws.first.quality[part])
+    out = hr.new_empty(len(hr), 3, *size)
+    for part in _portions(draws, hr.shape[2] * hr.shape[3]):
+        drawn = draws.rows(part)
+        first, second, final = ([values[part] for values in kernel] for kernel in blurs)
+        shared = drawn.row(0)  # factors, modes, noise kinds and step order of every image here
+        modes = [RESIZE_MODES[int(shared[f"{name}_mode"])] for name in ("first", "second", "final")]
 
-        if group.second.blur:
-            x = blur(x, *(values[part] for values in blurs[1]))
-        between = tuple(max(int(side * group.second.factor), 1) for side in size)
-        x = resize_to(x, (between[0], between[1]), group.second.mode)
-        x = _add_noise(x, group.second.noise, draws.second[part], images, (*key, "second"))
+        x = blur(hr[part], *first)
+        x = resize_by(x, shared["first_factor"], modes[0])
+        x = _add_noise(x, "first", drawn, key)
+        x = jpeg(x, drawn["first_quality"])
 
-        final = [values[part] for values in blurs[2]]
-        if group.jpeg_last:
-            x = blur(resize_to(x, size, group.final_mode), *final).clamp_(0, 1)
-            x = jpeg(x, draws.second.quality[part])
+        x = blur(x, *second)
+        height, width = (max(int(side * shared["second_factor"]), 1) for side in size)
+        x = resize_to(x, (height, width), modes[1])
+        x = _add_noise(x, "second", drawn, key)
+
+        if shared["jpeg_last"]:
+            x = blur(resize_to(x, size, modes[2]), *final).clamp_(0, 1)
+            x = jpeg(x, drawn["second_quality"])
         else:
-            x = jpeg(x, draws.second.quality[part])
-            x = blur(resize_to(x, size, group.final_mode), *final)
+            x = jpeg(x, drawn["second_quality"])
+            x = blur(resize_to(x, size, modes[2]), *final)
         out[part] = x
     return out.mul_(255).round_().clamp_(0, 255).div_(255)
 
 
-def _portions(groups: tuple[Group, ...], pixels: int) -> Iterator[tuple[Group, slice]]:
-    """Divide groups into runs of images that fit the cache."""
-    count = max(PORTION // pixels, 1)
-    for group in groups:
-        for start in range(group.start, group.stop, count):
-            yield group, slice(start, min(start + count, group.stop))
+def _portions(draws: Draws, pixels: int) -> Iterator[slice]:
+    """Divide images into runs of one group that fit the cache."""
+    most = max(PORTION // pixels, 1)
+    start, group = 0, draws["group"].tolist()
+    for stop in range(1, len(group) + 1):
+        if stop == len(group) or group[stop] != group[start] or stop - start == most:
+            yield slice(start, stop)
+            start = stop
 
 
-def _blurs(draws: SecondOrderDraws) -> list[tuple[Tensor, Tensor, Tensor]]:
+def _blurs(draws: Draws) -> list[tuple[Tensor, Tensor, Tensor]]:
     """Return kernels (B, K, K), radii and separability of the first, second and final blur."""
-    parts = (draws.first.kernel, draws.second.kernel, draws.final_kernel)
+    parts = [draws.kernel(name) for name in ("first", "second", "final")]
     joined = KernelDraws(
-        *(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(parts[0]))
+        *(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(KernelDraws))
     )
     kernel = kernels(joined)
     values = (kernel, effective_radius(kernel), joined.kind == KERNEL_KINDS.index("iso"))
-    return list(zip(*(v.split(len(draws.images)) for v in values), strict=True))
+    return list(zip(*(v.split(len(draws)) for v in values), strict=True))
 
 
 def effective_radius(kernel: Tensor) -> Tensor:
@@ -234,21 +233,16 @@ def usm_sharpen(x: Tensor) -> Tensor:
     return out
 
 
-def _add_noise(
-    x: Tensor, kind: NoiseKind, draws: OrderDraws, images: tuple[int, ...], key: Key
-) -> Tensor:
-    """Add the reference's noise to the images with the given indices."""
-    field = torch.empty_like(x)
-    for image, out in zip(images, field, strict=True):
-        keyed = generator(*key, "noise", image)
-        if kind == "gaussian":
-            torch.randn(out.shape, generator=keyed, out=out)
-        else:
-            torch.rand(out.shape, generator=keyed, out=out)
+def _add_noise(x: Tensor, order: str, drawn: Draws, key: Key) -> Tensor:
+    """Add the definition's noise to images that share its kind."""
+    kind: NoiseKind = "gaussian" if drawn.row(0)[f"{order}_gaussian"] else "poisson"
+    images = drawn["image"].long().tolist()
+    field = noise_fields(kind, (*key, order), images, x.shape[2:])
+    grey = drawn[f"{order}_grey"] > 0
     if kind == "poisson":
-        return poisson_noise(x, field, draws.poisson_scale, draws.grey)
-    sigma = (draws.noise_sigma / 255).float()[:, None, None, None]
-    field = torch.where(draws.grey[:, None, None, None], field[:, :1], field)
+        return poisson_noise(x, field, drawn[f"{order}_poisson_scale"], grey)
+    sigma = (drawn[f"{order}_noise_sigma"] / 255).float()[:, None, None, None]
+    field = torch.where(grey[:, None, None, None], field[:, :1], field)
     return field.mul_(sigma).add_(x).clamp_(0, 1)
 
 

@@ -8,7 +8,7 @@ instead of kernel by kernel.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F
@@ -28,7 +28,7 @@ CANVAS = 21
 
 @dataclass(frozen=True)
 class KernelDraws:
-    """Parameters of B kernels, each a tensor (B,), int64 or float64."""
+    """Parameters of B kernels, each a tensor (B,) float64; kinds and sizes are whole numbers."""
 
     kind: torch.Tensor
     """Index into ``KERNEL_KINDS``."""
@@ -44,13 +44,6 @@ class KernelDraws:
     """Exponent of the squared distance in generalised and plateau kinds; 1 for Gaussians."""
     cutoff: torch.Tensor
     """Cut-off of sinc filters, in radians per pixel."""
-
-    def __getitem__(self, images: slice) -> KernelDraws:
-        return KernelDraws(*(getattr(self, field.name)[images] for field in fields(self)))
-
-    def to(self, device: torch.device | str) -> KernelDraws:
-        """Return the same parameters on ``device``."""
-        return KernelDraws(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
 def kernels(draws: KernelDraws, canvas: int = CANVAS) -> torch.Tensor:

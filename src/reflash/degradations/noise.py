@@ -14,6 +14,8 @@ from typing import Literal
 
 import torch
 
+from reflash.core.keys import Key, torch_generator
+
 NoiseKind = Literal["gaussian", "poisson"]
 NOISE_KINDS: tuple[NoiseKind, ...] = ("gaussian", "poisson")
 LUMA = (0.2989, 0.587, 0.114)
@@ -22,18 +24,43 @@ HALF_BIN = 2.0**-25
 
 
 def noise_fields(
-    kind: NoiseKind, generators: Sequence[torch.Generator], height: int, width: int
+    kind: NoiseKind,
+    key: Key,
+    images: Sequence[int],
+    size: Sequence[int],
+    device: torch.device | str = "cpu",
 ) -> torch.Tensor:
-    """Draw one field per generator: standard normal (gaussian) or uniform in [0, 1) (poisson).
+    """Draw a field for each image: standard normal (gaussian) or uniform in [0, 1) (poisson).
+
+    Parameters
+    ----------
+    kind : "gaussian" or "poisson"
+    key : tuple of int and str
+    images : sequence of int, length B
+        Indices of the images; with ``key`` they decide the fields.
+    size : (height, width)
+    device : torch.device or str
+        Another type of device gives other fields.
 
     Returns
     -------
     torch.Tensor
-        (B, 3, height, width) float32 on the generators' device. Grey noise uses channel 0.
+        (B, 3, height, width) float32 on ``device``. Grey noise uses channel 0.
+
+    Examples
+    --------
+    >>> field = noise_fields("poisson", (0, "first"), [3, 4], (8, 9))
+    >>> bool((field[1:] == noise_fields("poisson", (0, "first"), [4], (8, 9))).all())
+    True
     """
-    sample = torch.randn if kind == "gaussian" else torch.rand
-    shape = (3, height, width)
-    return torch.stack([sample(shape, generator=g, device=g.device) for g in generators])
+    fields = torch.empty(len(images), 3, *size, device=device)
+    for image, field in zip(images, fields, strict=True):
+        generator = torch_generator(*key, "noise", image, device=device)
+        if kind == "gaussian":
+            field.normal_(generator=generator)
+        else:
+            field.uniform_(generator=generator)
+    return fields
 
 
 def gaussian_noise(

@@ -13,6 +13,7 @@ that does to values at a rounding boundary; a test bounds it).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -20,12 +21,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from reflash.degradations.draws import Draws
 from reflash.degradations.jpeg import _code, quantisation_factor
 from reflash.degradations.kernels import kernels
 from reflash.degradations.noise import HALF_BIN, LUMA, _poisson_table
 from reflash.degradations.resize import RESIZE_MODES
 from reflash.degradations.settings import SecondOrderSettings
-from reflash.degradations.tables import column, kernel_columns
 
 AREA, BILINEAR, BICUBIC = (RESIZE_MODES.index(mode) for mode in ("area", "bilinear", "bicubic"))
 CUBIC = -0.75
@@ -81,6 +82,11 @@ def canvas_choices(settings: SecondOrderSettings, window: int) -> list[Canvases]
     return [Canvases(first, second) for first in sorted(firsts)]
 
 
+def first_side(window: int, factor: float) -> int:
+    """Return the side of a window after the first resize."""
+    return max(math.floor(window * factor), 1)
+
+
 def choose_canvas(choices: list[Canvases], side: int) -> Canvases:
     """Return the smallest of the canvases that holds images of ``side`` after the first resize."""
     return next(canvases for canvases in choices if canvases.first >= side)
@@ -91,19 +97,20 @@ def _multiple(side: float) -> int:
     return -(-int(side) // 16) * 16
 
 
-def degrade_table(
+def degrade(
     hr: Tensor,
-    table: Tensor,
+    draws: Draws,
     noise: NoiseFields,
     settings: SecondOrderSettings,
     canvases: Canvases,
 ) -> Tensor:
-    """Degrade square HR images as the rows of ``table`` say.
+    """Degrade square HR images as the rows of ``draws`` say.
 
     Parameters
     ----------
     hr : (B, 3, W, W) float32 in [0, 1]
-    table : (B, len(COLUMNS)) float64 on the same device
+    draws : Draws
+        Of B images, on the same device.
     noise : NoiseFields
     settings : SecondOrderSettings
         Only ``scale`` is read.
@@ -116,30 +123,30 @@ def degrade_table(
     """
     window = hr.shape[-1]
     small = window // settings.scale
-    whole = torch.full_like(table[:, 0], window)
+    whole = torch.full_like(draws["image"], window)
     target = torch.full_like(whole, small)
-    first = (whole * column(table, "first_factor")).floor().clamp(min=1)
-    second = (target * column(table, "second_factor")).floor().clamp(min=1)
+    first = (whole * draws["first_factor"]).floor().clamp(min=1)
+    second = (target * draws["second_factor"]).floor().clamp(min=1)
 
-    x = blur(hr, kernels(kernel_columns(table, "first")), whole)
-    step = 1 / column(table, "first_factor")
-    mode = column(table, "first_mode")
+    x = blur(hr, kernels(draws.kernel("first")), whole)
+    step = 1 / draws["first_factor"]
+    mode = draws["first_mode"]
     x = resize(x, resize_matrix(canvases.first, window, first, whole, step, mode))
-    x = _add_noise(x, table, "first", first, noise.normal_first, noise.uniform_first)
-    x = jpeg(x, column(table, "first_quality"))
+    x = _add_noise(x, draws, "first", first, noise.normal_first, noise.uniform_first)
+    x = jpeg(x, draws["first_quality"])
 
-    x = blur(x, kernels(kernel_columns(table, "second")), first)
-    mode = column(table, "second_mode")
+    x = blur(x, kernels(draws.kernel("second")), first)
+    mode = draws["second_mode"]
     matrix = resize_matrix(canvases.second, canvases.first, second, first, first / second, mode)
     x = resize(x, matrix)
-    x = _add_noise(x, table, "second", second, noise.normal_second, noise.uniform_second)
+    x = _add_noise(x, draws, "second", second, noise.normal_second, noise.uniform_second)
 
-    last = _each(column(table, "jpeg_last")) > 0
-    quality = column(table, "second_quality")
+    last = _each(draws["jpeg_last"]) > 0
+    quality = draws["second_quality"]
     x = torch.where(last, x, jpeg(x, quality))
-    mode = column(table, "final_mode")
+    mode = draws["final_mode"]
     matrix = resize_matrix(small, canvases.second, target, second, second / target, mode)
-    x = blur(resize(x, matrix), kernels(kernel_columns(table, "final")), target)
+    x = blur(resize(x, matrix), kernels(draws.kernel("final")), target)
     x = torch.where(last, jpeg(_padded(x.clamp(0, 1)), quality)[..., :small, :small], x)
     return (x * 255).round().clamp(0, 255) / 255
 
@@ -272,16 +279,16 @@ def _smooth(length: int) -> int:
 
 
 def _add_noise(
-    x: Tensor, table: Tensor, order: str, side: Tensor, normal: Tensor, uniform: Tensor
+    x: Tensor, draws: Draws, order: str, side: Tensor, normal: Tensor, uniform: Tensor
 ) -> Tensor:
     """Add Gaussian or Poisson noise, clip, and blacken what lies outside the images."""
-    grey = _each(column(table, f"{order}_grey")) > 0
+    grey = _each(draws[f"{order}_grey"]) > 0
     inside = _inside(x.shape[-1], side)
-    sigma = _each(column(table, f"{order}_noise_sigma") / 255).float()
+    sigma = _each(draws[f"{order}_noise_sigma"] / 255).float()
     gaussian = x + torch.where(grey, normal[:, :1], normal) * sigma
-    scale = _each(column(table, f"{order}_poisson_scale")).float()
+    scale = _each(draws[f"{order}_poisson_scale"]).float()
     poisson = x + _poisson(x, torch.where(grey, uniform[:, :1], uniform), grey, inside) * scale
-    chosen = torch.where(_each(column(table, f"{order}_gaussian")) > 0, gaussian, poisson)
+    chosen = torch.where(_each(draws[f"{order}_gaussian"]) > 0, gaussian, poisson)
     return chosen.clamp(0, 1) * inside
 
 

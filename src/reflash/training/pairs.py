@@ -16,9 +16,8 @@ import torch
 from torch import Tensor
 
 from reflash.core.errors import ReflashError
-from reflash.core.keys import numpy_generator
+from reflash.core.keys import numpy_generator, torch_generator
 from reflash.datasets.cache import ImageCache
-from reflash.degradations.keyed import generator
 from reflash.training.pool import pool_shapes, read_pool
 from reflash.training.settings import RunSettings
 from reflash.training.shuffle import PairQueue
@@ -103,7 +102,7 @@ class OnlinePairs:
         group = run.degradation.group
         groups = zip(self.queues, lr.split(group), hr.split(group), strict=True)
         out = [
-            queue.exchange(new_lr, new_hr, generator(*key, "queue", g))
+            queue.exchange(new_lr, new_hr, torch_generator(*key, "queue", g))
             for g, (queue, new_lr, new_hr) in enumerate(groups)
         ]
         return torch.cat([lr for lr, _ in out]), torch.cat([hr for _, hr in out])

@@ -8,10 +8,10 @@ from functools import lru_cache, partial
 import torch
 from torch import Tensor
 
-from reflash.core.keys import key_seed
+from reflash.core.keys import key_seed, torch_generator
 from reflash.degradations import fast, second_order
 from reflash.degradations.bicubic import bicubic_downsample
-from reflash.degradations.keyed import generator
+from reflash.degradations.draws import COLUMNS, Draws, draw_many
 from reflash.degradations.settings import Bicubic, SecondOrderSettings
 from reflash.degradations.sharpen import usm_sharpen
 from reflash.degradations.static import (
@@ -19,9 +19,9 @@ from reflash.degradations.static import (
     NoiseFields,
     canvas_choices,
     choose_canvas,
-    degrade_table,
+    degrade,
+    first_side,
 )
-from reflash.degradations.tables import COLUMNS, column, draw_tables, first_side
 from reflash.training.recorded import Recorded
 from reflash.training.settings import PairSettings, RunSettings
 from reflash.training.windows import WindowSampler, bytes_on, fits, gather_windows
@@ -71,7 +71,7 @@ def make_pairs(
 
 def patch_places(count: int, side: int, pairs: PairSettings, *key: int | str) -> Tensor:
     """Return the LR corners (top, left) of the patches of each window: (count, crops, 2) int64."""
-    rng = generator(*key, "patches")
+    rng = torch_generator(*key, "patches")
     patch = pairs.patch // SCALE
     return torch.randint(side - patch + 1, (count, pairs.crops, 2), generator=rng)
 
@@ -132,22 +132,23 @@ class StaticSynthesis:
         self.pixels = bytes_on(pixels, device) if fits(pixels.nbytes, device) else None
         self.generator = torch.Generator(device)
         self.work: dict[tuple[int, Canvases], tuple[Recorded, NoiseFields]] = {}
-        self.tables: dict[int, Tensor] = {}
+        self.draws: dict[int, Draws] = {}
 
     def pairs(self, iteration: int, count: int) -> tuple[Tensor, Tensor]:
         """Return the pairs made of the ``count`` windows of an iteration."""
         run = self.settings
         key = (run.seed, "pairs", iteration)
-        table = self._table(iteration, count)
+        draws = self._draws(iteration, count)
         patches = patch_places(count, run.pairs.window // SCALE, run.pairs, *key)
         drawn = self.sampler.places if self.pixels is not None else self.sampler.windows
         windows = torch.from_numpy(drawn(count, *key))
         parts = []
         for start in range(0, count, self._members(count)):
             rows = slice(start, min(start + self._members(count), count))
-            factor = float(column(table[rows], "first_factor").max())
+            drawn_here = draws.rows(rows)
+            factor = float(drawn_here["first_factor"].max())
             canvases = choose_canvas(self.canvases, first_side(run.pairs.window, factor))
-            numbers = torch.cat([table[rows], patches[rows].flatten(1).double()], dim=1)
+            numbers = torch.cat([drawn_here.table, patches[rows].flatten(1).double()], dim=1)
             if self.pixels is None:
                 inputs = [numbers, windows[rows]]
             else:
@@ -163,14 +164,14 @@ class StaticSynthesis:
         degradation = self.settings.degradation
         return degradation.group if degradation.draws == "batch" else count
 
-    def _table(self, iteration: int, count: int) -> Tensor:
+    def _draws(self, iteration: int, count: int) -> Draws:
         """Return the draws of an iteration, taking those of many at a time."""
-        if iteration not in self.tables:
+        if iteration not in self.draws:
             seed, degradation = self.settings.seed, self.settings.degradation
             ahead = range(iteration, iteration + AHEAD)
-            drawn = draw_tables(degradation, count, [(seed, "pairs", i) for i in ahead])
-            self.tables = dict(zip(ahead, drawn, strict=True))
-        return self.tables.pop(iteration)
+            drawn = draw_many(degradation, count, [(seed, "pairs", i) for i in ahead])
+            self.draws = dict(zip(ahead, drawn, strict=True))
+        return self.draws.pop(iteration)
 
     def _work(self, count: int, canvases: Canvases) -> tuple[Recorded, NoiseFields]:
         if (count, canvases) not in self.work:
@@ -204,7 +205,7 @@ class StaticSynthesis:
             hr = windows.permute(0, 3, 1, 2).float().div(255)
         if run.setting == "multi":
             hr = usm_sharpen(hr) if run.degradation.usm else hr
-            lr = degrade_table(hr, table, noise, run.degradation, canvases)
+            lr = degrade(hr, Draws(table), noise, run.degradation, canvases)
         else:
             matrix = _bicubic_matrix(run.pairs.window, run.degradation.bicubic, self.device)
             lr = (matrix @ hr @ matrix.T * 255).round().clamp(0, 255) / 255

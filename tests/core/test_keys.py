@@ -9,8 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reflash.core.keys import key_seed, numpy_generator
-from reflash.degradations.keyed import generator
+from reflash.core.keys import key_seed, numpy_generator, torch_generator, uniform_rows
 
 parts = st.lists(st.integers() | st.text(), max_size=4).map(tuple)
 
@@ -41,13 +40,24 @@ def test_streams_are_functions_of_the_key():
     assert not np.array_equal(first, numpy_generator(1, "y").standard_normal(5))
 
     torch.manual_seed(0)
-    a = torch.rand(5, generator=generator(1, "x"))
+    a = torch.rand(5, generator=torch_generator(1, "x"))
     torch.rand(100)
-    assert torch.equal(a, torch.rand(5, generator=generator(1, "x")))
-    assert not torch.equal(a, torch.rand(5, generator=generator(2, "x")))
+    assert torch.equal(a, torch.rand(5, generator=torch_generator(1, "x")))
+    assert not torch.equal(a, torch.rand(5, generator=torch_generator(2, "x")))
 
 
-@pytest.mark.parametrize("module", ["keys", "degradations.settings", "degradations.benchmark"])
+@pytest.mark.parametrize("count", [1, 33, 113])
+def test_uniform_numbers_of_many_keys_are_those_of_torch_s_generator(count):
+    keys = [(seed, "image", i) for seed in (0, 1, 2**62) for i in range(50)]
+    got = uniform_rows(keys, count)
+    for key, row in zip(keys, got, strict=True):
+        wanted = torch.rand(count, generator=torch_generator(*key), dtype=torch.float64)
+        assert row.tolist() == wanted.tolist()
+    with pytest.raises(ValueError, match="at most 113"):
+        uniform_rows(keys, 114)
+
+
+@pytest.mark.parametrize("module", ["core.keys", "degradations.settings", "degradations.benchmark"])
 def test_modules_that_need_no_torch_do_not_import_it(module):
     code = f"import sys, reflash.{module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
