@@ -14,7 +14,7 @@ from scipy import stats
 from reflash.core.errors import ReflashError
 from reflash.datasets.images import read_rgb, write_png
 from reflash.datasets.manifest import check_folder
-from reflash.degradations.benchmark import KINDS, degrade, degrade_folder
+from reflash.degradations.benchmark import KINDS, degrade, degrade_folder, degrade_image
 from reflash.degradations.settings import BenchmarkSettings
 
 SETTINGS = BenchmarkSettings()
@@ -262,3 +262,41 @@ def test_a_bad_image_leaves_no_manifest(folder, tmp_path):
     with pytest.raises(ReflashError, match=r"two\.png"):
         degrade_folder(folder, dst, "clean", SETTINGS)
     assert not (dst / "manifest.csv").exists()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_array_is_degraded_like_its_file(kind, tmp_path):
+    hr = reference.photo(50, 63)
+    (tmp_path / "hr").mkdir()
+    write_png(tmp_path / "hr" / "0001.png", hr)
+    (path,) = degrade_folder(tmp_path / "hr", tmp_path / "lr", kind, BenchmarkSettings(seed=3))
+    got = degrade_image(hr, kind, 3, name="0001")
+    assert got.shape == (12, 15, 3)
+    np.testing.assert_array_equal(got, read_rgb(path))
+
+
+def test_an_array_s_noise_depends_on_seed_and_name_and_settings_may_be_given():
+    hr = np.full((96, 96, 3), 128, np.uint8)
+    noise = degrade_image(hr, "noise")
+    assert not np.array_equal(noise, degrade_image(hr, "noise", seed=1))
+    assert not np.array_equal(noise, degrade_image(hr, "noise", name="other"))
+    assert degrade_image(hr, "noise", noise_sigma=40).std() == pytest.approx(40, rel=0.1)
+    assert degrade_image(hr[:50, :63], "clean", mod=4).shape == (12, 15, 3)
+
+
+@pytest.mark.parametrize(
+    ("hr", "kind", "settings", "message"),
+    [
+        (np.zeros((48, 48), np.uint8), "clean", {}, r"uint8, not uint8 of \(48, 48\)"),
+        (np.zeros((48, 48, 3)), "clean", {}, "uint8, not float64 of"),
+        ([[0]], "clean", {}, "uint8, not list"),
+        (np.zeros((48, 48, 3), np.uint8), "fog", {}, "fog: no such degradation"),
+        (np.zeros((8, 48, 3), np.uint8), "clean", {}, "image: "),
+        (np.zeros((48, 48, 3), np.uint8), "noise", {"noise_sigma": np.nan}, "finite number"),
+        (np.zeros((48, 48, 3), np.uint8), "noise", {"sigma": 3}, "sigma: .*settings are scale"),
+    ],
+)
+def test_arrays_and_settings_that_are_refused(hr, kind, settings, message):
+    with pytest.raises(ReflashError, match=message) as error:
+        degrade_image(hr, kind, **settings)
+    assert "\n" not in str(error.value)

@@ -118,6 +118,12 @@ def test_settings_survive_json():
         (BenchmarkSettings, {"blur_size": 20}, "odd"),
         (BenchmarkSettings, {"noise_rounding": "floor"}, "'truncate' or 'round'"),
         (BenchmarkSettings, {"sigma": 1}, "Extra inputs"),
+        (BenchmarkSettings, {"noise_sigma": math.inf}, "finite number"),
+        (BenchmarkSettings, {"noise_only_sigma": math.nan}, "finite number"),
+        (BenchmarkSettings, {"blur_sigma": math.inf}, "finite number"),
+        (OrderSettings, {"noise_sigma": (1, math.inf)}, "finite number"),
+        (OrderSettings, {"poisson_scale": (math.nan, 1)}, "finite number"),
+        (KernelSettings, {"sigma": (1, math.inf)}, "finite number"),
     ],
 )
 def test_wrong_values_are_refused(model, values, message):

@@ -11,6 +11,7 @@ import json
 import operator
 from collections.abc import Iterable
 from hashlib import blake2b
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -102,9 +103,14 @@ def uniform_rows(keys: Iterable[Key], count: int) -> NDArray[np.float64]:
     seeds = np.array([key_seed(*key) & 0xFFFFFFFF for key in keys], np.uint32)
     state = np.empty((middle + words, len(seeds)), np.uint32)
     state[0] = seeds
-    for i in range(1, len(state)):
-        last = state[i - 1]
-        state[i] = (last ^ (last >> 30)) * np.uint32(1812433253) + np.uint32(i)
+    shift, factor = np.uint32(30), np.uint32(1812433253)
+    shifted = np.empty_like(seeds)
+    # In place: the loop runs some 460 times, and allocating costs as much as computing.
+    for i, (last, word) in enumerate(pairwise(state), start=1):
+        np.right_shift(last, shift, out=shifted)
+        np.bitwise_xor(last, shifted, out=word)
+        np.multiply(word, factor, out=word)
+        np.add(word, np.uint32(i), out=word)
     mixed = (state[:words] & np.uint32(0x80000000)) | (state[1 : words + 1] & np.uint32(0x7FFFFFFF))
     out = state[middle:] ^ (mixed >> 1) ^ ((mixed & 1) * np.uint32(0x9908B0DF))
     out ^= out >> 11

@@ -1,4 +1,4 @@
-"""The base of every settings model: unknown keys are errors, values never change."""
+"""The base of every settings model: unknown keys are errors, numbers finite, values fixed."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Settings(BaseModel):
-    """A frozen pydantic model that rejects keys it does not know.
+    """A frozen pydantic model that rejects keys it does not know, infinity and NaN.
 
     Each stage of the pipeline keeps its own settings model beside its code, so that a change to
     one stage's settings leaves the code of the others untouched; ``reflash.study.config``
     composes them.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )

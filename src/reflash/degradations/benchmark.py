@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image
+from pydantic import ValidationError
 
 from reflash.core.errors import ReflashError
 from reflash.core.keys import numpy_generator
@@ -22,15 +23,67 @@ from reflash.datasets.images import Pixels, list_images, mod_crop, read_rgb
 from reflash.degradations.settings import KINDS, BenchmarkSettings
 
 
+def degrade_image(
+    hr: Pixels, kind: str, seed: int = 0, *, name: str = "image", **changes: object
+) -> Pixels:
+    """Degrade one HR image as the test protocol does, the same as `degrade_folder` does its file.
+
+    Parameters
+    ----------
+    hr : (H, W, 3) uint8 RGB
+        Cropped at the bottom and right to multiples of ``mod`` first (12, unless ``mod`` is given).
+    kind : str
+        One of ``KINDS``: ``clean``, ``blur``, ``noise``, ``jpeg``, ``blur_noise``, ``blur_jpeg``,
+        ``noise_jpeg``, ``blur_noise_jpeg``.
+    seed : int
+        Seed of the noise.
+    name : str
+        The noise depends on it, too: the file name without suffix gives a file's noise.
+    **changes
+        Other settings than the defaults, see `reflash.degradations.settings.BenchmarkSettings`,
+        for example ``noise_sigma=30, mod=4``.
+
+    Returns
+    -------
+    (H // scale, W // scale, 3) uint8 RGB, of the cropped H and W
+
+    Raises
+    ------
+    ReflashError
+        Unknown kind or setting, a value out of range, an array of another shape or type, or an
+        image smaller than ``mod``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> hr = np.full((50, 64, 3), 128, np.uint8)
+    >>> degrade_image(hr, "blur").shape
+    (12, 15, 3)
+    >>> degrade_image(hr, "noise", seed=1, mod=4)[0, 0]
+    array([111, 141, 117], dtype=uint8)
+    """
+    if not isinstance(hr, np.ndarray) or hr.dtype != np.uint8 or hr.ndim != 3 or hr.shape[2] != 3:
+        found = f"{hr.dtype} of {hr.shape}" if isinstance(hr, np.ndarray) else type(hr).__name__
+        raise ReflashError(f"{name}: expected an array of (H, W, 3) uint8, not {found}")
+    try:
+        settings = BenchmarkSettings.model_validate({**changes, "seed": seed})
+    except ValidationError as error:
+        first = error.errors()[0]
+        key, message = ".".join(map(str, first["loc"])), first["msg"]
+        known = ", ".join(BenchmarkSettings.model_fields)
+        raise ReflashError(f"{key or 'settings'}: {message}; settings are {known}") from error
+    return degrade(mod_crop(hr, settings.mod, name), kind, settings, name)
+
+
 def degrade(hr: Pixels, kind: str, settings: BenchmarkSettings, key: str) -> Pixels:
-    """Degrade one HR image.
+    """Degrade one HR image, already cropped, by given settings.
 
     Parameters
     ----------
     hr : (H, W, 3) uint8 RGB
     kind : one of ``KINDS``
     settings : BenchmarkSettings
-        ``mod`` is not applied here, see :func:`degrade_folder`.
+        ``mod`` is not applied here, see `degrade_image`.
     key : str
         The image's name. The noise is a function of seed, kind, name and size alone, so it does not
         depend on which images came before (the authors' noise is unseeded).
@@ -43,6 +96,13 @@ def degrade(hr: Pixels, kind: str, settings: BenchmarkSettings, key: str) -> Pix
     ------
     ReflashError
         Unknown kind, or an image smaller than the scale; the message begins with ``key``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> hr = np.full((48, 64, 3), 128, np.uint8)
+    >>> degrade(hr, "blur_jpeg", BenchmarkSettings(), "0001").shape
+    (12, 16, 3)
     """
     if kind not in KINDS:
         raise ReflashError(f"{kind}: no such degradation; choose one of {', '.join(KINDS)}")

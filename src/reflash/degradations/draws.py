@@ -167,12 +167,17 @@ def draw_many(
     images = range(first_image, first_image + batch)
     members = settings.group if settings.draws == "batch" else 1
     groups = range(images[0] // members, images[-1] // members + 1)
-    own = _numbers(_IMAGE_NUMBERS, [(*key, "image", i) for key in keys for i in images])
-    shared = _numbers(_GROUP_NUMBERS, [(*key, "group", g) for key in keys for g in groups])
+    streams = [(*key, "image", i) for key in keys for i in images]
+    streams += [(*key, "group", g) for key in keys for g in groups]
+    numbers = torch.from_numpy(uniform_rows(streams, len(_IMAGE_NUMBERS)))
+    of_images, of_groups = numbers.T.contiguous().split(
+        (len(keys) * batch, len(keys) * len(groups)), dim=1
+    )
+    own = dict(zip(_IMAGE_NUMBERS, of_images, strict=True))
     # Every image reads the numbers of its group: row of ``shared`` for each row of ``own``.
     group = torch.tensor([image // members for image in images])
     row = (torch.arange(len(keys))[:, None] * len(groups) + (group - groups[0])).flatten()
-    shared = {name: values[row] for name, values in shared.items()}
+    shared = dict(zip(_GROUP_NUMBERS, of_groups[:, row], strict=False))
 
     columns = {
         "image": torch.tensor(images).repeat(len(keys)),
@@ -185,12 +190,6 @@ def draw_many(
     }
     table = torch.stack([columns[name].double() for name in COLUMNS], dim=1)
     return [Draws(rows) for rows in table.split(batch)]
-
-
-def _numbers(names: tuple[str, ...], keys: Sequence[Key]) -> dict[str, Tensor]:
-    """Draw the named uniform numbers of every key, (len(keys),) float64 each."""
-    table = torch.from_numpy(uniform_rows(keys, len(names)))
-    return dict(zip(names, table.T.contiguous(), strict=True))
 
 
 def _order(

@@ -53,6 +53,13 @@ def jpeg(x: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
     -------
     torch.Tensor
         (B, 3, H, W) float in [0, 1], not rounded to 8 bits.
+
+    Examples
+    --------
+    >>> x = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    >>> error = (jpeg(x, torch.tensor([30.0, 95.0])) - x).abs().mean(dim=(1, 2, 3))
+    >>> bool(error[0] > error[1])  # lower quality, larger error
+    True
     """
     height, width = x.shape[2:]
     padded = F.pad(x, (0, -width % 16, 0, -height % 16)) * 255
@@ -66,7 +73,11 @@ def jpeg(x: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
 
 
 def quantisation_factor(quality: torch.Tensor) -> torch.Tensor:
-    """Factor on the quantisation tables: 50 / quality below 50, 2 - quality / 50 from there on."""
+    """Factor on the quantisation tables: 50 / quality below 50, 2 - quality / 50 from there on.
+
+    >>> quantisation_factor(torch.tensor([25.0, 75.0]))
+    tensor([2.0000, 0.5000])
+    """
     return torch.where(quality < 50, 50 / quality, 2 - quality / 50)
 
 

@@ -57,6 +57,17 @@ def kernels(draws: KernelDraws, canvas: int = CANVAS) -> torch.Tensor:
     -------
     torch.Tensor
         (B, canvas, canvas) float32 on the device of ``draws``; each kernel sums to 1.
+
+    Examples
+    --------
+    >>> one, none = torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    >>> iso = KernelDraws(
+    ...     kind=none, size=3 * one, sigma_x=one, sigma_y=one, rotation=none, beta=one, cutoff=one
+    ... )
+    >>> kernels(iso, canvas=3)
+    tensor([[[0.0751, 0.1238, 0.0751],
+             [0.1238, 0.2042, 0.1238],
+             [0.0751, 0.1238, 0.0751]]])
     """
     offset = torch.arange(canvas, device=draws.sigma_x.device, dtype=draws.sigma_x.dtype)
     offset = offset - canvas // 2
@@ -96,6 +107,9 @@ def reflected(length: int, margin: int, device: torch.device) -> torch.Tensor:
 
     The edge pixel is not repeated (OpenCV's BORDER_REFLECT_101), and rows shorter than the margin
     are reflected as often as it takes. Shape (length + 2 * margin,), int64.
+
+    >>> reflected(4, 2, torch.device("cpu")).tolist()
+    [2, 1, 0, 1, 2, 3, 2, 1]
     """
     period = max(2 * (length - 1), 1)
     index = torch.arange(-margin, length + margin, device=device).remainder(period)
@@ -114,6 +128,14 @@ def blur(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     -------
     torch.Tensor
         (B, C, H, W); not clamped, a sinc filter overshoots.
+
+    Examples
+    --------
+    >>> x = torch.arange(9.0).view(1, 1, 3, 3)
+    >>> blur(x, torch.full((1, 3, 3), 1 / 9))[0, 0]
+    tensor([[2.6667, 3.0000, 3.3333],
+            [3.6667, 4.0000, 4.3333],
+            [4.6667, 5.0000, 5.3333]])
     """
     batch, channels, height, width = x.shape
     margin = kernel.shape[-1] // 2

@@ -74,6 +74,12 @@ def gaussian_noise(
     field : (B, 3, H, W) standard normal numbers
     sigma : (B,) standard deviations in grey levels of 255
     grey : (B,) bool, whether an image's noise is the same in its three channels
+
+    Examples
+    --------
+    >>> x, one = torch.full((1, 3, 1, 1), 0.5), torch.ones(1)
+    >>> gaussian_noise(x, torch.ones(1, 3, 1, 1), 25.5 * one, one > 0).flatten()
+    tensor([0.6000, 0.6000, 0.6000])
     """
     field = torch.where(grey[:, None, None, None], field[:, :1], field)
     return (x + field * (sigma / 255).to(x.dtype)[:, None, None, None]).clamp(0, 1)

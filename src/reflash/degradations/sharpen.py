@@ -29,6 +29,13 @@ def usm_sharpen(x: torch.Tensor) -> torch.Tensor:
     -------
     torch.Tensor
         (B, C, H, W) float in [0, 1].
+
+    Examples
+    --------
+    >>> x = torch.full((1, 1, 64, 64), 0.4)
+    >>> x[..., 32:] = 0.6
+    >>> usm_sharpen(x)[0, 0, 0, [0, 30, 31, 32, 33, 63]]  # steeper at the edge
+    tensor([0.4000, 0.3740, 0.3706, 0.6294, 0.6260, 0.6000])
     """
     residual = x - _gaussian(x)
     soft = _gaussian(((residual * 255).abs() > THRESHOLD).to(x.dtype))

@@ -27,7 +27,7 @@ from reflash.training.settings import PairSettings, RunSettings
 from reflash.training.windows import WindowSampler, bytes_on, fits, gather_windows
 
 SCALE = 4
-AHEAD = 32
+AHEAD = 128
 """Iterations whose draws are taken together."""
 
 
