@@ -81,10 +81,21 @@ def describe_model(name: str, labels: Mapping[str, str] | None = None) -> str:
     model = parse_model(name)
     network = {"srresnet": "SRResNet", "rrdb": "RRDB"}.get(model.network, model.network)
     layers = [
-        f"{layer.where.replace('_', '-')} {layer.dimension} p = {layer.p:g}"
-        for layer in model.dropout
+        f"{place_label(layer.where)} {layer.dimension} p = {layer.p:g}" for layer in model.dropout
     ]
     return " + ".join([network, *layers])
+
+
+def place_label(place: str) -> str:
+    """Return the paper's name for a place of dropout.
+
+    >>> [place_label(place) for place in ("b8", "last_conv", "quarter", "all")]
+    ['B8', 'last-conv', 'last quarter', 'all blocks']
+    """
+    if re.fullmatch(r"b\d+", place):
+        return place.upper()
+    blocks = {"quarter": "last quarter", "half": "last half", "all": "all blocks"}
+    return blocks.get(place, place.replace("_", "-"))
 
 
 def network_of(model: str) -> str:

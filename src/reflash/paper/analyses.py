@@ -123,18 +123,36 @@ def tap_of(layer: str, taps: Iterable[str], owner: str) -> str:
 
 
 def layer_label(layer: str) -> str:
-    """Return the name shown for a layer of one network: ``last`` becomes ``before last conv``."""
-    names = {
-        "first": "after the first conv",
-        "hr": "before the HR conv",
-        "last": "before last conv",
-    }
-    return names.get(layer, f"after block {layer[1:]}")
+    """Return the name shown for a layer of one network.
+
+    >>> [layer_label(layer) for layer in ("first", "b2", "hr", "last")]
+    ['first conv', 'block 2', 'HR conv', 'last-conv']
+    """
+    names = {"first": "first conv", "hr": "HR conv", "last": "last-conv"}
+    return names.get(layer, f"block {layer[1:]}")
 
 
 def depth_label(layer: str) -> str:
-    """Return the name shown for a layer in sixteenths: ``b8`` is half-way in any network."""
-    return f"after {layer[1:]}/16 of the blocks" if layer.startswith("b") else layer_label(layer)
+    """Return the name shown for a layer in sixteenths: ``B8`` is half-way in any network.
+
+    >>> depth_label("b8"), depth_label("last")
+    ('B8', 'last-conv')
+    """
+    return layer.upper() if layer.startswith("b") else layer_label(layer)
+
+
+def depth_sentence(layers: Iterable[str]) -> str:
+    """Say what the names of layers in sixteenths count; nothing if there are none.
+
+    >>> depth_sentence(["b8", "last"])
+    'B8: after 8/16 of the blocks.'
+    """
+    named = [
+        f"{depth_label(layer)}: after {layer[1:]}/16 of the blocks"
+        for layer in layers
+        if layer.startswith("b")
+    ]
+    return f"{', '.join(named)}." if named else ""
 
 
 def read_maps(

@@ -332,5 +332,7 @@ class FigureStyle(Settings):
     """Width of a one-column figure in inches; wide figures take twice that and the gutter."""
     dpi: Annotated[int, Field(ge=72, le=600)] = 200
     """Resolution of the PNG in dots per inch."""
+    font_family: str = "DejaVu Sans"
+    """Font of all text; one installed on this machine (DejaVu Sans comes with matplotlib)."""
     palette: Literal["okabe_ito", "tableau_colorblind"] = "okabe_ito"
     """Colour-blind-safe colours, one per model."""

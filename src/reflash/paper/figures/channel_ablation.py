@@ -12,13 +12,23 @@ from matplotlib.figure import Figure
 from reflash.core.errors import ReflashError
 from reflash.paper.analyses import layer_label, read_analysis
 from reflash.paper.figures.drawing import Drawing
-from reflash.paper.figures.ranked import draw_ranked, over_runs, ranked
+from reflash.paper.figures.lines import (
+    PSNR_SPAN,
+    draw_panels,
+    in_front,
+    over_runs,
+    ranked,
+    span_at_least,
+    whole_numbers,
+)
+from reflash.paper.figures.looks import looks
 from reflash.paper.scores import same_images
 from reflash.study.artefacts import ChannelAblation, FigureStyle
 from reflash.study.context import (
     Context,
     border_phrase,
     images_phrase,
+    listing,
     scale_sentence,
     seeds_sentence,
 )
@@ -54,21 +64,19 @@ def gather(context: Context, settings: ChannelAblation, ablation: Iterable[Path 
                     f"take it out of figures.{NAME}.layers"
                 )
             part = ranked(rows, "change", largest=False)
-            part.insert(0, "label", context.label(model))
-            part.insert(0, "model", model)
-            part.insert(0, "layer", layer)
             part["psnr_full"], part["psnr_full_std"] = over_runs(rows, "psnr_full")
-            parts.append(part)
+            parts.append(in_front(part, layer=layer, model=model, label=context.label(model)))
     frame = pd.concat(parts, ignore_index=True)
-    where = ", ".join(layer_label(layer) for layer in settings.layers)
+    where = listing([layer_label(layer) for layer in settings.layers])
     return Drawing(
         name=NAME,
         frame=frame,
-        title="What a single channel is worth",
+        title="Channel ablation",
         caption=" ".join(
             [
-                f"PSNR without one channel ({where}; the others rescaled) less PSNR with all of "
-                "them, sorted within each image; in the key: PSNR with all channels.",
+                f"PSNR without one channel at {where} (the others rescaled) minus PSNR with all "
+                "channels, sorted within each image; in the legend: PSNR with all channels. The "
+                f"axis spans at least {PSNR_SPAN} dB.",
                 f"8-bit RGB, {border_phrase(context)} (none in the authors' analysis code, seen).",
                 f"Mean over {images_phrase(context, images)}.",
                 seeds_sentence(context, "bands are"),
@@ -91,11 +99,17 @@ def _numbers(frame: pd.DataFrame) -> str:
 
 def draw(drawing: Drawing, style: FigureStyle) -> Figure:
     """Draw a panel per layer with a line per model."""
+    frame = drawing.frame
+    look = looks(list(frame["model"].unique()), style)
 
     def note(row: dict[Hashable, Any]) -> str:
-        return f"all: {row['psnr_full']:.2f} dB"
+        return f"all channels: {row['psnr_full']:.2f} dB"
 
-    figure = draw_ranked(drawing.frame, style, "Change of PSNR (dB)", note, layer_label)
+    figure = draw_panels(frame, style, "layer", "rank", look, note)
     for axes in figure.axes:
         axes.axhline(0, color="#777777", linewidth=0.6, zorder=1)
+        axes.set_xlabel(f"Channels at {layer_label(str(axes.get_gid()))}, sorted")
+        axes.set_ylabel("Change of PSNR (dB)")
+        whole_numbers(axes)
+        span_at_least(axes, PSNR_SPAN)
     return figure

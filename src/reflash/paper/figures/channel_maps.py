@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,23 +15,16 @@ from numpy.typing import NDArray
 from reflash.datasets.images import Pixels
 from reflash.paper.analyses import depth_label, read_maps
 from reflash.paper.figures.drawing import Drawing
-from reflash.paper.figures.style import (
-    inch_axes,
-    inch_text,
-    new_figure,
-    small,
-    text_width,
-    two_columns,
-    wrap,
-)
+from reflash.paper.figures.pictures import picture_grid
+from reflash.paper.figures.style import fit_height, small, wrap
 from reflash.study.artefacts import FigureStyle, Maps
 from reflash.study.context import Context
 
 LARGEST = 160
 """Longest side of a stored map in pixels."""
 
-LABEL, GAP = 0.95, 0.035
-"""Inches left of the maps for the model's name, and between maps."""
+LABEL = 0.95
+"""Inches left of the maps for the model's name."""
 
 Array = NDArray[np.float32]
 
@@ -122,55 +116,44 @@ def _picture(levels: Array) -> Pixels:
 
 
 def draw_maps(drawing: Drawing, style: FigureStyle) -> Figure:
-    """Draw a block of rows per layer, a row per model, with a scale of colours on top.
+    """Draw a row per layer and model, with a scale of colours beside them.
 
     ``options``: ``colours`` (a colour map of matplotlib), ``low`` and ``high`` (what its ends
     mean), ``share`` (what the percentage below a map is of).
     """
-    frame, size = drawing.frame, small(style)
-    width, line = two_columns(style), 1.25 * small(style) / 72
-    columns = int(frame["column"].max()) + 1
-    side = (width - LABEL - GAP * columns) / columns
-    shapes = [image.shape for image in drawing.images.values()]
-    high = side * max(shape[0] / shape[1] for shape in shapes)
-    blocks = [(str(layer), rows) for layer, rows in frame.groupby("layer", sort=False)]
-    models = frame["row"].nunique()
-    head, foot = 1.3 * line, line + 0.06
-    figure = new_figure(width, 2 * line + len(blocks) * (head + models * (high + foot)) + 0.02)
-    figure.set_layout_engine("none")
-    top = figure.get_figheight() - 0.02
-    _draw_scale(figure, drawing, width, top, size)
-    top -= 1.9 * line
-    for layer, rows in blocks:
-        inch_text(figure, 0.03, top, depth_label(layer), size, horizontal="left", bold=True)
-        top -= head
-        for _, of_model in rows.groupby("row", sort=False):
-            label = wrap(str(of_model["label"].iloc[0]), LABEL - 0.1, size)
-            inch_text(figure, 0.03, top - high / 2, label, size, "center", "left")
-            for one in of_model.to_dict("records"):
-                left = LABEL + int(one["column"]) * (side + GAP)
-                axes = inch_axes(figure, left, top - high, side, high)
-                axes.imshow(
-                    drawing.images[str(one["file"])][:, :, 0],
-                    cmap=drawing.options["colours"],
-                    vmin=0,
-                    vmax=255,
-                    interpolation="antialiased",
-                    gid=str(one["file"]),
-                )
-                text = f"{100 * float(one['share']):.1f} %"
-                inch_text(figure, left + side / 2, top - high - 0.02, text, size)
-            top -= high + foot
+    frame, options, size = drawing.frame, drawing.options, small(style)
+    lines = list(frame.groupby(["layer", "row"], sort=False))
+    figure, grid = picture_grid(len(lines), int(frame["column"].max()) + 1, style)
+    for number, ((layer, _), rows) in enumerate(lines):
+        for axes in grid[number, len(rows) :]:
+            axes.remove()
+        label = f"{depth_label(str(layer))}: {rows['label'].iloc[0]}"
+        grid[number, 0].set_ylabel(
+            wrap(label, LABEL, size), rotation=0, ha="right", va="center", multialignment="left"
+        )
+        headed = number == 0 or layer != lines[number - 1][0][0]
+        for axes, one in zip(grid[number], rows.to_dict("records"), strict=False):
+            shown = axes.imshow(
+                drawing.images[str(one["file"])][:, :, 0],
+                cmap=options["colours"],
+                vmin=0,
+                vmax=255,
+                interpolation="antialiased",
+                gid=str(one["file"]),
+            )
+            axes.set_xlabel(f"{100 * float(one['share']):.1f} %")
+            if headed:
+                axes.set_title(_header(frame, one), fontsize=size, pad=3)
+    figure.supxlabel(f"Below each map: {options['share']}", fontsize=size)
+    scale = figure.colorbar(shown, ax=grid, shrink=0.6, aspect=12, pad=0.01, ticks=[0, 255])
+    scale.ax.set_yticklabels([options["low"], options["high"]])
+    scale.outline.set_visible(False)
+    fit_height(figure)
     return figure
 
 
-def _draw_scale(figure: Figure, drawing: Drawing, width: float, top: float, size: float) -> None:
-    """Draw the colours from low to high in the upper right corner."""
-    options, right, long = drawing.options, width - GAP, 0.9
-    inch_text(figure, right, top, options["high"], size, horizontal="right")
-    right -= text_width(options["high"], size) + 0.06
-    axes = inch_axes(figure, right - long, top - 1.15 * size / 72, long, 0.9 * size / 72)
-    axes.imshow(np.linspace(0, 1, 256)[None], cmap=options["colours"], aspect="auto")
-    inch_text(figure, right - long - 0.06, top, options["low"], size, horizontal="right")
-    text = f"Strongest channel left, weakest right; below: {options['share']}"
-    inch_text(figure, 0.03, top, text, size, horizontal="left")
+def _header(frame: pd.DataFrame, one: dict[Hashable, Any]) -> str:
+    """Return the rank of a column's channel; of each model, where they have other numbers."""
+    same = (frame["layer"] == one["layer"]) & (frame["column"] == one["column"])
+    ranks = frame.loc[same, "rank"].unique()
+    return f"rank {'/'.join(map(str, ranks))}"

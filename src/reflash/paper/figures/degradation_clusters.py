@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
+import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -13,7 +14,9 @@ from reflash.core.errors import ReflashError
 from reflash.degradations.settings import KINDS
 from reflash.paper.analyses import layer_label, read_analysis
 from reflash.paper.figures.drawing import Drawing
+from reflash.paper.figures.lines import in_front
 from reflash.paper.figures.style import (
+    fit_height,
     legend_above,
     new_figure,
     one_column,
@@ -88,9 +91,8 @@ def gather(
                 f"figures.{NAME}.layer: {settings.layer!r} of {model} was not analysed; name it in "
                 "analysis.layers of the scale or choose another layer"
             )
-        part = rows[["layer", "image", "kind", "x", "y"]].copy()
-        part.insert(0, "label", context.label(model))
-        part.insert(0, "model", model)
+        part = rows[["layer", "image", "kind", "x", "y"]]
+        part = in_front(part, model=model, label=context.label(model))
         for space in ("tsne", "pca"):
             part[f"chi_{space}"] = float(by_space[space]["chi"])
         part["images"] = int(by_space["pca"]["images"])
@@ -103,14 +105,14 @@ def gather(
     return Drawing(
         name=NAME,
         frame=frame,
-        title="Deep features by degradation",
+        title="Deep degradation representations",
         caption=" ".join(
             [
-                f"t-SNE of the features {layer_label(settings.layer)}, {images} images{place} "
+                f"t-SNE of the features at {layer_label(settings.layer)}, {images} images{place} "
                 f"({shown}) per degradation; axes have no unit.",
-                "CHI: Calinski-Harabasz index with the degradation as label, in the plane (and on "
-                f"the {frame['components'].iloc[0]} principal components); lower: less separated "
-                "by degradation.",
+                "CHI: Calinski-Harabasz index with the degradation as label, of the t-SNE plane "
+                f"and of the {frame['components'].iloc[0]} principal components; lower: less "
+                "separated by degradation.",
                 f"Seed {context.seeds[0]}.",
                 "Which images and layer the paper used, and its values, were not found.",
                 scale_sentence(context),
@@ -140,38 +142,40 @@ def draw(drawing: Drawing, style: FigureStyle) -> Figure:
     columns = -(-len(models) // rows)
     width = one_column(style) if columns <= 2 else two_columns(style)
     side = width / columns
-    titles = [_title(frame, model, side - 0.1, size) for model in models]
-    head = max(title.count("\n") + 1 for title in titles) * 1.3 * size / 72
-    figure = new_figure(width, 0.2 + rows * (side + head + 0.02))
+    figure = new_figure(width, rows * (side + 0.6) + 0.4)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in panels[len(models) :]:
         axes.remove()
-    for model, title, axes in zip(models, titles, panels, strict=False):
-        of_model = frame[frame["model"] == model]
-        for kind in kinds:
-            of_kind = of_model[of_model["kind"] == kind]
-            axes.scatter(
-                of_kind["x"],
-                of_kind["y"],
-                s=9,
-                color=colors[kind],
-                marker=markers[kind],
-                alpha=0.8,
-                linewidths=0,
-                label=kind,
-            )
+    for model, axes in zip(models, panels, strict=False):
+        sns.scatterplot(
+            frame[frame["model"] == model],
+            x="x",
+            y="y",
+            hue="kind",
+            style="kind",
+            hue_order=kinds,
+            style_order=kinds,
+            palette={kind: colors[kind] for kind in kinds},
+            markers={kind: markers[kind] for kind in kinds},
+            s=14,
+            legend=False,
+            ax=axes,
+        )
+        # Outlines only: the kinds of one image often lie on top of each other.
+        (cloud,) = axes.collections
+        cloud.set(edgecolors=cloud.get_facecolors(), facecolors="none", linewidths=0.8)
         axes.set_gid(model)
-        axes.set_title(title, fontsize=size)
-        axes.set_xticks([])
-        axes.set_yticks([])
+        axes.set_title(_title(frame, model, side - 0.1, size), fontsize=size)
+        axes.set(xlabel="", ylabel="", xticks=[], yticks=[])
         axes.set_box_aspect(1)
         axes.spines[:].set_visible(True)
         axes.margins(0.06)
     handles = [
-        Line2D([], [], color=colors[k], marker=markers[k], linestyle="none", markersize=4.5)
+        Line2D([], [], color=colors[k], marker=markers[k], linestyle="none", markerfacecolor="none")
         for k in kinds
     ]
     legend_above(figure, handles, [kind_label(kind) for kind in kinds], style)
+    fit_height(figure)
     return figure
 
 
@@ -179,7 +183,7 @@ def _title(frame: pd.DataFrame, model: str, width: float, size: float) -> str:
     row = frame[frame["model"] == model].iloc[0]
     label = wrap(str(row["label"]), width, size)
     plane, components = (_index(row[name]) for name in ("chi_tsne", "chi_pca"))
-    return f"{label}\nCHI {plane} (PCA {components})"
+    return f"{label}\nt-SNE: CHI {plane}\nPCA: CHI {components}"
 
 
 def _index(value: float) -> str:

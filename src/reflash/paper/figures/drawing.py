@@ -24,7 +24,7 @@ from reflash.paper.figures.registry import figure_module
 from reflash.paper.figures.style import rc
 from reflash.study.artefacts import FigureStyle
 
-_REMEDY = "make the figure with reflash figure"
+_REMEDY = "regenerate it with reflash figure"
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Drawing:
     caption: str
     """What is shown, and at which scale it was made."""
     alt: str
-    """What the figure shows, for who cannot see it."""
+    """Alt text for screen readers."""
     options: dict[str, Any] = field(default_factory=dict)
     """What else the drawing needs: axis label, order of models."""
     images: dict[str, Pixels] = field(default_factory=dict)
@@ -114,7 +114,7 @@ def read_drawing(csv: Path | str) -> tuple[Drawing, FigureStyle]:
     except ReflashError as error:
         raise ReflashError(f"{error}; {_REMEDY}") from error
     if frame.empty:
-        raise ReflashError(f"{csv}: holds no rows; {_REMEDY}")
+        raise ReflashError(f"{csv}: has no rows; {_REMEDY}")
     for column in frame.columns:
         if not is_numeric_dtype(frame[column]):
             frame[column] = frame[column].fillna("")

@@ -17,6 +17,7 @@ from matplotlib.path import Path as Outline
 
 from reflash.core.errors import ReflashError
 from reflash.models.describe import Stage, describe
+from reflash.models.names import place_label
 from reflash.models.settings import NetworkSettings, parse_dropout
 from reflash.paper.figures.drawing import Drawing
 from reflash.paper.figures.style import (
@@ -82,11 +83,11 @@ def gather(context: Context, settings: DropoutPlacements, network: NetworkSettin
     return Drawing(
         name=NAME,
         frame=frame,
-        title=f"Where dropout sits in {title}",
+        title=f"Dropout placements in {title}",
         caption=(
             f"{title} with {blocks} blocks, a row per placement, drawn from the layers of the "
             "network that is trained; activations are drawn in the opened blocks only. "
-            f"b4 to b16 count in sixteenths of the blocks. {scale_sentence(context)}"
+            f"BK: after K/16 of the blocks. {scale_sentence(context)}"
         ),
         alt=_alt(frame),
     )
@@ -112,7 +113,7 @@ def _alt(frame: pd.DataFrame) -> str:
         outside = int((drops["depth"] == 0).sum())
         inside = drops.loc[drops["depth"] > 0, "block"].nunique()
         where = f"three layers in each of {inside} blocks" if inside else f"{outside} layer"
-        parts.append(f"{placement}: {where}")
+        parts.append(f"{place_label(str(placement))}: {where}")
     return (
         f"Block diagram of the network, one row per placement. Dropout layers: {'; '.join(parts)}."
     )
@@ -132,7 +133,7 @@ def draw(drawing: Drawing, style: FigureStyle) -> Figure:
     axes.set_ylim(0, height)
     axes.set_axis_off()
     _draw_key(axes, height - KEY / 2, width, style)
-    labels = {placement: placement.replace("_", "-") for placement in placements}
+    labels = {placement: place_label(placement) for placement in placements}
     left = 0.25 + max(text_width(label, style.font_size) for label in labels.values())
     for number, placement in enumerate(placements):
         y = height - KEY - PITCH * (number + 0.62)

@@ -6,14 +6,18 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reflash.paper.analyses import layer_label, read_analysis, read_classifier
 from reflash.paper.figures.drawing import Drawing
-from reflash.paper.figures.ranked import draw_line
-from reflash.paper.figures.style import Look, legend_above, looks, new_figure, two_columns
+from reflash.paper.figures.lines import (
+    PSNR_AXIS,
+    PSNR_SPAN,
+    draw_panels,
+    in_front,
+    span_at_least,
+)
+from reflash.paper.figures.looks import Look, looks
 from reflash.study.artefacts import FeatureDropSensitivity, FigureStyle
 from reflash.study.context import Context, border_phrase, crop_phrase, scale_sentence
 
@@ -50,12 +54,12 @@ def gather(
     for model in context.models:
         part = _curve(table[table["model"] == model])
         part["seeds"] = len(context.seeds)
-        parts.append(_named(part, "sr", model, context.label(model)))
+        parts.append(in_front(part, task="sr", model=model, label=context.label(model)))
     other = read_classifier(sensitivity)
     part = _curve(other)
     part["seeds"] = 1
     name = str(other["model"].iloc[0])
-    parts.append(_named(part, "classification", name, "classifier of digits"))
+    parts.append(in_front(part, task="classification", model=name, label="classifier of digits"))
     frame = pd.concat(parts, ignore_index=True)
     spread = "bands are one standard deviation over draws"
     spread += " and seeds (n - 1)." if len(context.seeds) > 1 else " (n - 1)."
@@ -68,10 +72,11 @@ def gather(
         caption=" ".join(
             [
                 f"A share of the {context.sensitivity_dimension}s "
-                f"{layer_label(context.sensitivity_layer)} is set to zero at test time{rest}. "
+                f"at {layer_label(context.sensitivity_layer)} is set to zero at test time{rest}. "
                 f"Left: PSNR of the models{place} ({crop_phrase(context.analysis_crop)}, "
                 f"8-bit RGB, {border_phrase(context)}). Right: accuracy of a small network that "
                 "classifies scikit-learn's digits, its last features dropped the same way.",
+                PSNR_AXIS,
                 f"Mean over {frame['draws'].max()} random choices; {spread}",
                 f"Seed{'s' if len(context.seeds) > 1 else ''} "
                 f"{', '.join(map(str, context.seeds))}.",
@@ -90,13 +95,6 @@ def _curve(table: pd.DataFrame) -> pd.DataFrame:
     return stats
 
 
-def _named(part: pd.DataFrame, task: str, model: str, label: str) -> pd.DataFrame:
-    part.insert(0, "label", label)
-    part.insert(0, "model", model)
-    part.insert(0, "task", task)
-    return part
-
-
 def _numbers(frame: pd.DataFrame) -> str:
     parts = []
     for _, rows in frame.groupby("model", sort=False):
@@ -113,29 +111,17 @@ def _numbers(frame: pd.DataFrame) -> str:
 def draw(drawing: Drawing, style: FigureStyle) -> Figure:
     """Draw the models on the left and the classifier on the right."""
     frame = drawing.frame
-    models = list(dict.fromkeys(frame.loc[frame["task"] == "sr", "model"]))
-    look = looks(models, style)
-    figure = new_figure(two_columns(style), 2.35)
-    left, right = figure.subplots(1, 2)
-    handles: list[Artist] = []
-    labels = []
-    for (task, model), rows in frame.groupby(["task", "model"], sort=False):
-        axes, own = (left, look[str(model)]) if task == "sr" else (right, CLASSIFIER)
-        shown = (
-            rows if task == "sr" else rows.assign(value=100 * rows["value"], std=100 * rows["std"])
-        )
-        handles.append(draw_line(axes, shown, own, str(model), "ratio"))
-        labels.append(str(rows["label"].iloc[0]))
-    _finish(left, "PSNR (dB)", "super-resolution")
-    _finish(right, "Accuracy (%)", "classification")
-    right.set_ylim(0, 102)
-    legend_above(figure, handles, labels, style)
+    models = list(frame.loc[frame["task"] == "sr", "model"].unique())
+    others = list(frame.loc[frame["task"] != "sr", "model"].unique())
+    factor = frame["task"].map({"sr": 1, "classification": 100})
+    shown = frame.assign(value=factor * frame["value"], std=factor * frame["std"])
+    look = looks(models, style) | dict.fromkeys(others, CLASSIFIER)
+    figure = draw_panels(shown, style, "task", "ratio", look)
+    left, right = figure.axes
+    left.set(title="super-resolution", ylabel="PSNR (dB)")
+    right.set(title="classification", ylabel="Accuracy (%)", ylim=(0, 102))
+    for axes in figure.axes:
+        axes.set_xlabel("Share of features dropped")
+        axes.set_xlim(left=0)
+    span_at_least(left, PSNR_SPAN)
     return figure
-
-
-def _finish(axes: Axes, ylabel: str, title: str) -> None:
-    axes.set_title(title)
-    axes.set_ylabel(ylabel)
-    axes.set_xlabel("Share of features dropped")
-    axes.set_xlim(left=0)
-    axes.grid(axis="y")

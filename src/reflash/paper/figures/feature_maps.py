@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from reflash.paper.analyses import depth_sentence
 from reflash.paper.figures.channel_maps import Array, draw_maps, gather_maps
 from reflash.paper.figures.drawing import Drawing
 from reflash.study.artefacts import FeatureMaps, FigureStyle
@@ -17,7 +18,7 @@ NAME = "feature_maps"
 _REMEDY = "make them with reflash saliency --arrays"
 
 ENDS = (0.5, 99.5)
-"""Percentiles of a layer's values that are drawn black and white."""
+"""Percentiles of a channel's values that are drawn black and white."""
 
 
 def gather(context: Context, settings: FeatureMaps, features: Mapping[str, Path | str]) -> Drawing:
@@ -30,16 +31,20 @@ def gather(context: Context, settings: FeatureMaps, features: Mapping[str, Path 
         frame=frame,
         title="Feature maps",
         caption=" ".join(
-            [
-                "Features of a layer, with dropout off; black and white are the "
-                f"{ENDS[0]:g}th and {ENDS[1]:g}th percentile of the layer's values.",
+            part
+            for part in [
+                "Features of a layer, with dropout off. Every channel is scaled on its own, so "
+                f"that weak channels show: black and white are the {ENDS[0]:g}th and "
+                f"{ENDS[1]:g}th percentile of its values.",
                 "Channels at even steps from the largest to the smallest mean magnitude of each "
                 "model; below: share of the layer's magnitude.",
+                depth_sentence(settings.layers),
                 f"{images_phrase(context, [str(frame['image'].iloc[0])])}, seed "
                 f"{context.seeds[0]}.",
                 "Which image and layer the paper shows was not found.",
                 scale_sentence(context),
             ]
+            if part
         ),
         alt=(
             "Rows of feature maps, one row per model, strongest channel first. Share of the "
@@ -48,7 +53,7 @@ def gather(context: Context, settings: FeatureMaps, features: Mapping[str, Path 
         images=images,
         options={
             "colours": "gray",
-            "low": "feature low",
+            "low": "low",
             "high": "high",
             "share": "share of the layer's magnitude",
         },
@@ -60,8 +65,9 @@ def _magnitudes(features: Array) -> Array:
 
 
 def _levels(features: Array) -> Array:
-    low, high = np.percentile(features, ENDS)
-    return (features - low) / (high - low) if high > low else np.zeros_like(features)
+    """Stretch every channel on its own, so that weak channels show; a constant one is black."""
+    low, high = np.percentile(features, ENDS, axis=(1, 2), keepdims=True)
+    return np.asarray((features - low) / np.where(high > low, high - low, np.inf), np.float32)
 
 
 def draw(drawing: Drawing, style: FigureStyle) -> Figure:

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
+import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 
 from reflash.core.errors import ReflashError
 from reflash.degradations.settings import KINDS
 from reflash.models.names import dropout_of, network_of, setting_of
 from reflash.models.settings import DROPOUT_BLOCKS, DropoutLayer
-from reflash.paper.figures.style import looks
+from reflash.paper.figures.lines import (
+    PSNR_SPAN,
+    interval,
+    intervals,
+    seeds_phrase,
+    span_at_least,
+)
+from reflash.paper.figures.looks import looks
 from reflash.paper.scores import MEAN, gains, over_seeds, read_scores
 from reflash.study.artefacts import FigureStyle
 from reflash.study.context import Context
@@ -24,8 +31,6 @@ MEASURED = {"single": "clean", "multi": MEAN}
 """What models of a setting are tested on: what they were trained for."""
 
 KINDS_OF = {"single": ("clean",), "multi": KINDS}
-
-DIMENSIONS = ("channel", "element")
 
 
 def chosen_models(
@@ -105,88 +110,68 @@ def measure(
     return pd.DataFrame(rows)
 
 
-def draw_lines(
-    axes: Axes,
-    rows: pd.DataFrame,
-    at: Callable[[pd.DataFrame], Sequence[float]],
-    style: FigureStyle,
-) -> list[tuple[Artist, str]]:
-    """Draw PSNR of channel and element dropout, and a line across for no dropout.
+def draw_dimensions(
+    axes: Axes, rows: pd.DataFrame, x: str, style: FigureStyle
+) -> dict[str, Artist]:
+    """Draw PSNR of channel and element dropout with ± std, and a line across for no dropout.
 
-    Every marker has the shape and colour of its model; those of element dropout are open.
+    Dropout inside blocks is not joined with single layers.
 
     Parameters
     ----------
     axes
         Where.
     rows
-        As ``measure`` returns for one setting.
-    at
-        From some of the rows to their places on the x axis.
+        As ``measure`` returns for one setting, and a column ``x``.
+    x
+        Column on the x axis.
+    style
+        Palette.
 
     Returns
     -------
-    list of (handle, label)
-        What the legend says.
+    dict of str to Artist
+        What the legend says, with the line of each.
     """
-    look = looks(list(rows["model"]), style)
     plain = rows[rows["place"] == "none"].iloc[0]
-    baseline = look[plain["model"]]
-    if plain["std"] == plain["std"] and plain["std"] > 0:
+    color = looks([plain["model"]], style)[plain["model"]].edge
+    if plain["std"] > 0:
         low, high = plain["value"] - plain["std"], plain["value"] + plain["std"]
-        axes.axhspan(low, high, color=baseline.edge, alpha=0.12, linewidth=0)
-    line = axes.axhline(
-        plain["value"], color=baseline.edge, linestyle="--", label=plain["model"], zorder=1.5
-    )
-    legend: list[tuple[Artist, str]] = []
-    for dimension in DIMENSIONS:
-        of_dimension = rows[rows["dimension"] == dimension]
-        if of_dimension.empty:
-            continue
-        x = pd.Series(at(of_dimension), index=of_dimension.index)
-        of_dimension = of_dimension.loc[x.sort_values(kind="stable").index]
-        x = x.sort_values(kind="stable")
-        stroke: Literal["-", "-."] = "-" if dimension == "channel" else "-."
-        for _, part in of_dimension.groupby(of_dimension["place"].isin(list(DROPOUT_BLOCKS))):
-            axes.plot(
-                x[part.index],
-                part["value"],
-                color=baseline.edge,
-                linestyle=stroke,
-                linewidth=1.0,
-                label=dimension,
-            )
-        for place, row in zip(x, of_dimension.to_dict("records"), strict=True):
-            own = look[str(row["model"])]
-            axes.errorbar(
-                [place],
-                [row["value"]],
-                yerr=[row["std"]] if row["std"] == row["std"] else None,
-                color=own.edge,
-                elinewidth=0.8,
-                capsize=1.8,
-                marker=own.marker,
-                markersize=5,
-                markerfacecolor=own.color if dimension == "channel" else "white",
-                markeredgecolor=own.edge,
-                markeredgewidth=0.9,
-                linestyle="none",
-                zorder=3,
-                label=str(row["model"]),
-            )
-        handle = Line2D(
-            [],
-            [],
-            color=baseline.edge,
-            linestyle=stroke,
+        axes.axhspan(low, high, color=color, alpha=0.12, linewidth=0)
+    legend: dict[str, Artist] = {}
+    for (dimension, _), part in rows[rows["place"] != "none"].groupby(
+        ["dimension", rows["place"].isin(DROPOUT_BLOCKS)]
+    ):
+        drawn = len(axes.lines)
+        sns.lineplot(
+            intervals(part),
+            x=x,
+            y="value",
+            color=color,
+            linestyle="-" if dimension == "channel" else "-.",
             linewidth=1.0,
             marker="o",
             markersize=4.5,
-            markerfacecolor=baseline.edge if dimension == "channel" else "white",
-            markeredgecolor=baseline.edge,
+            markerfacecolor=color if dimension == "channel" else "white",
+            markeredgecolor=color,
+            markeredgewidth=0.9,
+            err_style="bars",
+            err_kws={"elinewidth": 0.8, "capsize": 1.8},
+            legend=False,
+            ax=axes,
+            **interval(part),
         )
-        legend.append((handle, f"{dimension}-wise"))
-    return [*legend, (line, "no dropout")]
+        line = axes.lines[drawn]
+        line.set_label(dimension)
+        legend.setdefault(f"{dimension}-wise", line)
+    legend["no dropout"] = axes.axhline(
+        plain["value"], color=color, linestyle="--", label="no dropout", zorder=1.5
+    )
+    axes.set_ylabel(f"PSNR (dB), {seeds_phrase(rows)}")
+    axes.grid(axis="y")
+    axes.margins(y=0.12)
+    span_at_least(axes, PSNR_SPAN)
+    return legend
 
 
 def kinds_phrase(setting: str) -> str:
@@ -197,7 +182,7 @@ def kinds_phrase(setting: str) -> str:
 
 
 def alt_values(rows: pd.DataFrame, name: Callable[[dict[Hashable, Any]], str]) -> str:
-    """List the values for who cannot see them: ``b4 channel 24.11, …; no dropout 25.00 dB``."""
+    """List the values for alt text: ``B4 channel 24.11, …; no dropout 25.00 dB``."""
     records = rows[rows["place"] != "none"].to_dict("records")
     parts = [f"{name(r)} {r['dimension']} {r['value']:.2f}" for r in records]
     plain = rows.loc[rows["place"] == "none", "value"].iloc[0]

@@ -9,21 +9,23 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from reflash.core.errors import ReflashError
+from reflash.models.names import place_label
 from reflash.paper.figures.drawing import Drawing
+from reflash.paper.figures.lines import PSNR_AXIS
 from reflash.paper.figures.placements import (
     alt_values,
     chosen_models,
-    draw_lines,
+    draw_dimensions,
     kinds_phrase,
     measure,
 )
-from reflash.paper.figures.style import legend_above, new_figure, one_column
+from reflash.paper.figures.style import legend_above, new_figure, one_column, small, wrap
 from reflash.paper.scores import metric_sentence
 from reflash.study.artefacts import FigureStyle, Positions
 from reflash.study.context import Context, scale_sentence, seeds_sentence, sets_phrase
 
 APART = 0.06
-"""Distance of channel and element from the middle of their position."""
+"""Distance of channel and element from the middle of their position: equal values are both seen."""
 
 
 def gather_positions(
@@ -73,11 +75,11 @@ def gather_positions(
     return Drawing(
         name=name,
         frame=frame,
-        title=f"Where to drop: {label}, {setting}-degradation setting",
+        title=f"PSNR against dropout position: {label}, {setting}-degradation setting",
         caption=_caption(context, setting, settings.p, frame, label),
         alt=(
             f"PSNR of {label} against the position of one dropout layer: "
-            f"{alt_values(frame, lambda row: str(row['place']))}."
+            f"{alt_values(frame, lambda row: place_label(str(row['place'])))}."
         ),
         options={"places": shown, "p": settings.p},
     )
@@ -93,9 +95,10 @@ def _caption(context: Context, setting: str, p: float, frame: pd.DataFrame, labe
         [
             f"One dropout layer with p = {p:g} at each position of {label}, trained in the "
             f"{setting}-degradation setting; dashed: the same network without dropout.",
+            "BK: after K/16 of the blocks; last-conv: before the last convolution.",
             f"Test set {sets_phrase(images)}, {kinds_phrase(setting)}.",
             metric_sentence("psnr", context),
-            "The axis does not start at 0.",
+            PSNR_AXIS,
             seeds_sentence(context, "error bars are"),
             "The paper's values were not found; that its positions were compared at p = 0.2 is "
             "inferred.",
@@ -106,29 +109,18 @@ def _caption(context: Context, setting: str, p: float, frame: pd.DataFrame, labe
 
 def draw_positions(drawing: Drawing, style: FigureStyle) -> Figure:
     """Draw a line per dimension over the positions, and one across for no dropout."""
-    places = drawing.options["places"]
+    places, rows = drawing.options["places"], drawing.frame
+    apart = rows["dimension"].map({"channel": -APART, "element": APART})
     figure = new_figure(one_column(style), 2.35)
     axes = figure.subplots()
-    legend = draw_lines(axes, drawing.frame, _at, style)
-    crowded = len(places) > 6
-    labels = [place_label(place) for place in places]
-    axes.set_xticks(
-        range(len(places)), [text.replace("-", "-\n") if crowded else text for text in labels]
-    )
+    legend = draw_dimensions(axes, rows.assign(x=rows["position"] + apart), "x", style)
+    room = (one_column(style) - 0.6) / len(places)
+    labels = [
+        wrap(place_label(place).replace("-", "- "), room, small(style)).replace("- ", "-")
+        for place in places
+    ]
+    axes.set_xticks(range(len(places)), labels)
     axes.set_xlim(-0.4, len(places) - 0.6)
     axes.set_xlabel(f"Position of dropout (p = {drawing.options['p']:g})")
-    axes.set_ylabel("PSNR (dB)")
-    axes.grid(axis="y")
-    axes.margins(y=0.12)
-    legend_above(figure, [handle for handle, _ in legend], [text for _, text in legend], style)
+    legend_above(figure, list(legend.values()), list(legend), style)
     return figure
-
-
-def _at(rows: pd.DataFrame) -> list[float]:
-    """Put channel and element a little apart, so that equal values are both seen."""
-    return list(rows["position"] + rows["dimension"].map({"channel": -APART, "element": APART}))
-
-
-def place_label(place: str) -> str:
-    """Return the name shown for a place: B8, last-conv."""
-    return place.upper() if place[1:].isdigit() else place.replace("_", "-")

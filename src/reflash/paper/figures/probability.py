@@ -11,16 +11,17 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 from reflash.core.errors import ReflashError
+from reflash.models.names import place_label
 from reflash.paper.figures.drawing import Drawing
+from reflash.paper.figures.lines import PSNR_AXIS
 from reflash.paper.figures.placements import (
     MEASURED,
     alt_values,
     chosen_models,
-    draw_lines,
+    draw_dimensions,
     kinds_phrase,
     measure,
 )
-from reflash.paper.figures.positions import place_label
 from reflash.paper.figures.style import legend_above, new_figure, one_column, two_columns
 from reflash.paper.scores import metric_sentence
 from reflash.study.artefacts import FigureStyle, ProbabilityCurves
@@ -63,7 +64,7 @@ def gather(
     return Drawing(
         name=NAME,
         frame=frame,
-        title=f"How much to drop at {place_label(settings.place)}",
+        title=f"PSNR against dropout probability at {place_label(settings.place)}",
         caption=_caption(context, settings, frame, settings_shown),
         alt=_alt(frame),
         options={"settings": settings_shown},
@@ -82,7 +83,7 @@ def _caption(
             "network without dropout.",
             f"Test set {sets_phrase(images)}; {tested}.",
             metric_sentence("psnr", context),
-            "The axes do not start at 0.",
+            PSNR_AXIS,
             seeds_sentence(context, "error bars are"),
             "The paper's values were not found.",
             scale_sentence(context),
@@ -109,15 +110,10 @@ def draw(drawing: Drawing, style: FigureStyle) -> Figure:
     figure = new_figure(width, 2.35)
     legend: dict[str, Artist] = {}
     for axes, setting in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
-        rows = frame[frame["setting"] == setting]
-        for handle, text in draw_lines(axes, rows, lambda part: list(part["p"]), style):
-            legend.setdefault(text, handle)
+        legend |= draw_dimensions(axes, frame[frame["setting"] == setting], "p", style)
         axes.set_xlim(0, 1)
         axes.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1])
         axes.set_xlabel("Dropout probability p")
-        axes.set_ylabel("PSNR (dB)")
         axes.set_title(f"{setting}-degradation setting")
-        axes.grid(axis="y")
-        axes.margins(y=0.12)
     legend_above(figure, list(legend.values()), list(legend), style)
     return figure

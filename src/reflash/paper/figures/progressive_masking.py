@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
-from matplotlib.artist import Artist
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from reflash.core.errors import ReflashError
 from reflash.paper.analyses import layer_label, read_analysis
 from reflash.paper.figures.drawing import Drawing
-from reflash.paper.figures.ranked import draw_line, over_runs, write_notes
-from reflash.paper.figures.style import legend_above, looks, new_figure, two_columns
+from reflash.paper.figures.lines import (
+    PSNR_AXIS,
+    PSNR_SPAN,
+    draw_panels,
+    in_front,
+    over_runs,
+    over_seeds,
+    span_at_least,
+    whole_numbers,
+)
+from reflash.paper.figures.looks import looks
 from reflash.paper.scores import same_images
 from reflash.study.artefacts import FigureStyle, ProgressiveMasking
 from reflash.study.context import (
@@ -31,7 +39,7 @@ NAME = "progressive_masking"
 ORDERS = {
     "saliency": "most salient first",
     "random": "random order",
-    "natural": "order of the network",
+    "natural": "natural order",
 }
 """Orders in which channels are masked, and what each is called."""
 
@@ -66,32 +74,29 @@ def gather(
     for order in [name for name in ORDERS if name in set(table["order"])]:
         for model in context.models:
             rows = table[(table["order"] == order) & (table["model"] == model)]
-            per_seed = rows.groupby(["masked", "seed"])["psnr"].mean()
-            part = per_seed.groupby("masked").agg(["mean", "std", "size"]).reset_index()
-            part.columns = pd.Index(["masked", "value", "std", "seeds"])
-            part.insert(0, "layer", layers[0])
-            part.insert(0, "label", context.label(model))
-            part.insert(0, "model", model)
-            part.insert(0, "order", order)
-            part["images"], part["draws"] = len(images), rows["draw"].nunique()
             own = areas[(areas["order"] == order) & (areas["model"] == model)]
+            part = over_seeds(rows, "psnr", "masked")
+            part["images"], part["draws"] = len(images), rows["draw"].nunique()
             part["area"], part["area_std"] = over_runs(own, "area")
-            parts.append(part)
+            name = context.label(model)
+            parts.append(in_front(part, order=order, model=model, label=name, layer=layers[0]))
     frame = pd.concat(parts, ignore_index=True)
     draws = int(frame["draws"].max())
     return Drawing(
         name=NAME,
         frame=frame,
-        title="Masking channels one after another",
+        title="Progressive channel masking",
         caption=" ".join(
             [
-                f"PSNR while the channels {layer_label(layers[0])} are set to zero (the others "
-                f"rescaled by the sum of magnitudes); 8-bit RGB, {border_phrase(context)}.",
+                f"PSNR while the channels at {layer_label(layers[0])} are set to zero one after "
+                "another (the others rescaled by the sum of magnitudes); 8-bit RGB, "
+                f"{border_phrase(context)}.",
+                PSNR_AXIS,
                 f"Random order: mean of {draws} orders, the same for every model."
                 if "random" in set(frame["order"])
                 else "",
-                "A: area under the curve over its height at the start (1 if masking costs "
-                "nothing).",
+                "Area: area under the curve, divided by its height without masking (1: masking "
+                "costs nothing).",
                 f"Mean over {images_phrase(context, images)}.",
                 seeds_sentence(context, "bands are"),
                 "Method of the authors' analysis code (seen); the paper's values were not found.",
@@ -113,27 +118,17 @@ def _numbers(frame: pd.DataFrame) -> str:
 def draw(drawing: Drawing, style: FigureStyle) -> Figure:
     """Draw a panel per order with a line per model."""
     frame = drawing.frame
-    orders = list(dict.fromkeys(frame["order"]))
-    models = list(dict.fromkeys(frame["model"]))
-    look = looks(models, style)
-    figure = new_figure(two_columns(style), 2.35 if len(models) <= 2 else 2.7)
-    panels = figure.subplots(1, len(orders), squeeze=False, sharey=True)[0]
-    legend: dict[str, Artist] = {}
-    for order, axes in zip(orders, panels, strict=True):
-        lines, notes = [], []
-        for model in models:
-            rows = frame[(frame["order"] == order) & (frame["model"] == model)]
-            lines.append(draw_line(axes, rows, look[model], model, "masked"))
-            notes.append(f"A {rows['area'].iloc[0]:.2f}")
-        legend.update(zip(models, lines, strict=True))
-        write_notes(axes, lines, notes)
-        axes.set_gid(order)
-        axes.set_title(ORDERS[order])
+    look = looks(list(frame["model"].unique()), style)
+
+    def note(row: dict[Hashable, Any]) -> str:
+        return f"area {row['area']:.2f}"
+
+    figure = draw_panels(frame, style, "order", "masked", look, note, sharey=True)
+    for axes in figure.axes:
+        axes.set_title(ORDERS[str(axes.get_gid())])
         axes.set_xlabel("Masked channels")
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.set_ylabel("PSNR (dB)" if axes is figure.axes[0] else "")
         axes.set_xlim(left=0)
-        axes.grid(axis="y")
-    panels[0].set_ylabel("PSNR (dB)")
-    labels = [str(frame.loc[frame["model"] == model, "label"].iloc[0]) for model in models]
-    legend_above(figure, [legend[model] for model in models], labels, style)
+        whole_numbers(axes)
+    span_at_least(figure.axes[0], PSNR_SPAN)
     return figure

@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from reflash.core.errors import ReflashError
 from reflash.datasets.images import Pixels, list_images, read_rgba
 from reflash.models.names import BICUBIC
-from reflash.paper.figures.crops import (
+from reflash.paper.figures.drawing import Drawing
+from reflash.paper.figures.pictures import (
+    Cell,
+    add_example,
     by_stem,
+    cut,
     detailed_crop,
     draw_crops,
     find_image,
     thumbnail,
 )
-from reflash.paper.figures.drawing import Drawing
 from reflash.study.artefacts import FigureStyle, RealWorld
 from reflash.study.context import Context, listing, scale_sentence
 
@@ -63,37 +65,28 @@ def gather(
             raise ReflashError(f"model {model}: no folder of SR images is given; name one")
     models = [model for model in (BICUBIC, *context.models) if model in sr]
     enlarged = {model: by_stem(sr[model]) for model in models}
-    rows: list[dict[str, object]] = []
+    rows: list[Cell] = []
     images: dict[str, Pixels] = {}
     for row, path in enumerate(list_images(real)[: settings.examples]):
         lr, _ = read_rgba(path)
         height, width = (ENLARGED * side for side in lr.shape[:2])
-        size = min(settings.size // ENLARGED, *lr.shape[:2])
-        left, top = detailed_crop(lr, size, 1)
-        common = {"row": row, "image": path.stem, "x": ENLARGED * left, "y": ENLARGED * top}
-        common |= {"size": ENLARGED * size}
-        crop = (ENLARGED * size, ENLARGED * size)
-        cells = [
-            ("image", "", path.stem, (width, height), thumbnail(lr)),
-            ("lr", "", "LR", crop, lr[top : top + size, left : left + size]),
+        side = min(settings.size // ENLARGED, *lr.shape[:2])
+        left, top = detailed_crop(lr, side, 1)
+        box = (ENLARGED * left, ENLARGED * top, ENLARGED * side)
+        crop = cut(lr, (left, top, side), lr.shape[:2], path, path)
+        size = {"width": box[2], "height": box[2]}
+        cells: list[Cell] = [
+            {"role": "image", "model": "", "label": path.stem, "pixels": thumbnail(lr)}
+            | {"width": width, "height": height},
+            {"role": "lr", "model": "", "label": "LR", "pixels": crop, **size},
         ]
         for model in models:
             source = find_image(enlarged[model], path.stem, sr[model])
-            picture, _ = read_rgba(source)
-            if picture.shape[:2] != (height, width):
-                raise ReflashError(
-                    f"{source}: {picture.shape[1]}x{picture.shape[0]} pixels are not {ENLARGED} "
-                    f"times those of {path}; make it again with reflash upscale"
-                )
-            part = picture[ENLARGED * top :, ENLARGED * left :][: crop[0], : crop[1]]
-            cells.append(("sr", model, context.label(model), crop, part))
-        for column, (role, model, label, shown, pixels) in enumerate(cells):
-            file = f"{row}-{column}-{role}.png"
-            images[file] = np.ascontiguousarray(pixels)
-            rows.append(
-                {**common, "column": column, "role": role, "model": model, "label": label}
-                | {"width": shown[0], "height": shown[1], "file": file}
-            )
+            part = cut(read_rgba(source)[0], box, (height, width), source, path)
+            label = context.label(model)
+            cells.append({"role": "sr", "model": model, "label": label, "pixels": part, **size})
+        common: Cell = {"row": row, "image": path.stem, "x": box[0], "y": box[1], "size": box[2]}
+        add_example(rows, images, common, cells)
     order = ["row", "column", "role", "model", "label", "image", "x", "y", "size"]
     frame = pd.DataFrame(rows)[[*order, "width", "height", "file"]]
     return Drawing(
@@ -126,4 +119,4 @@ def _caption(context: Context, settings: RealWorld, frame: pd.DataFrame) -> str:
 
 def draw(drawing: Drawing, style: FigureStyle) -> Figure:
     """Draw the whole picture and its crops in cells of one size."""
-    return draw_crops(drawing, style)
+    return draw_crops(drawing, style, "LR image")

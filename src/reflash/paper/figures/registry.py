@@ -6,29 +6,14 @@ from importlib import import_module
 from types import ModuleType
 
 from reflash.core.errors import ReflashError
+from reflash.study.artefacts import Figures
 
-FIGURES = (
-    "teaser_bars",
-    "dropout_placements",
-    "positions_single",
-    "positions_multi",
-    "probability",
-    "training_curves",
-    "visual_comparison",
-    "feature_maps",
-    "saliency_maps",
-    "saliency_distribution",
-    "channel_ablation",
-    "progressive_masking",
-    "degradation_clusters",
-    "feature_drop_sensitivity",
-    "real_world",
-)
-"""Names of the figures; each is a module of this package with ``gather`` and ``draw``."""
+FIGURES = tuple(Figures.model_fields)
+"""Names of the figures: the declared ones, each a module of this package."""
 
 
 def figure_module(name: str) -> ModuleType:
-    """Import and return the module of the figure ``name``.
+    """Import and return the module of the figure ``name``; see the package for what is in it.
 
     Raises
     ------

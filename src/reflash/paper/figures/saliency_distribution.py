@@ -9,9 +9,16 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from reflash.paper.analyses import depth_label, read_analysis, tap_of
+from reflash.paper.analyses import depth_label, depth_sentence, read_analysis, tap_of
 from reflash.paper.figures.drawing import Drawing
-from reflash.paper.figures.ranked import draw_ranked, over_runs, ranked
+from reflash.paper.figures.lines import (
+    draw_panels,
+    in_front,
+    over_runs,
+    ranked,
+    whole_numbers,
+)
+from reflash.paper.figures.looks import looks
 from reflash.paper.scores import same_images
 from reflash.study.artefacts import FigureStyle, SaliencyDistribution
 from reflash.study.context import Context, images_phrase, scale_sentence, seeds_sentence
@@ -52,30 +59,29 @@ def gather(
             own = table[table["model"] == model]
             tap = tap_of(layer, dict.fromkeys(own["layer"]), f"model {model}")
             part = ranked(own[own["layer"] == tap], "share", largest=True)
-            part.insert(0, "tap", tap)
-            part.insert(0, "label", context.label(model))
-            part.insert(0, "model", model)
-            part.insert(0, "layer", layer)
             rows = summary[(summary["model"] == model) & (summary["layer"] == tap)]
             for number in ("gini", "entropy"):
                 part[number], part[f"{number}_std"] = over_runs(rows, number)
-            parts.append(part)
+            name = context.label(model)
+            parts.append(in_front(part, layer=layer, model=model, label=name, tap=tap))
     frame = pd.concat(parts, ignore_index=True)
     return Drawing(
         name=NAME,
         frame=frame,
-        title="How saliency is shared among channels",
+        title="Distribution of channel saliency",
         caption=" ".join(
-            [
-                "Share of a layer's saliency that its channels hold, sorted within each image; "
-                "dotted: all equal.",
-                "G: Gini coefficient (0 if all are equal), H: normalised entropy (1 if all are "
-                "equal).",
+            part
+            for part in [
+                "Share of each channel in its layer's saliency, sorted within each image; "
+                "dotted: equal shares.",
+                depth_sentence(settings.layers),
+                "Gini coefficient: 0 for equal shares; normalised entropy: 1 for equal shares.",
                 f"Mean over {images_phrase(context, images)}.",
                 seeds_sentence(context, "bands are"),
                 "The paper's values were not found.",
                 scale_sentence(context),
             ]
+            if part
         ),
         alt=f"Sorted shares of saliency. {_numbers(frame)}.",
     )
@@ -93,14 +99,19 @@ def _numbers(frame: pd.DataFrame) -> str:
 def draw(drawing: Drawing, style: FigureStyle) -> Figure:
     """Draw a panel per layer with a line per model."""
     shown = drawing.frame.assign(value=100 * drawing.frame["value"], std=100 * drawing.frame["std"])
+    look = looks(list(shown["model"].unique()), style)
 
     def note(row: dict[Hashable, Any]) -> str:
-        return f"G {row['gini']:.2f}   H {row['entropy']:.2f}"
+        return f"Gini {row['gini']:.2f}, entropy {row['entropy']:.2f}"
 
-    figure = draw_ranked(shown, style, "Share of saliency (%)", note, depth_label)
+    figure = draw_panels(shown, style, "layer", "rank", look, note)
     for axes in figure.axes:
         channels = shown.loc[shown["layer"] == axes.get_gid(), "channels"]
-        axes.set_ylim(bottom=0)
         if channels.nunique() == 1:
             axes.axhline(100 / channels.iloc[0], color="#777777", linestyle=":", linewidth=0.9)
+        axes.set_ylim(bottom=0)
+        axes.set_title(depth_label(str(axes.get_gid())))
+        axes.set_xlabel("Channels, sorted")
+        axes.set_ylabel("Share of saliency (%)")
+        whole_numbers(axes)
     return figure

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from reflash.paper.analyses import depth_sentence
 from reflash.paper.figures.channel_maps import Array, draw_maps, gather_maps
 from reflash.paper.figures.drawing import Drawing
 from reflash.study.artefacts import FigureStyle, SaliencyMaps
@@ -27,17 +28,21 @@ def gather(context: Context, settings: SaliencyMaps, maps: Mapping[str, Path | s
         frame=frame,
         title="Channel saliency maps",
         caption=" ".join(
-            [
+            part
+            for part in [
                 "Magnitude of the derivative of the output's gradient magnitude with respect to a "
-                "channel, over the largest of the layer; colours by its square root.",
+                "channel, divided by the largest of the layer; the colour scale is its square "
+                "root, so that weak channels show.",
                 "Channels at even steps from the most to the least salient of each model; below: "
                 "share of the layer's saliency.",
+                depth_sentence(settings.layers),
                 f"{images_phrase(context, [str(frame['image'].iloc[0])])}, seed "
                 f"{context.seeds[0]}.",
                 "Method of the authors' analysis code (seen); the paper's maps cannot be compared "
                 "value by value.",
                 scale_sentence(context),
             ]
+            if part
         ),
         alt=(
             "Rows of saliency maps, one row per model, strongest channel first. Share of the "
@@ -46,8 +51,8 @@ def gather(context: Context, settings: SaliencyMaps, maps: Mapping[str, Path | s
         images=images,
         options={
             "colours": "inferno",
-            "low": "saliency 0",
-            "high": "largest",
+            "low": "0",
+            "high": "max",
             "share": "share of the layer's saliency",
         },
     )

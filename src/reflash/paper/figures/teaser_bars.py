@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 
 from reflash.core.errors import ReflashError
 from reflash.degradations.settings import KINDS
 from reflash.paper.figures.drawing import Drawing
+from reflash.paper.figures.lines import interval, intervals
+from reflash.paper.figures.looks import Look, looks
 from reflash.paper.figures.style import (
     INK,
-    Look,
     legend_above,
-    looks,
     new_figure,
     one_column,
     small,
-    spread,
     two_columns,
 )
 from reflash.paper.reference import COMPARABLE_SET, EVIDENCE_NOTE, reference_psnr
@@ -147,31 +149,29 @@ def _alt(frame: pd.DataFrame, test_set: str, metric: str) -> str:
 
 def draw(drawing: Drawing, style: FigureStyle) -> Figure:
     """Draw the bars; groups wrap to further rows where one row would be too narrow to read."""
-    frame = drawing.frame
+    frame, metric = drawing.frame, drawing.options["metric"]
     models = list(dict.fromkeys(frame["model"]))
     look = looks(models, style)
     kinds = list(dict.fromkeys(frame["kind"]))
-    slots = len(models) + GAP
+    group = (len(models) + GAP) * PITCH / 72  # inches
     inner = 0.55  # inches taken by the y axis
-    wide = len(kinds) * slots * PITCH / 72 > one_column(style) - inner
+    wide = len(kinds) * group > one_column(style) - inner
     width = two_columns(style) if wide else one_column(style)
-    per_row = max(1, min(len(kinds), int((width - inner) * 72 / PITCH / slots)))
+    per_row = max(1, min(len(kinds), int((width - inner) / group)))
     rows = -(-len(kinds) // per_row)
     per_row = -(-len(kinds) // rows)
     legend_rows = 1 + len(models) // (4 if wide else 2)
     figure = new_figure(width, 0.35 + 0.14 * legend_rows + 1.65 * rows)
-    panels = figure.subplots(rows, 1, squeeze=False)[:, 0]
-    bottom, top = _limits(frame, drawing.options["metric"])
-    for row, axes in enumerate(panels):
+    bottom, top = _limits(frame, metric)
+    for row, axes in enumerate(figure.subplots(rows, 1, squeeze=False)[:, 0]):
         of_row = kinds[row * per_row : (row + 1) * per_row]
-        _draw_row(axes, frame, of_row, models, look, style, drawing.options["metric"])
-        axes.set_xlim(-0.5 - GAP / 2, per_row * slots - 0.5 - GAP / 2)
+        _draw_row(axes, frame[frame["kind"].isin(of_row)], of_row, look, style, metric)
+        axes.set_xlim(-0.5, per_row - 0.5)
         axes.set_ylim(bottom, top)
-        axes.set_ylabel(METRIC_LABELS[drawing.options["metric"]])
         _mark_cut_axis(axes)
     handles: list[Patch | Line2D] = [
         Patch(facecolor=k.color, edgecolor=k.edge, hatch=k.hatch, linewidth=0.6)
-        for k in (look[m] for m in models)
+        for k in look.values()
     ]
     labels = [str(frame.loc[frame["model"] == m, "label"].iloc[0]) for m in models]
     if frame["paper"].notna().any():
@@ -184,75 +184,77 @@ def draw(drawing: Drawing, style: FigureStyle) -> Figure:
 
 def _draw_row(
     axes: Axes,
-    frame: pd.DataFrame,
+    rows: pd.DataFrame,
     kinds: list[str],
-    models: list[str],
     look: dict[str, Look],
     style: FigureStyle,
     metric: str,
 ) -> None:
-    slots = len(models) + GAP
-    digits = 2 if metric.startswith("psnr") else 3
-    for index, model in enumerate(models):
-        rows = frame[(frame["model"] == model) & frame["kind"].isin(kinds)]
-        at = [kinds.index(kind) * slots + index for kind in rows["kind"]]
-        own = look[model]
-        axes.bar(
-            at,
-            rows["value"],
-            width=0.86,
-            color=own.color,
-            edgecolor=own.edge,
-            hatch=own.hatch,
-            linewidth=0.6,
-            label=model,
-        )
-        stds = rows["std"].fillna(0)
-        if (stds > 0).any():
-            axes.errorbar(
-                at,
-                rows["value"],
-                yerr=stds,
-                fmt="none",
-                ecolor=INK,
-                elinewidth=0.8,
-                capsize=1.6,
-                zorder=2.8,
-            )
-        for x, value, std, paper in zip(at, rows["value"], stds, rows["paper"], strict=True):
-            if paper == paper:
-                axes.plot(
-                    [x - 0.48, x + 0.48],
-                    [paper, paper],
-                    color="black",
-                    linewidth=1.3,
-                    path_effects=[withStroke(linewidth=2.3, foreground="white")],
-                    zorder=2.5,
-                    gid="paper",
-                )
-            axes.annotate(
-                f"{value:.{digits}f}",
-                (x, value + std),
-                xytext=(0, 2.5),
-                textcoords="offset points",
-                rotation=90,
-                ha="center",
-                va="bottom",
-                fontsize=min(small(style), MOST_VALUE_SIZE),
-                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
-            )
-    axes.set_xticks(
-        [i * slots + (len(models) - 1) / 2 for i in range(len(kinds))],
-        [kind_label(kind) for kind in kinds],
+    """Draw a group of bars per degradation, each with its value, std and the paper's value."""
+    sns.barplot(
+        intervals(rows),
+        x="kind",
+        y="value",
+        hue="model",
+        order=kinds,
+        hue_order=list(look),
+        palette={model: own.color for model, own in look.items()},
+        saturation=1,
+        width=len(look) / (len(look) + GAP),
+        gap=0.14,
+        linewidth=0.6,
+        capsize=0.3,
+        err_kws={"color": INK, "linewidth": 0.8},
+        legend=False,
+        ax=axes,
+        **interval(rows),
     )
+    by_bar = {(row["model"], row["kind"]): row for row in rows.to_dict("records")}
+    for container, (model, own) in zip(axes.containers, look.items(), strict=True):
+        container.set_label(model)
+        for bar, kind in zip(container.patches, kinds, strict=True):
+            bar.set(edgecolor=own.edge, hatch=own.hatch)
+            _annotate(axes, bar, by_bar[model, kind], style, metric)
+    axes.set_xticks(range(len(kinds)), [kind_label(kind) for kind in kinds])
     axes.tick_params(axis="x", length=0)
+    axes.set(xlabel="", ylabel=METRIC_LABELS[metric])
     axes.grid(axis="y")
+
+
+def _annotate(
+    axes: Axes, bar: Rectangle, row: dict[Hashable, Any], style: FigureStyle, metric: str
+) -> None:
+    """Print the value above the bar and its error bar, and draw the paper's value across it."""
+    middle, half = bar.get_x() + bar.get_width() / 2, 0.56 * bar.get_width()
+    if row["paper"] == row["paper"]:
+        axes.plot(
+            [middle - half, middle + half],
+            [row["paper"], row["paper"]],
+            color="black",
+            linewidth=1.3,
+            path_effects=[withStroke(linewidth=2.3, foreground="white")],
+            zorder=2.5,
+            gid="paper",
+        )
+    std = row["std"] if row["std"] == row["std"] else 0.0
+    axes.annotate(
+        f"{row['value']:.{2 if metric.startswith('psnr') else 3}f}",
+        (middle, row["value"] + std),
+        xytext=(0, 2.5),
+        textcoords="offset points",
+        rotation=90,
+        ha="center",
+        va="bottom",
+        fontsize=min(small(style), MOST_VALUE_SIZE),
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
+    )
 
 
 def _limits(frame: pd.DataFrame, metric: str) -> tuple[float, float]:
     """Axis from a little below the lowest bar, so that differences show, to above the labels."""
     std = frame["std"].fillna(0)
-    low, high = spread([*(frame["value"] - std), *(frame["value"] + std), *frame["paper"]])
+    low = np.nanmin([frame["value"] - std, frame["paper"]])
+    high = np.nanmax([frame["value"] + std, frame["paper"]])
     step = 0.5 if metric.startswith("psnr") else 0.02
     span = max(high - low, step)
     bottom = math.floor((low - 0.25 * span) / step) * step

@@ -10,7 +10,16 @@ from matplotlib.figure import Figure
 
 from reflash.core.errors import ReflashError
 from reflash.paper.figures.drawing import Drawing
-from reflash.paper.figures.style import legend_above, looks, new_figure, one_column, thousands
+from reflash.paper.figures.lines import (
+    PSNR_AXIS,
+    PSNR_SPAN,
+    draw_panels,
+    in_front,
+    over_seeds,
+    span_at_least,
+    whole_numbers,
+)
+from reflash.paper.figures.looks import looks
 from reflash.paper.scores import read_table
 from reflash.study.artefacts import FigureStyle, TrainingCurves
 from reflash.study.context import Context, kind_label, listing, scale_sentence, seeds_sentence
@@ -54,18 +63,15 @@ def gather(context: Context, settings: TrainingCurves, logs: Iterable[Path | str
                 raise ReflashError(
                     f"{path}: was validated at other iterations than {runs[0]}; {_REMEDY}"
                 )
-        rows = pd.concat([tables[run][1][["iteration", "psnr"]] for run in runs])
-        stats = rows.groupby("iteration")["psnr"].agg(["mean", "std", "size"]).reset_index()
-        stats.columns = pd.Index(["iteration", "psnr", "std", "seeds"])
-        stats.insert(0, "label", context.label(model))
-        stats.insert(0, "model", model)
-        parts.append(stats)
+        rows = pd.concat([tables[run][1].assign(seed=run) for run in runs])
+        means = over_seeds(rows, "psnr", "iteration").rename(columns={"value": "psnr"})
+        parts.append(in_front(means, model=model, label=context.label(model)))
     frame = pd.concat(parts, ignore_index=True)
     names = [kind_label(kind) for kind in dict.fromkeys(kinds)]
     return Drawing(
         name=NAME,
         frame=frame,
-        title="Validation PSNR while training",
+        title="Validation PSNR during training",
         caption=_caption(context, names),
         alt=_alt(frame),
     )
@@ -78,6 +84,7 @@ def _caption(context: Context, kinds: list[str]) -> str:
         [
             "PSNR in dB of the moving average of the weights on the validation images"
             f"{only}{mean} (8-bit RGB, border of {context.crop} pixels left out).",
+            PSNR_AXIS,
             seeds_sentence(context, "bands are"),
             scale_sentence(context),
         ]
@@ -92,38 +99,13 @@ def _alt(frame: pd.DataFrame) -> str:
 
 def draw(drawing: Drawing, style: FigureStyle) -> Figure:
     """Draw a line per model and a band of one standard deviation where there are seeds."""
-    frame = drawing.frame
-    models = list(dict.fromkeys(frame["model"]))
-    look = looks(models, style)
-    figure = new_figure(one_column(style), 2.1 + 0.13 * len(models))
-    axes = figure.subplots()
-    handles, labels = [], []
-    for model in models:
-        rows = frame[frame["model"] == model]
-        own = look[model]
-        x, y = rows["iteration"].to_numpy(), rows["psnr"].to_numpy()
-        every = max(1, len(x) // 10)  # markers, the last point among them
-        if rows["std"].notna().any():
-            std = rows["std"].to_numpy()
-            axes.fill_between(x, y - std, y + std, color=own.color, alpha=0.2, linewidth=0)
-        (line,) = axes.plot(
-            x,
-            y,
-            color=own.color if own.filled else own.edge,
-            linestyle=own.line,
-            marker=own.marker,
-            markerfacecolor=own.color if own.filled else "white",
-            markeredgecolor=own.edge,
-            markeredgewidth=0.6,
-            markevery=((len(x) - 1) % every, every),
-            label=model,
-        )
-        handles.append(line)
-        labels.append(str(rows["label"].iloc[0]))
+    frame = drawing.frame.rename(columns={"psnr": "value"}).assign(panel="")
+    look = looks(list(frame["model"].unique()), style)
+    figure = draw_panels(frame, style, "panel", "iteration", look)
+    (axes,) = figure.axes
     axes.set_xlim(left=0)
     axes.set_xlabel("Iterations")
     axes.set_ylabel("Validation PSNR (dB)")
-    axes.grid(axis="y")
-    thousands(axes)
-    legend_above(figure, handles, labels, style)
+    whole_numbers(axes)
+    span_at_least(axes, PSNR_SPAN)
     return figure

@@ -11,14 +11,17 @@ from matplotlib.figure import Figure
 from reflash.core.errors import ReflashError
 from reflash.datasets.images import Pixels, list_images, read_rgb
 from reflash.models.names import BICUBIC
-from reflash.paper.figures.crops import (
+from reflash.paper.figures.drawing import Drawing
+from reflash.paper.figures.pictures import (
+    Cell,
+    add_example,
     by_stem,
+    cut,
     detailed_crop,
     draw_crops,
     find_image,
     thumbnail,
 )
-from reflash.paper.figures.drawing import Drawing
 from reflash.paper.scores import read_table
 from reflash.study.artefacts import FigureStyle, VisualComparison
 from reflash.study.context import Context, kind_label, listing, scale_sentence
@@ -70,47 +73,37 @@ def gather(
     psnr = _read_psnr(evaluations, context, test_set, settings.kind)
     lr_images, hr_images = by_stem(lr), list_images(hr)[: settings.examples]
     sr_images = {model: by_stem(sr[model]) for model in models}
-    rows: list[dict[str, object]] = []
+    rows: list[Cell] = []
     images: dict[str, Pixels] = {}
     for row, path in enumerate(hr_images):
-        stem = path.stem
-        whole = read_rgb(path)
-        size = min(settings.size, *(side // 4 * 4 for side in whole.shape[:2]))
-        x, y = detailed_crop(whole, size)
+        stem, whole = path.stem, read_rgb(path)
         height, width = whole.shape[:2]
-        common = {"row": row, "image": stem, "kind": settings.kind, "x": x, "y": y, "size": size}
+        side = min(settings.size, *(length // 4 * 4 for length in (height, width)))
+        x, y = detailed_crop(whole, side)
+        size = {"width": side, "height": side}
         sources = [("hr", "", "HR", path, 1), ("lr", "", "LR", find_image(lr_images, stem, lr), 4)]
         sources += [
             ("sr", model, context.label(model), find_image(sr_images[model], stem, sr[model]), 1)
             for model in models
         ]
-        file = f"{row}-image.png"
-        images[file] = thumbnail(whole)
-        rows.append(
-            {**common, "column": 0, "role": "image", "model": "", "label": stem}
-            | {"width": width, "height": height, "psnr": float("nan"), "file": file}
-        )
-        for column, (role, model, label, source, factor) in enumerate(sources, start=1):
-            picture = read_rgb(source)
-            if (picture.shape[0] * factor, picture.shape[1] * factor) != (height, width):
-                raise ReflashError(
-                    f"{source}: {picture.shape[1]}x{picture.shape[0]} pixels do not go with "
-                    f"{path} ({width}x{height}); make both from the same HR image"
-                )
-            file = f"{row}-{column}-{role}.png"
-            images[file] = picture[
-                y // factor : (y + size) // factor, x // factor : (x + size) // factor
-            ]
+        cells: list[Cell] = [
+            {"role": "image", "model": "", "label": stem, "pixels": thumbnail(whole)}
+            | {"width": width, "height": height, "psnr": float("nan")}
+        ]
+        for role, model, label, source, factor in sources:
             value = psnr.get((model, stem), float("nan"))
             if model and value != value:
                 raise ReflashError(
                     f"{stem}: no PSNR of {model} on {test_set} ({settings.kind}) among the "
                     "evaluations given; evaluate it with reflash evaluate"
                 )
-            rows.append(
-                {**common, "column": column, "role": role, "model": model, "label": label}
-                | {"width": size, "height": size, "psnr": value, "file": file}
+            box = (x // factor, y // factor, side // factor)
+            part = cut(read_rgb(source), box, (height // factor, width // factor), source, path)
+            cells.append(
+                {"role": role, "model": model, "label": label, "pixels": part, "psnr": value} | size
             )
+        common: Cell = {"row": row, "image": stem, "kind": settings.kind}
+        add_example(rows, images, common | {"x": x, "y": y, "size": side}, cells)
     order = ["row", "column", "role", "model", "label", "image", "kind", "x", "y", "size"]
     frame = pd.DataFrame(rows)[[*order, "width", "height", "psnr", "file"]]
     return Drawing(
@@ -167,4 +160,4 @@ def _alt(frame: pd.DataFrame) -> str:
 
 def draw(drawing: Drawing, style: FigureStyle) -> Figure:
     """Draw the whole image and its crops in cells of one size; many models take more lines."""
-    return draw_crops(drawing, style)
+    return draw_crops(drawing, style, "HR image")

@@ -1,0 +1,109 @@
+"""One look per model, the same in every figure.
+
+The colour says network and training setting; shade and marker, hatch or line say the dropout:
+a network without dropout is pale and dashed, marker and hatch name the place, line and dots in
+the hatch the dimension; a later place and a larger p are darker. Nothing here depends on which
+other models a figure shows, except that two models never look the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from reflash.models.names import BICUBIC, dropout_of, network_of, setting_of
+from reflash.paper.figures.style import shade
+from reflash.study.artefacts import FigureStyle
+
+_HUES = {
+    "okabe_ito": ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"),
+    "tableau_colorblind": ("#006BA4", "#C85200", "#595959", "#5F9ED1", "#FF800E", "#898989"),
+}
+_FAMILIES = ("srresnet/multi", "rrdb/multi", "srresnet/single", "rrdb/single")
+_GREY = "#8C8C8C"
+
+_PLACES = {
+    # place: (marker, hatch, how much paler than the last convolution)
+    "last_conv": ("o", "////", 0.0),
+    "conv_hr": ("P", "++++", 0.0),
+    "b4": ("^", "\\\\\\\\", 0.45),
+    "b8": ("s", "----", 0.35),
+    "b12": ("D", "||||", 0.25),
+    "b16": ("v", "xxxx", 0.15),
+    "quarter": ("<", "....", 0.2),
+    "half": (">", "oo", 0.3),
+    "all": ("X", "**", 0.4),
+}
+_OTHER = ("*", "//\\\\", 0.0)
+_SPARE = tuple(zip("hpdH8*", ("//", "\\\\", "xx", "||", "--", "++"), strict=True))
+_SPARE_SHADES = (0.0, -0.3, 0.3, -0.45)
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one model is drawn."""
+
+    color: str
+    """Fill of bars and markers."""
+    edge: str
+    """Outline of bars and markers."""
+    hatch: str
+    """Hatching of bars; empty without dropout."""
+    marker: str
+    """Marker of lines."""
+    line: str
+    """Line style."""
+    filled: bool
+    """Whether markers are filled."""
+
+    @property
+    def stroke(self) -> str:
+        """Colour of lines: that of the outline where the fill is too pale for a line."""
+        return self.color if self.filled else self.edge
+
+
+def looks(models: Sequence[str], style: FigureStyle) -> dict[str, Look]:
+    """Return the look of every model; a model looks the same whatever else is shown.
+
+    >>> looks(["srresnet/multi/none"], FigureStyle())["srresnet/multi/none"].line
+    '--'
+    """
+    hues = _HUES[style.palette]
+    others = [f for f in dict.fromkeys(map(_family, models)) if f not in _FAMILIES and f]
+    hue = dict(zip((*_FAMILIES, *others), (hues * (len(others) + 1)), strict=False))
+    result: dict[str, Look] = {}
+    taken: set[tuple[str, ...]] = set()
+    for model in models:
+        first = _look(model, hue.get(_family(model), _GREY))
+        for look in (first, *_variants(first)):
+            keys = {("line", look.color, look.marker, look.line), ("bar", look.color, look.hatch)}
+            if not keys & taken:
+                break
+        taken |= keys
+        result[model] = look
+    return result
+
+
+def _family(model: str) -> str:
+    return "" if model == BICUBIC else f"{network_of(model)}/{setting_of(model)}"
+
+
+def _look(model: str, hue: str) -> Look:
+    if model == BICUBIC:
+        return Look(shade(_GREY, 0.35), shade(_GREY, -0.2), "", "o", ":", False)
+    layers = dropout_of(model)
+    edge = shade(hue, -0.35)
+    if not layers:
+        return Look(shade(hue, 0.65), edge, "", "o", "--", False)
+    p = sum(layer.p for layer in layers) / len(layers)
+    element = all(layer.dimension == "element" for layer in layers)
+    marker, hatch, paler = _PLACES.get(layers[0].where if len(layers) == 1 else "", _OTHER)
+    color = shade(hue, max(-0.4, paler + 0.5 * (0.5 - p)))
+    hatch = hatch[: len(hatch) // 2] + ".." if element else hatch
+    return Look(color, edge, hatch, marker, "-." if element else "-", True)
+
+
+def _variants(look: Look) -> Iterator[Look]:
+    for change in _SPARE_SHADES:
+        for marker, hatch in _SPARE:
+            yield replace(look, color=shade(look.color, change), marker=marker, hatch=hatch)
