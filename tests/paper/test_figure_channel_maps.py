@@ -61,13 +61,26 @@ def test_saliency_is_shown_by_its_root(make_context, maps):
         np.testing.assert_allclose(image[:, :, 0], expected, atol=0.51)
 
 
-def test_features_are_stretched_between_percentiles(make_context, maps):
+def test_every_channel_is_stretched_between_its_own_percentiles(make_context, maps):
     drawing = feature_maps.gather(make_context(), FeatureMaps(), maps)
     for row in drawing.frame.to_dict("records"):
-        of_layer = stored(maps, row["model"]).astype(np.float32)
-        low, high = np.percentile(of_layer, (0.5, 99.5))
-        levels = ((of_layer[row["channel"]] - low) / (high - low)).clip(0, 1) * 255
+        channel = stored(maps, row["model"]).astype(np.float32)[row["channel"]]
+        low, high = np.percentile(channel, (0.5, 99.5))
+        levels = ((channel - low) / (high - low)).clip(0, 1) * 255
         np.testing.assert_allclose(drawing.images[row["file"]][:, :, 1], levels, atol=0.51)
+
+
+def test_a_weak_channel_shows_as_much_as_a_strong_one(make_context, maps):
+    ramp = np.linspace(0, 1, 64).reshape(8, 8)
+    for folder in maps.values():
+        np.savez(folder / "ant.npz", last=np.stack([ramp, 1e-3 * ramp, np.full((8, 8), 0.5)]))
+    drawing = feature_maps.gather(make_context(), FeatureMaps(), maps)
+    by_channel = {r["channel"]: drawing.images[r["file"]] for r in drawing.frame.to_dict("records")}
+    np.testing.assert_array_equal(by_channel[0], by_channel[1])
+    assert by_channel[0].min() == 0
+    assert by_channel[0].max() == 255
+    assert not by_channel[2].any()  # constant
+    assert "scaled on its own" in drawing.caption
 
 
 def test_features_of_both_signs_are_ranked_by_magnitude(make_context, maps):
@@ -94,10 +107,19 @@ def test_drawn_pictures_are_those_of_the_frame(make_context, maps):
     assert set(shown) == set(drawing.frame["file"])
     for file, array in shown.items():
         np.testing.assert_array_equal(array, drawing.images[file][:, :, 0])
-    texts = [text.get_text() for text in figure.texts]
-    for share in drawing.frame["share"]:
-        assert f"{100 * share:.1f} %" in texts
-    assert "after 8/16 of the blocks" in texts
+    texts = [axes.get_xlabel() for axes in figure.axes[:16]]
+    assert texts == [f"{100 * share:.1f} %" for share in drawing.frame["share"]]
+    titles = [axes.get_title() for axes in figure.axes]
+    heads = [f"rank {rank}" for rank in (1, 2, 4, 5)]
+    assert titles == [*heads, *[""] * 4, *heads, *[""] * 4, ""]  # last the scale of colours
+    names = [axes.get_ylabel().replace("\n", " ") for axes in figure.axes[:16:4]]
+    assert names == [
+        "last-conv: SRResNet",
+        "last-conv: SRResNet + dropout",
+        "B8: SRResNet",
+        "B8: SRResNet + dropout",
+    ]
+    assert "B8: after 8/16 of the blocks." in drawing.caption
 
 
 def test_layers_of_another_depth_are_found(make_context, maps):
@@ -120,6 +142,7 @@ def test_pictures_lie_inside_and_apart(make_context, maps):
     drawing = saliency_maps.gather(make_context(), SaliencyMaps(layers=("last", "b16")), maps)
     with rc(STYLE):
         figure = saliency_maps.draw(drawing, STYLE)
+        figure.draw_without_rendering()
     boxes = [axes.get_position() for axes in figure.axes]
     assert all(b.x0 >= 0 and b.x1 <= 1 and b.y0 >= 0 and b.y1 <= 1 for b in boxes)
     for index, a in enumerate(boxes):

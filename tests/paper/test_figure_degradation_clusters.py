@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 
 from reflash.core.errors import ReflashError
+from reflash.degradations.settings import KINDS as ALL_KINDS
 from reflash.paper.figures.degradation_clusters import KIND_COLORS, draw, gather
 from reflash.paper.figures.style import rc
 from reflash.study.artefacts import DegradationClusters, FigureStyle
@@ -61,20 +63,24 @@ def test_scatter_is_the_frame_in_the_colours_of_the_kinds(drawing):
     assert [axes.get_gid() for axes in figure.axes] == [PLAIN, DROPPED]
     colors = set()
     for axes in figure.axes:
-        assert [c.get_label() for c in axes.collections] == list(KINDS)
-        for cloud in axes.collections:
-            expected = POINTS[axes.get_gid(), 4, cloud.get_label()]
-            np.testing.assert_allclose(cloud.get_offsets(), expected)
-            colors.add(tuple(cloud.get_facecolor()[0]))
-    assert len(colors) == 3
+        (cloud,) = axes.collections
+        rows = drawing.frame[drawing.frame["model"] == axes.get_gid()]
+        np.testing.assert_array_equal(cloud.get_offsets(), rows[["x", "y"]])
+        for kind, color in zip(rows["kind"], cloud.get_edgecolors(), strict=True):
+            colors.add((kind, to_hex(color)))
+        assert len(cloud.get_facecolors()) == 0  # outlines: points below others are seen
+    kinds = dict(zip(ALL_KINDS, KIND_COLORS["okabe_ito"], strict=True))
+    assert colors == {(kind, kinds[kind].lower()) for kind in KINDS}
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == list(KINDS)
 
 
 def test_titles_state_the_index(drawing):
     with rc(STYLE):
         figure = draw(drawing, STYLE)
     assert [axes.get_title() for axes in figure.axes] == [
-        "SRResNet\nCHI 114.0 (PCA 15.0)",
-        "SRResNet + dropout\nCHI 104.0 (PCA 5.00)",
+        "SRResNet\nt-SNE: CHI 114.0\nPCA: CHI 15.0",
+        "SRResNet + dropout\nt-SNE: CHI 104.0\nPCA: CHI 5.00",
     ]
 
 

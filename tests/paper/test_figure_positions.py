@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import statistics
 
+import numpy as np
 import pytest
 
 from reflash.core.errors import ReflashError
 from reflash.degradations.settings import KINDS
 from reflash.paper.figures import positions_multi, positions_single, probability
-from reflash.paper.figures.style import looks, rc
+from reflash.paper.figures.lines import PSNR_SPAN
+from reflash.paper.figures.style import rc
 from reflash.study.artefacts import (
     FigureStyle,
     PositionsMulti,
@@ -81,34 +83,53 @@ def test_single_setting_is_measured_on_clean_images(context, evaluations):
 
 
 def drawn(axes):
-    """Return {model: (x, y, colour of the marker)} of the markers."""
-    found = {}
-    for container in axes.containers:
-        line = container[0]
-        (x,), (y,) = line.get_xdata(), line.get_ydata()
-        found[container.get_label()] = (float(x), float(y), line.get_markerfacecolor())
-    return found
+    """Return the dimension and points of every line, without the caps of error bars."""
+    return [
+        (line.get_label(), line.get_xdata(), line.get_ydata(), line.get_markerfacecolor())
+        for line in axes.lines
+        if line.get_label() in ("channel", "element")
+    ]
 
 
-def test_markers_are_the_frame_and_look_like_their_models(multi):
+def test_lines_are_the_frame(multi):
     with rc(STYLE):
         axes = positions_multi.draw(multi, STYLE).axes[0]
-    found = drawn(axes)
-    rows = multi.frame.set_index("model")
-    assert set(found) == set(rows.index[1:])
-    for model, (x, y, colour) in found.items():
-        assert y == rows.loc[model, "value"]
-        assert abs(x - rows.loc[model, "position"]) < 0.1
-        element = rows.loc[model, "dimension"] == "element"
-        assert colour == ("white" if element else looks(list(rows.index), STYLE)[model].color)
+    lines = drawn(axes)
+    assert [line[0] for line in lines] == ["channel", "element"]
+    for dimension, x, y, face in lines:
+        rows = multi.frame[multi.frame["dimension"] == dimension]
+        assert list(y) == list(rows["value"])
+        assert np.abs(x - rows["position"]).max() < 0.1  # beside each other, not on top
+        assert (face == "white") == (dimension == "element")
     assert [text.get_text() for text in axes.get_xticklabels()] == ["B8", "last-conv"]
-    assert "p = 0.2" in axes.get_xlabel()
+    assert axes.get_xlabel() == "Position of dropout (p = 0.2)"
+    assert axes.get_ylabel() == "PSNR (dB), mean of 2 seeds"
+
+
+def test_dropout_in_blocks_is_a_line_of_its_own(make_context, write_evaluation):
+    dropouts = ("none", *(f"{place}-channel-p0.2" for place in ("b4", "last_conv", "half", "all")))
+    models = [f"srresnet/multi/{dropout}" for dropout in dropouts]
+    paths = [write_evaluation(f"{m}/seed0", [20.0 + n]) for n, m in enumerate(models)]
+    places = ("b4", "last_conv", "half", "all")
+    context = make_context(models=tuple(models), labels={})
+    drawing = positions_multi.gather(context, PositionsMulti(places=places), paths)
+    with rc(STYLE):
+        axes = positions_multi.draw(drawing, STYLE).axes[0]
+    value = drawing.frame.set_index("place")["value"]
+    assert [list(line[2]) for line in drawn(axes)] == [
+        [value["b4"], value["last_conv"]],
+        [value["half"], value["all"]],
+    ]
+    assert axes.get_ylabel() == "PSNR (dB), one seed"
+    assert not axes.collections  # no error bars from one seed
+    ticks = [text.get_text().replace("\n", " ") for text in axes.get_xticklabels()]
+    assert ticks == ["B4", "last-conv", "last half", "all blocks"]
 
 
 def test_reference_line_is_no_dropout(multi):
     with rc(STYLE):
         figure = positions_multi.draw(multi, STYLE)
-    line = next(x for x in figure.axes[0].lines if x.get_label() == "srresnet/multi/none")
+    line = next(x for x in figure.axes[0].lines if x.get_label() == "no dropout")
     assert set(line.get_ydata()) == {multi.frame["value"][0]}
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == ["channel-wise", "element-wise", "no dropout"]
@@ -117,11 +138,27 @@ def test_reference_line_is_no_dropout(multi):
 def test_error_bars_are_one_standard_deviation(multi):
     with rc(STYLE):
         axes = positions_multi.draw(multi, STYLE).axes[0]
-    rows = multi.frame.set_index("model")
-    for container in axes.containers:
-        row = rows.loc[container.get_label()]
-        ((low, high),) = [segment[:, 1] for segment in container[2][0].get_segments()]
-        assert (low, high) == pytest.approx((row["value"] - row["std"], row["value"] + row["std"]))
+    ends = [
+        tuple(segment[:, 1])
+        for container in axes.containers
+        for segment in container[2][0].get_segments()
+    ]
+    rows = multi.frame[multi.frame["place"] != "none"]
+    rows = rows.sort_values("dimension", kind="stable")
+    assert ends == list(zip(rows["value"] - rows["std"], rows["value"] + rows["std"], strict=True))
+
+
+@pytest.mark.parametrize(("apart", "span"), [(0.001, PSNR_SPAN), (3.0, None)])
+def test_the_axis_does_not_turn_noise_into_a_trend(make_context, write_evaluation, apart, span):
+    models = ("srresnet/multi/none", "srresnet/multi/b4-channel-p0.2")
+    paths = [write_evaluation(f"{m}/seed0", [20.0 + n * apart]) for n, m in enumerate(models)]
+    drawing = positions_multi.gather(make_context(models=models), PositionsMulti(), paths)
+    with rc(STYLE):
+        (axes,) = positions_multi.draw(drawing, STYLE).axes
+    low, high = axes.get_ylim()
+    assert low < drawing.frame["value"].min() <= drawing.frame["value"].max() < high
+    assert high - low == pytest.approx(span) if span else high - low > apart
+    assert "spans at least 0.5 dB" in drawing.caption
 
 
 def test_caption_says_what_is_inferred(multi):
@@ -160,12 +197,10 @@ def test_probability_has_a_panel_per_setting_with_models(context, evaluations):
     assert both.options == {"settings": ["single"]}
     with rc(STYLE):
         (axes,) = probability.draw(drawing, STYLE).axes
-    found = drawn(axes)
-    rows = drawing.frame.set_index("model")
-    for model, (x, y, _) in found.items():
-        assert (x, y) == (rows.loc[model, "p"], rows.loc[model, "value"])
-    curve = next(line for line in axes.lines if line.get_label() == "channel")
-    assert list(curve.get_xdata()) == [0.2, 0.7]
+    for dimension, x, y, _ in drawn(axes):
+        rows = drawing.frame[drawing.frame["dimension"] == dimension]
+        assert (list(x), list(y)) == (list(rows["p"]), list(rows["value"]))
+    assert [line[0] for line in drawn(axes)] == ["channel", "element"]
 
 
 def test_two_settings_make_a_wide_figure(make_context, write_evaluation):

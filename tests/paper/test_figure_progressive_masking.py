@@ -76,7 +76,7 @@ def test_lines_and_areas_are_those_of_the_frame(drawing):
                 & (drawing.frame["model"] == line.get_label())
             ]
             np.testing.assert_array_equal(line.get_ydata(), rows["value"])
-            assert note == f"A {rows['area'].iloc[0]:.2f}"
+            assert note == f"area {rows['area'].iloc[0]:.2f}"
 
 
 def test_caption(drawing):

@@ -108,10 +108,11 @@ def test_lines_are_the_frame_in_percent(distribution):
             np.testing.assert_allclose(line.get_ydata(), 100 * rows["value"])
             assert list(line.get_xdata()) == rows["rank"].tolist()
         notes = [text.get_text() for text in axes.get_legend().get_texts()]
-        assert notes == ["G 3.05   H 0.60"] * 2
+        assert notes == ["Gini 3.05, entropy 0.60"] * 2
         equal = [line for line in axes.lines if line.get_linestyle() == ":"]
         assert set(equal[0].get_ydata()) == {100 / len(rows)}
-    assert figure.axes[0].get_title() == "after 8/16 of the blocks"
+    assert [axes.get_title() for axes in figure.axes] == ["B8", "last-conv"]
+    assert "B8: after 8/16 of the blocks." in distribution.caption
 
 
 def test_a_dead_layer_has_no_shares(context, saliency):
@@ -137,13 +138,16 @@ def test_ablation_is_drawn_with_the_psnr_of_all_channels(context, ablation):
     drawing = channel_ablation.gather(context, ChannelAblation(layers=("last", "b2")), ablation)
     with rc(STYLE):
         figure = channel_ablation.draw(drawing, STYLE)
-    assert [axes.get_title() for axes in figure.axes] == ["before last conv", "after block 2"]
+    assert [axes.get_xlabel() for axes in figure.axes] == [
+        "Channels at last-conv, sorted",
+        "Channels at block 2, sorted",
+    ]
     for axes in figure.axes:
         for model, line in lines(axes).items():
             rows = rows_of(drawing.frame, model, axes.get_gid())
             np.testing.assert_array_equal(line.get_ydata(), rows["value"])
         notes = [text.get_text() for text in axes.get_legend().get_texts()]
-        assert notes == ["all: 25.50 dB"] * 2
+        assert notes == ["PSNR 25.50 dB"] * 2
 
 
 def test_one_seed_has_no_band(make_context, ablation):

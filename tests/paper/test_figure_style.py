@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import matplotlib as mpl
+import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
+from skimage.color import rgb2lab
 
+from reflash.core.errors import ReflashError
+from reflash.paper.figures.looks import looks
 from reflash.paper.figures.style import (
+    INK,
+    STYLE_FILE,
     _row_major,
-    looks,
+    fit_height,
+    new_figure,
     one_column,
     rc,
     shade,
@@ -115,4 +124,68 @@ def test_user_settings_do_not_leak_in_or_out():
         with rc(STYLE):
             assert mpl.rcParams["font.size"] == 8
             assert mpl.rcParams["pdf.fonttype"] == 42
+            assert not mpl.rcParams["axes.spines.top"]
         assert mpl.rcParams["font.size"] == 30
+
+
+def test_the_style_file_is_matplotlibs_and_agrees_with_the_ink():
+    params = mpl.rc_params_from_file(STYLE_FILE, fail_on_error=True, use_default_template=False)
+    for key in ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"):
+        assert to_rgb(params[key]) == to_rgb(INK)
+
+
+def test_settings_choose_font_and_size():
+    with rc(FigureStyle(font_family="DejaVu Serif", font_size=10)):
+        assert mpl.rcParams["font.family"][0] == "DejaVu Serif"
+        assert mpl.rcParams["xtick.labelsize"] == 9
+        serif = text_width("Reflash", 10)
+    with rc(STYLE):
+        assert text_width("Reflash", 10) != serif
+
+
+def test_a_font_that_is_not_installed_is_named():
+    style = FigureStyle(font_family="No Such Font")
+    with (
+        pytest.raises(ReflashError, match=r"style\.font_family: 'No Such Font' is not installed"),
+        rc(style),
+    ):
+        pass
+
+
+def test_height_fits_what_is_drawn():
+    with rc(STYLE):
+        figure = new_figure(3, 9)
+        figure.set_layout_engine("compressed")
+        for axes in figure.subplots(1, 2):
+            axes.set_box_aspect(0.5)
+        fit_height(figure)
+        figure.draw_without_rendering()
+        drawn = figure.get_tightbbox(bbox_extra_artists=figure.axes)
+    assert figure.get_figwidth() == 3
+    assert drawn.height <= figure.get_figheight() < drawn.height + 0.15
+
+
+# Colours as a deuteranope and a protanope see them (Machado et al. 2009, severity 1).
+SEEN = {
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+}
+
+
+@pytest.mark.parametrize("palette", ["okabe_ito", "tableau_colorblind"])
+@pytest.mark.parametrize("vision", SEEN)
+def test_main_models_are_told_apart_by_colour_blind_readers(palette, vision):
+    models = [m for m in MODELS if m.endswith("none") or "channel-p0.7" in m or "p0.5" in m]
+    models = [m for m in models if m.split("/")[0] in ("srresnet", "rrdb") and "multi" in m]
+    found = looks(models, FigureStyle(palette=palette))
+    seen = [np.asarray(SEEN[vision]) @ to_rgb(look.color) for look in found.values()]
+    labs = [rgb2lab(np.clip(color, 0, 1)) for color in seen]
+    assert min(np.linalg.norm(a - b) for a, b in combinations(labs, 2)) > 15

@@ -8,7 +8,7 @@ import pytest
 
 from reflash.core.errors import ReflashError
 from reflash.datasets.images import write_png
-from reflash.paper.figures.crops import detailed_crop
+from reflash.paper.figures.pictures import detailed_crop
 from reflash.paper.figures.style import rc
 from reflash.paper.figures.visual_comparison import draw, gather
 from reflash.study.artefacts import FigureStyle, VisualComparison
@@ -91,6 +91,8 @@ def test_drawn_pictures_are_those_of_the_csv(drawing):
         figure = draw(drawing, STYLE)
     shown = [axes.images[0].get_array() for axes in figure.axes]
     files = list(drawing.frame["file"])
+    heads = [axes.get_title() for axes in figure.axes[:6]]
+    assert heads == ["HR image", "HR", "LR", "Bicubic", "SRResNet", "SRResNet + dropout"]
     assert len(shown) == len(files)
     for array, file in zip(shown, files, strict=True):
         np.testing.assert_array_equal(np.asarray(array), drawing.images[file])
@@ -99,7 +101,11 @@ def test_drawn_pictures_are_those_of_the_csv(drawing):
 def test_best_psnr_of_a_row_is_bold(drawing):
     with rc(STYLE):
         figure = draw(drawing, STYLE)
-    found = {t.get_text(): t.get_fontweight() for t in figure.texts if "dB" in t.get_text()}
+    found = {
+        axes.get_xlabel(): axes.xaxis.label.get_fontweight()
+        for axes in figure.axes
+        if "dB" in axes.get_xlabel()
+    }
     assert found == {
         "20.00 dB": "normal",
         "21.00 dB": "bold",  # the best of the second image
@@ -119,6 +125,11 @@ def test_many_models_take_further_lines(make_context, inputs):
     drawing = gather(make_context(models=models), VisualComparison(), **{**inputs, "sr": sr})
     with rc(STYLE):
         figure = draw(drawing, STYLE)
+        figure.draw_without_rendering()
+    heads = [axes.get_title().replace("\n", " ") for axes in figure.axes]
+    first = drawing.frame[drawing.frame["row"] == 0]
+    names = ["HR image", *first["label"].iloc[1:]]
+    assert heads == [*names, *names]  # every column of every line has its header
     boxes = [axes.get_position() for axes in figure.axes]
     assert len({round(box.y1, 3) for box in boxes}) == 4  # two lines for each of two images
     assert all(box.x0 >= 0 and box.x1 <= 1 and box.y0 >= 0 and box.y1 <= 1 for box in boxes)
@@ -153,7 +164,9 @@ def test_missing_folder_of_a_model_is_named(make_context, inputs):
 
 def test_image_of_another_size_is_named(make_context, inputs):
     write_png(inputs["sr"][PLAIN] / "ant.png", picture(0, HEIGHT - 4))
-    with pytest.raises(ReflashError, match=r"sr1/ant\.png: 128x92 pixels do not go with"):
+    with pytest.raises(
+        ReflashError, match=r"sr1/ant\.png: 128x92 pixels, but .*hr/ant\.png needs 128x96"
+    ):
         gather(make_context(seeds=(4,)), VisualComparison(), **inputs)
 
 

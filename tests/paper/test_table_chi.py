@@ -72,8 +72,8 @@ def test_layout_and_caption(made):
     context, frame = made
     layout = arrange(frame, context)
     assert [(c.group, c.name) for c in layout.columns[1:]] == [
-        ("before last conv", "PCA"),
-        ("before last conv", "t-SNE"),
+        ("last-conv", "PCA"),
+        ("last-conv", "t-SNE"),
     ]
     assert [[cell.text for cell in row.cells] for row in layout.rows] == [
         ["SRResNet", "2.20 ± 0.28", "100.0 ± 14.1"],

@@ -103,7 +103,7 @@ def draw(drawing: Drawing, style: FigureStyle) -> Figure:
     look = looks(list(frame["model"].unique()), style)
 
     def note(row: dict[Hashable, Any]) -> str:
-        return f"all channels: {row['psnr_full']:.2f} dB"
+        return f"PSNR {row['psnr_full']:.2f} dB"
 
     figure = draw_panels(frame, style, "layer", "rank", look, note)
     for axes in figure.axes:

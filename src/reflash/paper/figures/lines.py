@@ -131,7 +131,7 @@ def draw_lines(
     )
     lines = dict(zip(models, axes.lines, strict=True))
     for model, line in lines.items():
-        own, count = look[model], len(line.get_xydata())
+        own, count = look[model], int((frame["model"] == model).sum())
         every = max(1, count // 10)
         line.set(
             label=model,
@@ -222,7 +222,7 @@ def span_at_least(axes: Axes, span: float) -> None:
 
 def whole_numbers(axes: Axes, ticks: int = 6) -> None:
     """Label the x axis at whole numbers, in thousands where it is long: 5k, 100k."""
-    axes.xaxis.set_major_locator(MaxNLocator(ticks, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(ticks, integer=True, steps=[1, 2, 5, 10]))
     if axes.get_xlim()[1] >= 10_000:
         axes.xaxis.set_major_formatter(lambda x, _: f"{x / 1000:g}k" if x else "0")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -26,7 +26,7 @@ THUMBNAIL = 360
 MOST_CELLS = 8
 """Pictures beside each other at most; more go to a second line."""
 
-Cell: TypeAlias = dict[Hashable, Any]
+Cell: TypeAlias = dict[Any, Any]
 """A row of the frame: one picture."""
 
 
@@ -92,13 +92,12 @@ def add_example(
         Columns that all pictures have: row, image, x, y, size.
     cells
         From left to right: role, model, label, width and height (of what is shown, in HR pixels),
-        pixels (H, W, 3), and psnr where it is known.
+        pixels (H, W, 3), psnr where it is known, and file where it has a name of its own.
     """
     for column, cell in enumerate(cells):
-        file = f"{common['row']}-{column}-{cell['role']}.png"
-        images[file] = cell["pixels"]
-        own = {key: value for key, value in cell.items() if key != "pixels"}
-        rows.append({**common, "column": column, **own, "file": file})
+        named = {"file": f"{common['row']}-{column}-{cell['role']}.png", **cell}
+        images[named["file"]] = named.pop("pixels")
+        rows.append({**common, "column": column, **named})
 
 
 def thumbnail(image: Pixels) -> Pixels:
@@ -152,6 +151,7 @@ def draw_crops(drawing: Drawing, style: FigureStyle, whole: str) -> Figure:
                 header = whole if is_whole else str(one["label"])
                 axes.set_title(wrap(header, room, small(style)), fontsize=small(style), pad=3)
             if is_whole:
+                axes.set_anchor("N")
                 _frame_crop(axes, one, ACCENT[style.palette])
                 axes.set_xlabel(_shorten(str(one["label"])))
             elif (value := one.get("psnr", float("nan"))) == value:

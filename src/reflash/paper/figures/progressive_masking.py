@@ -92,7 +92,8 @@ def gather(
                 "another (the others rescaled by the sum of magnitudes); 8-bit RGB, "
                 f"{border_phrase(context)}.",
                 PSNR_AXIS,
-                f"Random order: mean of {draws} orders, the same for every model."
+                f"Random order: mean of {draws} order{'s' if draws != 1 else ''}, the same for "
+                "every model."
                 if "random" in set(frame["order"])
                 else "",
                 "Area: area under the curve, divided by its height without masking (1: masking "

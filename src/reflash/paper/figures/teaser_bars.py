@@ -212,9 +212,10 @@ def _draw_row(
     by_bar = {(row["model"], row["kind"]): row for row in rows.to_dict("records")}
     for container, (model, own) in zip(axes.containers, look.items(), strict=True):
         container.set_label(model)
-        for bar, kind in zip(container.patches, kinds, strict=True):
+        shown = [by_bar[model, kind] for kind in kinds if (model, kind) in by_bar]
+        for bar, row in zip(container, shown, strict=True):
             bar.set(edgecolor=own.edge, hatch=own.hatch)
-            _annotate(axes, bar, by_bar[model, kind], style, metric)
+            _annotate(axes, bar, row, style, metric)
     axes.set_xticks(range(len(kinds)), [kind_label(kind) for kind in kinds])
     axes.tick_params(axis="x", length=0)
     axes.set(xlabel="", ylabel=METRIC_LABELS[metric])

@@ -88,7 +88,7 @@ def gather(
         ]
         cells: list[Cell] = [
             {"role": "image", "model": "", "label": stem, "pixels": thumbnail(whole)}
-            | {"width": width, "height": height, "psnr": float("nan")}
+            | {"width": width, "height": height, "psnr": float("nan"), "file": f"{row}-image.png"}
         ]
         for role, model, label, source, factor in sources:
             value = psnr.get((model, stem), float("nan"))
