@@ -70,7 +70,7 @@ def test_lowest_is_best(made):
 
 def test_layout_and_caption(made):
     context, frame = made
-    layout = arrange(frame, context)
+    layout = arrange(frame, context, Chi())
     assert [(c.group, c.name) for c in layout.columns[1:]] == [
         ("last-conv", "PCA"),
         ("last-conv", "t-SNE"),

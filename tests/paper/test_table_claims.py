@@ -74,7 +74,7 @@ def test_a_row_per_part_and_per_untested_claim(make_context, claims):
 
 def test_layout_labels_every_verdict(make_context, claims):
     context = make_context(seeds=(0, 1))
-    layout = arrange(gather(context, Claims(), claims), context)
+    layout = arrange(gather(context, Claims(), claims), context, Claims())
     assert [[cell.text for cell in row.cells] for row in layout.rows] == [
         ["1. Claim 1: supported (demo scale: no evidence about the paper)"],
         ["gain", "+0.51 dB", "[+0.40, +0.60]", "supported", "+0.53 dB"],
@@ -88,7 +88,7 @@ def test_layout_labels_every_verdict(make_context, claims):
 
 def test_one_seed_is_said(make_context, claims):
     context = make_context()
-    caption = arrange(gather(context, Claims(), claims), context).caption
+    caption = arrange(gather(context, Claims(), claims), context, Claims()).caption
     assert "images only, as there is one seed (0)" in caption
 
 

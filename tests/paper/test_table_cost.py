@@ -29,7 +29,7 @@ def test_every_line_is_compared_on_its_own_device(make_context, write_rows):
 
 def test_layout(make_context, write_rows):
     context = make_context()
-    layout = arrange(gather(context, Cost(), write_rows("cost", COLUMNS, ROWS)), context)
+    layout = arrange(gather(context, Cost(), write_rows("cost", COLUMNS, ROWS)), context, Cost())
     rows = [[cell.text for cell in row.cells] for row in layout.rows]
     assert rows[0] == ["srresnet on cpu: paper size"]
     assert rows[1] == ["none", "", "", "40.0 ± 0.4", "--", "300", "--"]

@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from reflash.degradations.settings import KINDS
 from reflash.paper.tables.dropout_grid import arrange, gather
 from reflash.study.artefacts import DropoutGrid
 
@@ -87,7 +88,7 @@ def test_marks_are_within_network_setting_set_and_kinds(grid):
 
 def test_single_setting_is_shown_on_clean_images_too(grid):
     context, frame = grid
-    layout = arrange(frame, context)
+    layout = arrange(frame, context, DropoutGrid())
     sections = [row.cells[0].text for row in layout.rows if row.kind == "section"]
     assert sections == [
         "srresnet, multi-degradation setting: mean of the 8 degradations",
@@ -97,9 +98,33 @@ def test_single_setting_is_shown_on_clean_images_too(grid):
     ]
 
 
+def test_another_metric_has_its_own_column(make_context, write_evaluation):
+    context = make_context(models=("srresnet/multi/none",), labels={})
+    settings = DropoutGrid(metric="psnr_y", decimals=3)
+    frame = gather(context, settings, [write_evaluation("srresnet/multi/none/seed0", [25.1234])])
+    assert frame["psnr_y"].tolist() == pytest.approx([26.1234, 26.1234 - 3.5])
+    layout = arrange(frame, context, settings)
+    assert [cell.text for cell in layout.rows[1].cells] == ["none", "", "", "22.623", "--"]
+    assert layout.columns[3].name == "PSNR-Y"
+    assert "PSNR in dB on the BT.601 luma" in layout.caption
+
+
+def test_perfect_images_of_all_eight_degradations_are_counted(make_context, write_evaluation):
+    context = make_context(models=("srresnet/multi/none",), labels={})
+    values = {kind: [100.0 if kind == "blur" else 30.0] for kind in KINDS}
+    path = write_evaluation("srresnet/multi/none/seed0", values)
+    frame = gather(context, DropoutGrid(), [path])
+    assert frame.set_index("kinds")["perfect"].to_dict() == {"clean": 0, "mean": 1}
+    caption = arrange(frame, context, DropoutGrid()).caption
+    assert (
+        "1 image of all runs and degradations was reproduced exactly and counts as 100 dB."
+        in caption
+    )
+
+
 def test_layout_has_a_pair_of_columns_per_test_set(grid):
     context, frame = grid
-    layout = arrange(frame, context)
+    layout = arrange(frame, context, DropoutGrid())
     assert [(c.group, c.name) for c in layout.columns[3:]] == [
         ("photos", "PSNR"),
         ("photos", "gain"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 
 import pandas as pd
 import pytest
@@ -112,12 +113,56 @@ def test_latex_is_escaped_marked_and_ruled():
     assert r" & \multicolumn{2}{c}{Set\_5} \\" in lines
     assert r"\cmidrule(lr){2-3}" in lines
     assert r"\multicolumn{3}{l}{\textit{one \& two}} \\" in lines
-    assert r"a\_b|c & \textbf{25.00 $\pm$ 0.10} & -- \\" in lines
+    assert r"a\_b\textbar{}c & \textbf{25.00 $\pm$ 0.10} & -- \\" in lines
     assert r"\textit{gain} & \textit{$+$0.50 ($-$0.25)} & \underline{1} \\" in lines
     assert r"\label{tab:example}" in lines
     assert any(r"\caption{A title. 50 \% of a\_b; $\pm$ is one std." in line for line in lines)
     rules = [line for line in lines if line in (r"\toprule", r"\midrule", r"\bottomrule")]
     assert rules == [r"\toprule", r"\midrule", r"\midrule", r"\bottomrule"]
+
+
+LONG = LAYOUT.model_copy(update={"rows": LAYOUT.rows[:3] * 20})
+
+
+def test_latex_breaks_a_long_table_between_pages():
+    """The heading stands on every page, the caption and the label on the first."""
+    lines = to_latex(LONG).splitlines()
+    assert r"\begin{longtable}{lrr}" in lines
+    assert lines.count(r"model & PSNR & gain \\") == 2
+    assert lines.index(r"\endfirsthead") < lines.index(r"\endhead") < lines.index(r"\endlastfoot")
+    (caption,) = (line for line in lines if line.startswith(r"\caption"))
+    assert caption.endswith(r"\label{tab:example} \\")
+    assert not any("table*" in line or r"{tabular}" in line for line in lines)
+    assert to_latex(LONG.model_copy(update={"rows": LONG.rows[:45]})).count("longtable") == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "latex"),
+    [
+        ("[ours] & 5 %", r"{[}ours] \& 5 \%"),
+        ("*", "{*}"),
+        ("a_b#c$d{e}", r"a\_b\#c\$d\{e\}"),
+        ("two\n\nlines", "two lines"),
+        ("a\\b~c^d", r"a\textbackslash{}b\textasciitilde{}c\textasciicircum{}d"),
+        ("p ≥ 0.5 → x < y", r"p $\geq$ 0.5 $\rightarrow$ x $<$ y"),
+    ],
+)
+def test_latex_of_any_name(text, latex):
+    named = LAYOUT.model_copy(
+        update={"rows": (Row(cells=(Cell(text=text), Cell(text="1"), Cell(text="2"))),)}
+    )
+    assert rf"{latex} & 1 & 2 \\" in to_latex(named).splitlines()
+
+
+@pytest.mark.parametrize("layout", [LAYOUT, LONG], ids=["short", "long"])
+def test_latex_environments_are_closed_in_order(layout):
+    opened = []
+    for kind, name in re.findall(r"\\(begin|end)\{([a-z*]+)\}", to_latex(layout)):
+        if kind == "begin":
+            opened.append(name)
+        else:
+            assert opened.pop() == name
+    assert not opened
 
 
 def test_latex_rows_have_as_many_cells_as_columns():

@@ -94,7 +94,7 @@ def test_paper_only_beside_its_own_test_set(make_context, evaluations):
 
 def test_layout_of_other_images_says_that_nothing_is_comparable(make_context, evaluations):
     context = make_context(seeds=SEEDS)
-    layout = arrange(gather(context, MultiDegradation(), evaluations), context)
+    layout = arrange(gather(context, MultiDegradation(), evaluations), context, MultiDegradation())
     assert [row.cells[0].text for row in layout.rows] == [
         "photos (2 images)",
         "Bicubic",
@@ -103,7 +103,9 @@ def test_layout_of_other_images_says_that_nothing_is_comparable(make_context, ev
         "gain over SRResNet",
     ]
     assert [column.name for column in layout.columns][1:3] == ["clean", "blur"]
-    assert "not shown beside other images" in layout.caption
+    assert "not shown beside other metrics or images" in layout.caption
+    assert "from unrounded values" in layout.caption
+    assert "reproduced exactly" not in layout.caption
     assert "Demo scale: no evidence about the paper." in layout.caption
     assert "Mean over 3 seeds (0, 1, 2)" in layout.caption
     assert "border of 4 pixels left out" in layout.caption
@@ -111,7 +113,7 @@ def test_layout_of_other_images_says_that_nothing_is_comparable(make_context, ev
 
 def test_layout_prints_mean_std_gain_and_paper(make_context, evaluations):
     context = make_context(seeds=SEEDS, test_sets=("Set5",), evidence="paper")
-    layout = arrange(gather(context, MultiDegradation(), evaluations), context)
+    layout = arrange(gather(context, MultiDegradation(), evaluations), context, MultiDegradation())
     rows = {}
     for row in layout.rows:
         rows.setdefault(row.cells[0].text, []).append([cell.text for cell in row.cells[1:]])
@@ -124,6 +126,55 @@ def test_layout_prints_mean_std_gain_and_paper(make_context, evaluations):
     assert paper_gain[0] == "+0.78 (-0.15)"
     assert "digitised from the authors' bar chart" in layout.caption
     assert "no evidence" not in layout.caption
+
+
+def test_another_metric_is_shown_with_its_own_decimals(make_context, evaluations):
+    context = make_context(seeds=SEEDS, test_sets=("Set5",), evidence="paper")
+    settings = MultiDegradation(metric="ssim")
+    layout = arrange(gather(context, settings, evaluations), context, settings)
+    rows = {row.cells[0].text: [cell.text for cell in row.cells[1:]] for row in layout.rows}
+    assert layout.title == "SSIM by degradation and test set"
+    assert rows["SRResNet + dropout"][0] == "0.2470 ± 0.0026"
+    assert rows["gain over SRResNet"][0] == "+0.0063 ± 0.0045"
+    assert layout.caption.startswith("SSIM on 8-bit RGB, border of 4 pixels left out")
+    assert "Set5: the paper's values (in brackets: ours - paper's)" not in rows
+
+
+def test_decimals_decide_what_is_printed_and_what_ties(make_context, evaluations):
+    context = make_context(seeds=SEEDS)
+    settings = MultiDegradation(decimals=0)
+    layout = arrange(gather(context, settings, evaluations), context, settings)
+    clean = {row.cells[0].text: row.cells[1] for row in layout.rows if row.kind == "model"}
+    assert [(cell.text, cell.mark) for cell in clean.values()] == [
+        ("25", "best"),
+        ("24 ± 0", "second"),
+        ("25 ± 0", "best"),
+    ]
+    gains = [row.cells[1].text for row in layout.rows if row.kind == "gain"]
+    assert gains == ["+1 ± 0"]  # of 24.07 and 24.70; the printed values would give the same
+
+
+def test_a_perfect_score_is_a_number_like_others_and_the_caption_counts_it(
+    make_context, write_evaluation
+):
+    context = make_context()
+    settings = MultiDegradation()
+    paths = [
+        write_evaluation(f"{PLAIN}/seed0", {kind: [30.0, 30.0] for kind in KINDS}),
+        write_evaluation(f"{DROPPED}/seed0", {kind: [100.0, 30.0] for kind in KINDS}),
+    ]
+    frame = gather(context, settings, paths)
+    layout = arrange(frame, context, settings)
+    clean = {row.cells[0].text: row.cells[1].text for row in layout.rows if len(row.cells) > 1}
+    assert clean == {
+        "SRResNet": "30.00",
+        "SRResNet + dropout": "65.00",
+        "gain over SRResNet": "+35.00",
+    }
+    assert frame.groupby("model", sort=False)["perfect"].max().tolist() == [0, 8]
+    assert (
+        "8 images of all runs and degradations were reproduced exactly and count as 100 dB."
+    ) in layout.caption
 
 
 def test_no_gain_without_the_network_without_dropout(make_context, write_evaluation):

@@ -18,6 +18,7 @@ from pandas.api.types import is_numeric_dtype
 
 from reflash.core.errors import ReflashError
 from reflash.core.files import read_csv, require_file
+from reflash.evaluation.metrics import PERFECT_PSNR
 from reflash.models.names import BICUBIC
 from reflash.study.context import Context
 
@@ -34,12 +35,40 @@ METRIC_LABELS = {
 _CHANNELS = {"psnr": "8-bit RGB", "ssim": "8-bit RGB"}
 
 
+def metric_name(metric: str) -> str:
+    """Return the short name of a metric.
+
+    >>> metric_name("psnr_y")
+    'PSNR-Y'
+    """
+    return METRIC_LABELS[metric].split(" ")[0]
+
+
 def metric_sentence(metric: str, context: Context) -> str:
     """Say what the numbers are: metric, unit, channels, border."""
     name = "PSNR in dB" if metric.startswith("psnr") else "SSIM"
     return (
         f"{name} on {_CHANNELS.get(metric, 'the BT.601 luma')}, border of {context.crop} pixels "
         "left out, mean over images."
+    )
+
+
+def sentences(*parts: str) -> str:
+    """Join the sentences of a caption, without empty ones."""
+    return " ".join(part for part in parts if part)
+
+
+def perfect_sentence(count: int) -> str:
+    """Say how many images of all runs and degradations were reproduced exactly; nothing for none.
+
+    >>> perfect_sentence(2)
+    '2 images of all runs and degradations were reproduced exactly and count as 100 dB.'
+    """
+    if not count:
+        return ""
+    words = ("image", "was", "counts") if count == 1 else ("images", "were", "count")
+    return "{} {} of all runs and degradations {} reproduced exactly and {} as {:g} dB.".format(
+        count, *words, PERFECT_PSNR
     )
 
 
@@ -185,8 +214,10 @@ def read_scores(
     Returns
     -------
     pandas.DataFrame
-        Columns set, model, seed, kind, value, images; in the context's order with bicubic (seed
-        -1) first where it was evaluated, kinds in order and then their mean.
+        Columns set, model, seed, kind, value, images, perfect (how many of them were
+        reproduced exactly, where the metric is PSNR; for the mean, of all kinds); in the context's
+        order with bicubic (seed -1) first where it was evaluated, kinds in order and then their
+        mean.
 
     Raises
     ------
@@ -254,15 +285,23 @@ class Mean:
     """How many seeds."""
     images: int
     """How many images."""
+    perfect: int = 0
+    """How many of them were reproduced exactly, in all seeds together."""
 
 
 def over_seeds(scores: pd.DataFrame) -> dict[tuple[str, str, str], Mean]:
     """Average ``read_scores`` (or ``gains``) over seeds; keys are set, model and kind."""
     groups = scores.groupby(["set", "model", "kind"], sort=False)
     stats = groups["value"].agg(["mean", "std", "size"]).join(groups["images"].first())
+    if "perfect" in scores:
+        stats = stats.join(groups["perfect"].sum())
     return {
         (str(line["set"]), str(line["model"]), str(line["kind"])): Mean(
-            float(line["mean"]), float(line["std"]), int(line["size"]), int(line["images"])
+            float(line["mean"]),
+            float(line["std"]),
+            int(line["size"]),
+            int(line["images"]),
+            int(line.get("perfect", 0)),
         )
         for line in stats.reset_index().to_dict("records")
     }
@@ -310,13 +349,25 @@ def _rows(
     model, _, seed = run.partition("/seed")
     means = table.groupby("kind")[metric].mean()
     counts = table.groupby("kind").size()
+    perfect = (table[metric] >= PERFECT_PSNR).groupby(table["kind"]).sum()
     absent = [kind for kind in kinds if kind not in means.index]
     if absent:
         raise _not_evaluated(run, name, absent[0])
     key = {"set": name, "model": model, "seed": int(seed) if seed else -1}
     rows: list[dict[str, object]] = [
-        {**key, "kind": kind, "value": float(means[kind]), "images": int(counts[kind])}
+        {
+            **key,
+            "kind": kind,
+            "value": float(means[kind]),
+            "images": int(counts[kind]),
+            "perfect": int(perfect[kind]),
+        }
         for kind in kinds
     ]
-    mean = sum(float(means[kind]) for kind in kinds) / len(kinds)
-    return [*rows, {**key, "kind": MEAN, "value": mean, "images": int(max(counts))}]
+    mean = {
+        "kind": MEAN,
+        "value": sum(float(means[kind]) for kind in kinds) / len(kinds),
+        "images": int(max(counts)),
+        "perfect": int(perfect[list(kinds)].sum()),
+    }
+    return [*rows, key | mean]

@@ -30,16 +30,29 @@ class Artefact(Settings):
     """Models shown, in this order, e.g. srresnet/multi/none; braces expand; empty: the study's."""
 
 
-class MultiDegradation(Artefact):
+class MetricTable(Artefact):
+    """A table of one metric of the evaluations."""
+
+    inputs: ClassVar[tuple[str, ...]] = ("evaluations",)
+
+    metric: Metric = "psnr"
+    """What the table shows; _y is of the luma alone."""
+    decimals: Annotated[int, Field(ge=0, le=6)] | None = None
+    """Decimals shown; null: two of PSNR, four of SSIM."""
+
+    @property
+    def digits(self) -> int:
+        """Decimals that are printed."""
+        usual = 2 if self.metric.startswith("psnr") else 4
+        return usual if self.decimals is None else self.decimals
+
+
+class MultiDegradation(MetricTable):
     """Table: every model on the eight degradations of every test set, with gains and the paper."""
 
-    inputs: ClassVar[tuple[str, ...]] = ("evaluations",)
 
-
-class DropoutGrid(Artefact):
+class DropoutGrid(MetricTable):
     """Table: every placement, dimension and probability against the same network without."""
-
-    inputs: ClassVar[tuple[str, ...]] = ("evaluations",)
 
 
 class Chi(Artefact):

@@ -89,7 +89,7 @@ def _stats(values: pd.Series) -> dict[str, object]:
     return {"value": float(values.mean()), "std": float(values.std())}
 
 
-def arrange(frame: pd.DataFrame, context: Context) -> Layout:
+def arrange(frame: pd.DataFrame, context: Context, settings: Chi) -> Layout:
     """Arrange the frame of ``gather`` as it is printed: a pair of columns per layer."""
     keys = list(dict.fromkeys(zip(frame["layer"], frame["space"], strict=True)))
     columns = [Column(name="model", numeric=False)]

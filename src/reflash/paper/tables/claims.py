@@ -79,7 +79,7 @@ def _line(part: Part) -> dict[str, object]:
     return {"part": values.pop("name"), **values, "compared": "; ".join(part.compared)}
 
 
-def arrange(frame: pd.DataFrame, context: Context) -> Layout:
+def arrange(frame: pd.DataFrame, context: Context, settings: Claims) -> Layout:
     """Arrange the frame of ``gather`` as it is printed: a block per claim, a row per part."""
     rows: list[Row] = []
     for _, group in frame.groupby("number", sort=False):

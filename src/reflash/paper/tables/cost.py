@@ -19,7 +19,7 @@ def gather(context: Context, settings: Cost, cost: Path | str) -> pd.DataFrame:
     return read_cost(cost)
 
 
-def arrange(frame: pd.DataFrame, context: Context) -> Layout:
+def arrange(frame: pd.DataFrame, context: Context, settings: Cost) -> Layout:
     """Arrange the frame of ``gather`` as it is printed: a block per network and device."""
     rows: list[Row] = []
     for (network, device), block in frame.groupby(["network", "device"], sort=False):

@@ -10,7 +10,17 @@ import pandas as pd
 
 from reflash.degradations.settings import KINDS
 from reflash.models.names import baseline_of, dropout_of, network_of, setting_of
-from reflash.paper.scores import MEAN, gains, image_counts, metric_sentence, over_seeds, read_scores
+from reflash.paper.scores import (
+    MEAN,
+    gains,
+    image_counts,
+    metric_name,
+    metric_sentence,
+    over_seeds,
+    perfect_sentence,
+    read_scores,
+    sentences,
+)
 from reflash.paper.tables.layout import Cell, Column, Layout, Row, number, rank_marks
 from reflash.study.artefacts import DropoutGrid
 from reflash.study.context import Context, scale_sentence, seeds_sentence, sets_phrase
@@ -38,16 +48,17 @@ def gather(
     -------
     pandas.DataFrame
         Tidy: network, setting, where, dimension, p, model, set, kinds (``clean``, or ``mean`` of
-        all eight), psnr and std over seeds in dB, gain and gain_std over the same network and
-        setting without dropout (empty where that is not among the models), seeds, images, mark
-        (best and second of one network, setting, set and kinds).
+        all eight), the metric (``psnr`` in dB, or the one chosen) and std over seeds, gain and
+        gain_std over the same network and setting without dropout (empty where that is not among
+        the models), seeds, images, perfect (images reproduced exactly), mark (best and second, as
+        printed, of one network, setting, set and kinds).
 
     Raises
     ------
     ReflashError
         A file is missing or empty, or a run was not evaluated (see ``read_scores``).
     """
-    scores = read_scores(evaluations, context, "psnr", KINDS, bicubic=False)
+    scores = read_scores(evaluations, context, settings.metric, KINDS, bicubic=False)
     scores = scores[scores["kind"].isin(MEASURES)]
     means = over_seeds(scores)
     lines = []
@@ -66,18 +77,19 @@ def gather(
                         "model": model,
                         "set": test_set,
                         "kinds": kinds,
-                        "psnr": own.mean,
+                        settings.metric: own.mean,
                         "std": own.std,
                         "gain": more.mean if more else float("nan"),
                         "gain_std": more.std if more else float("nan"),
                         "seeds": own.seeds,
                         "images": own.images,
+                        "perfect": own.perfect,
                     }
                 )
     frame = pd.DataFrame(lines)
     frame["mark"] = ""
     for _, group in frame.groupby([*BLOCK, "set"], sort=False):
-        frame.loc[group.index, "mark"] = rank_marks(group["psnr"])
+        frame.loc[group.index, "mark"] = rank_marks(group[settings.metric], settings.digits)
     return frame
 
 
@@ -103,7 +115,7 @@ def _placement(model: str) -> dict[str, object]:
     }
 
 
-def arrange(frame: pd.DataFrame, context: Context) -> Layout:
+def arrange(frame: pd.DataFrame, context: Context, settings: DropoutGrid) -> Layout:
     """Arrange the frame of ``gather`` as it is printed.
 
     A block per network and setting with the mean over the eight degradations; the single setting,
@@ -120,18 +132,21 @@ def arrange(frame: pd.DataFrame, context: Context) -> Layout:
         heading = f"{network_label}, {setting}-degradation setting: {measure}"
         rows.append(Row(kind="section", cells=(Cell(text=heading),)))
         for _, group in block.groupby("model", sort=False):
-            rows.append(_row(group.to_dict("records"), sets))
+            rows.append(_row(group.to_dict("records"), sets, settings))
     columns = [Column(name=n, numeric=False) for n in ("where", "dimension", "p")]
     for name in sets:
-        columns += [Column(name="PSNR", group=name), Column(name="gain", group=name)]
-    caption = " ".join(
-        [
-            metric_sentence("psnr", context),
-            "Gain: over the same network and setting without dropout.",
-            f"Test sets: {sets_phrase(image_counts(frame))}.",
-            seeds_sentence(context),
-            scale_sentence(context),
+        columns += [
+            Column(name=metric_name(settings.metric), group=name),
+            Column(name="gain", group=name),
         ]
+    once = frame["kinds"] == MEAN
+    caption = sentences(
+        metric_sentence(settings.metric, context),
+        perfect_sentence(int(frame.loc[once, "perfect"].sum())),
+        "Gain: over the same network and setting without dropout, from unrounded values.",
+        f"Test sets: {sets_phrase(image_counts(frame))}.",
+        seeds_sentence(context),
+        scale_sentence(context),
     )
     return Layout(
         name=NAME,
@@ -142,11 +157,13 @@ def arrange(frame: pd.DataFrame, context: Context) -> Layout:
     )
 
 
-def _row(lines: list[dict[Hashable, Any]], sets: list[str]) -> Row:
+def _row(lines: list[dict[Hashable, Any]], sets: list[str], settings: DropoutGrid) -> Row:
     cells = [Cell(text=str(lines[0][name])) for name in ("where", "dimension", "p")]
     by_set = {line["set"]: line for line in lines}
     for name in sets:
         line = by_set[name]
-        cells.append(Cell(text=number(line["psnr"], line["std"]), mark=line["mark"]))
-        cells.append(Cell(text=number(line["gain"], line["gain_std"], sign=True)))
+        value = number(line[settings.metric], line["std"], settings.digits)
+        cells.append(Cell(text=value, mark=line["mark"]))
+        gain = number(line["gain"], line["gain_std"], settings.digits, sign=True)
+        cells.append(Cell(text=gain))
     return Row(cells=tuple(cells))

@@ -71,6 +71,9 @@ class Layout(Settings):
         return any(cell.mark for row in self.rows for cell in row.cells)
 
 
+PAGE = 45
+"""Rows that fit a page of a document; a table with more is broken between pages."""
+
 EMPTY = "--"
 """Printed where there is no value."""
 
@@ -137,15 +140,21 @@ def to_markdown(layout: Layout) -> str:
         if row.kind == "section":
             cells = [f"**{cells[0]}**"] + [""] * (len(names) - 1)
         lines.append(_md_row(cells))
-    note = " Best value **bold**, second best *in italics*." if layout.marked else ""
+    note = (
+        " Best value **bold**, second best *in italics*; values that are equal as printed share "
+        "the mark."
+        if layout.marked
+        else ""
+    )
     return "\n".join([*lines, "", f"{_md_escape(layout.caption)}{note}"]) + "\n"
 
 
 def to_latex(layout: Layout) -> str:
-    r"""Return the table as a LaTeX float that needs the package booktabs.
+    r"""Return the table in LaTeX, with the rules of the package booktabs.
 
-    Best values are ``\textbf``, second best ``\underline``. Wide tables want ``table*`` or
-    ``\resizebox`` in the document that includes them.
+    A float over both columns (``table*``); a table of more rows than a page has is a ``longtable``,
+    which LaTeX breaks between pages (in a one-column part of the document). Best values are
+    ``\textbf``, second best ``\underline``.
     """
     names = " & ".join(_tex(column.name) for column in layout.columns) + r" \\"
     header = [*_tex_groups(layout.columns), names]
@@ -157,31 +166,60 @@ def to_latex(layout: Layout) -> str:
             text = _tex(row.cells[0].text)
             body.append(rf"\multicolumn{{{len(layout.columns)}}}{{l}}{{\textit{{{text}}}}} \\")
             continue
-        body.append(" & ".join(_tex_cell(cell, row.kind) for cell in row.cells) + r" \\")
+        cells = [_tex_cell(cell, row.kind) for cell in row.cells]
+        if cells[0][:1] in ("[", "*"):  # would be read as an argument of the \\ before
+            cells[0] = f"{{{cells[0][0]}}}{cells[0][1:]}"
+        body.append(" & ".join(cells) + r" \\")
     alignment = "".join("r" if column.numeric else "l" for column in layout.columns)
     note = (
-        r" Best value \textbf{bold}, second best \underline{underlined}." if layout.marked else ""
+        r" Best value \textbf{bold}, second best \underline{underlined}; values that are equal as "
+        "printed share the mark."
+        if layout.marked
+        else ""
     )
-    return "\n".join(
-        [
+    caption = rf"\caption{{{_tex(layout.title)}. {_tex(layout.caption)}{note}}}"
+    label = rf"\label{{tab:{layout.name}}}"
+    size = [rf"\{_tex_size(layout)}", r"\setlength{\tabcolsep}{3pt}"]
+    top = [r"\toprule", *header, r"\midrule"]
+    if len(layout.rows) <= PAGE:
+        lines = [
             r"% needs \usepackage{booktabs}",
             r"\begin{table*}",
             r"\centering",
-            rf"\{_tex_size(layout)}",
-            r"\setlength{\tabcolsep}{3pt}",
-            rf"\caption{{{_tex(layout.title)}. {_tex(layout.caption)}{note}}}",
-            rf"\label{{tab:{layout.name}}}",
+            *size,
+            caption,
+            label,
             rf"\begin{{tabular}}{{{alignment}}}",
-            r"\toprule",
-            *header,
-            r"\midrule",
+            *top,
             *body,
             r"\bottomrule",
             r"\end{tabular}",
             r"\end{table*}",
-            "",
         ]
-    )
+    else:
+        whole = rf"\multicolumn{{{len(layout.columns)}}}"
+        lines = [
+            r"% needs \usepackage{booktabs,longtable}, in a one-column part of the document",
+            r"\begingroup",
+            *size,
+            r"\setlength{\LTcapwidth}{\textwidth}",
+            rf"\begin{{longtable}}{{{alignment}}}",
+            rf"{caption}{label} \\",
+            *top,
+            r"\endfirsthead",
+            rf"{whole}{{l}}{{\tablename~\thetable, continued}} \\",
+            *top,
+            r"\endhead",
+            r"\midrule",
+            rf"{whole}{{r}}{{continued on the next page}} \\",
+            r"\endfoot",
+            r"\bottomrule",
+            r"\endlastfoot",
+            *body,
+            r"\end{longtable}",
+            r"\endgroup",
+        ]
+    return "\n".join([*lines, ""])
 
 
 def column_groups(columns: Iterable[Column]) -> Iterator[tuple[str, int]]:
@@ -234,17 +272,22 @@ _TEX = {
     "^": r"\textasciicircum{}",
     "<": r"$<$",
     ">": r"$>$",
+    "|": r"\textbar{}",
     "±": r"$\pm$",
     "×": r"$\times$",
     "−": r"$-$",
     "–": "--",
     "Δ": r"$\Delta$",
+    "→": r"$\rightarrow$",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
 }
 
 
 def _tex(text: str) -> str:
     """Escape ``text`` for LaTeX; the sign of a number becomes a proper plus or minus."""
-    escaped = "".join(_TEX.get(character, character) for character in text)
+    line = " ".join(text.split())  # an empty line would end the paragraph, here an error
+    escaped = "".join(_TEX.get(character, character) for character in line)
     return re.sub(r"(?<![\w.])([+-])(?=\d)", r"$\1$", escaped)
 
 
@@ -258,4 +301,5 @@ def _md_cell(cell: Cell) -> str:
 
 
 def _md_escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("_", "\\_").replace("*", "\\*")
+    line = " ".join(text.split())  # a line break would end the row
+    return line.replace("\\", "\\\\").replace("|", "\\|").replace("_", "\\_").replace("*", "\\*")

@@ -22,9 +22,12 @@ from reflash.paper.scores import (
     Mean,
     gains,
     image_counts,
+    metric_name,
     metric_sentence,
     over_seeds,
+    perfect_sentence,
     read_scores,
+    sentences,
 )
 from reflash.paper.tables.layout import (
     EMPTY,
@@ -62,40 +65,45 @@ def gather(
     -------
     pandas.DataFrame
         Tidy: one line per set, model, row (``model``, or ``gain`` over the model named in
-        ``against``) and kind (the eight and their mean). ``value`` and ``std`` in dB; a gain is
-        the mean over seeds of the difference between runs of one seed. ``mark`` says best or
-        second of the models of a set. ``paper`` is the paper's value with ``paper_evidence``, and
-        ``delta`` is value less paper; both only for the test set the paper's values belong to.
+        ``against``) and kind (the eight and their mean). ``value`` and ``std`` are of ``metric``,
+        PSNR in dB; a gain is the mean over seeds of the difference between runs of one seed.
+        ``perfect`` counts images reproduced exactly. ``mark`` says best or second of the models of
+        a set, as printed. ``paper`` is the paper's value with ``paper_evidence``, and ``delta`` is
+        value less paper; both only for PSNR on the test set the paper's values belong to.
 
     Raises
     ------
     ReflashError
         A file is missing or empty, or a run was not evaluated (see ``read_scores``).
     """
-    scores = read_scores(evaluations, context, "psnr", KINDS)
+    scores = read_scores(evaluations, context, settings.metric, KINDS)
+    known = settings.metric == "psnr"
     models = [str(model) for model in scores["model"].unique()]
     means = over_seeds(scores)
     lines: list[dict[str, object]] = []
     for test_set in context.test_sets:
         marks = {
-            kind: dict(
-                zip(models, rank_marks(means[test_set, m, kind].mean for m in models), strict=True)
-            )
+            kind: rank_marks([means[test_set, m, kind].mean for m in models], settings.digits)
             for kind in COLUMNS
         }
-        for model in models:
-            key = {"set": test_set, "model": model, "label": context.label(model)}
+        for index, model in enumerate(models):
+            key = {
+                "set": test_set,
+                "model": model,
+                "label": context.label(model),
+                "metric": settings.metric,
+            }
             for kind in COLUMNS:
-                paper = reference_psnr(model, test_set, kind)
+                paper = reference_psnr(model, test_set, kind) if known else None
                 line = {**key, "row": "model", "against": "", "kind": kind}
-                value = _values(means[test_set, model, kind], marks[kind][model], paper)
+                value = _values(means[test_set, model, kind], marks[kind][index], paper)
                 lines.append(line | value)
             baseline = baseline_of(model)
             if baseline not in models:
                 continue
             difference = over_seeds(gains(scores, model, str(baseline)))
             for kind in COLUMNS:
-                paper = reference_gain(model, str(baseline), test_set, kind)
+                paper = reference_gain(model, str(baseline), test_set, kind) if known else None
                 line = {**key, "row": "gain", "against": baseline, "kind": kind}
                 lines.append(line | _values(difference[test_set, model, kind], "", paper))
     return pd.DataFrame(lines)
@@ -108,6 +116,7 @@ def _values(mean: Mean, mark: str, paper: tuple[float, str] | None) -> dict[str,
         "std": mean.std,
         "seeds": mean.seeds,
         "images": mean.images,
+        "perfect": mean.perfect,
         "mark": mark,
         "paper": known,
         "paper_evidence": evidence,
@@ -115,7 +124,7 @@ def _values(mean: Mean, mark: str, paper: tuple[float, str] | None) -> dict[str,
     }
 
 
-def arrange(frame: pd.DataFrame, context: Context) -> Layout:
+def arrange(frame: pd.DataFrame, context: Context, settings: MultiDegradation) -> Layout:
     """Arrange the frame of ``gather`` as it is printed.
 
     A block per test set: models, and below each model with dropout its gain. The values of the
@@ -128,33 +137,33 @@ def arrange(frame: pd.DataFrame, context: Context) -> Layout:
     for test_set, of_set in frame.groupby("set", sort=False):
         rows.append(_section(sets_phrase({str(test_set): images[str(test_set)]})))
         groups = _groups(of_set)
-        rows += [_row(lines, context) for lines in groups]
+        rows += [_row(lines, context, settings.digits) for lines in groups]
         known = [lines for lines in groups if any(v["paper"] == v["paper"] for v in lines)]
         if known:
             compared = True
             rows.append(_section(f"{test_set}: the paper's values (in brackets: ours - paper's)"))
-            rows += [_paper_row(lines, context) for lines in known]
+            rows += [_paper_row(lines, context, settings.digits) for lines in known]
     columns = [Column(name="model", numeric=False)]
     columns += [Column(name=kind_label(kind)) for kind in COLUMNS]
     if compared:
         about_paper = f"The paper's values are {EVIDENCE_NOTE}."
     else:
         about_paper = (
-            f"The paper's values that are known are for {COMPARABLE_SET} and not shown beside "
-            "other images."
+            f"The paper's values that are known are PSNR for {COMPARABLE_SET} and not shown beside "
+            "other metrics or images."
         )
-    caption = " ".join(
-        [
-            metric_sentence("psnr", context),
-            "Gain: over the same network and setting without dropout.",
-            seeds_sentence(context),
-            about_paper,
-            scale_sentence(context),
-        ]
+    once = (frame["kind"] == MEAN) & (frame["row"] == "model")
+    caption = sentences(
+        metric_sentence(settings.metric, context),
+        perfect_sentence(int(frame.loc[once, "perfect"].sum())),
+        "Gain: over the same network and setting without dropout, from unrounded values.",
+        seeds_sentence(context),
+        about_paper,
+        scale_sentence(context),
     )
     return Layout(
         name=NAME,
-        title="PSNR by degradation and test set",
+        title=f"{metric_name(settings.metric)} by degradation and test set",
         caption=caption,
         columns=tuple(columns),
         rows=tuple(rows),
@@ -176,21 +185,23 @@ def _name(line: dict[Hashable, Any], context: Context) -> str:
     return str(line["label"])
 
 
-def _row(lines: Lines, context: Context) -> Row:
+def _row(lines: Lines, context: Context, digits: int) -> Row:
     kind: RowKind = lines[0]["row"]
     cells = [
-        Cell(text=number(line["value"], line["std"], sign=kind == "gain"), mark=line["mark"])
+        Cell(
+            text=number(line["value"], line["std"], digits, sign=kind == "gain"), mark=line["mark"]
+        )
         for line in lines
     ]
     return Row(kind=kind, cells=(Cell(text=_name(lines[0], context)), *cells))
 
 
-def _paper_row(lines: Lines, context: Context) -> Row:
+def _paper_row(lines: Lines, context: Context, digits: int) -> Row:
     kind: RowKind = lines[0]["row"]
     cells = []
     for line in lines:
-        text = number(line["paper"], sign=kind == "gain")
+        text = number(line["paper"], sign=kind == "gain")  # two decimals are known
         if text != EMPTY:
-            text = f"{text} ({number(line['delta'], sign=True)})"
+            text = f"{text} ({number(line['delta'], digits=digits, sign=True)})"
         cells.append(Cell(text=text))
     return Row(kind=kind, cells=(Cell(text=_name(lines[0], context)), *cells))

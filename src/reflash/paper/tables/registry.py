@@ -42,4 +42,4 @@ def make_table(
     module = table_module(name)
     given = inputs.required(settings.inputs, f"table {name}")
     frame = module.gather(context, settings, **given)
-    write_table(frame, stem, module.arrange(frame, context))
+    write_table(frame, stem, module.arrange(frame, context, settings))
