@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,6 +13,10 @@ from reflash.cli.common import (
     parse_settings,
 )
 from reflash.core.errors import ReflashError
+
+Recursive = Annotated[
+    bool, typer.Option("--recursive", help="Also the images in subfolders (source: folder).")
+]
 
 data_app = make_app("Get, make and check images.")
 
@@ -82,7 +86,7 @@ def data_verify(
     if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise ReflashError(f"{count} in {', '.join(names)}; run: reflash data fetch NAME")
-    typer.echo(f"{', '.join(names)}: every image is as it should be")
+    typer.echo(f"{', '.join(names)}: all images verified")
 
 
 @data_app.command("leaks")
@@ -116,12 +120,14 @@ def data_training_images(
     out: Annotated[Path, typer.Argument(help="Folder to fill.")],
     settings: SettingsText,
     raw: Annotated[Path, typer.Option(help="Folder of named datasets.")] = Path("data/raw"),
+    recursive: Recursive = False,
 ) -> None:
     """Make or gather the HR training images and write their manifest."""
     from reflash.datasets.settings import TrainingImagesSettings
     from reflash.datasets.sources import prepare_training_images
 
-    prepare_training_images(parse_settings(TrainingImagesSettings, settings), out, raw)
+    chosen = _with_subfolders(parse_settings(TrainingImagesSettings, settings), recursive)
+    prepare_training_images(chosen, out, raw)
 
 
 @data_app.command("cache")
@@ -141,12 +147,23 @@ def data_test_set(
     settings: SettingsText,
     mod: Annotated[int, typer.Option(help="Crop to a multiple of this many pixels.")] = 12,
     raw: Annotated[Path, typer.Option(help="Folder of named datasets.")] = Path("data/raw"),
+    recursive: Recursive = False,
 ) -> None:
     """Make the HR images of a test set: gathered, cropped, with their manifest."""
     from reflash.datasets.settings import TestSetSettings
     from reflash.datasets.sources import prepare_test_set
 
-    prepare_test_set(parse_settings(TestSetSettings, settings), out, mod, raw)
+    chosen = _with_subfolders(parse_settings(TestSetSettings, settings), recursive)
+    prepare_test_set(chosen, out, mod, raw)
+
+
+def _with_subfolders(settings: Any, recursive: bool) -> Any:
+    """Return settings of a folder of images with the option --recursive."""
+    if not recursive:
+        return settings
+    if not hasattr(settings, "recursive"):
+        raise ReflashError(f"--recursive: source {settings.source} has no subfolders; leave it out")
+    return settings.model_copy(update={"recursive": True})
 
 
 @data_app.command("pictures")

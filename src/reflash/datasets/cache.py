@@ -19,6 +19,7 @@ import numpy as np
 from reflash.core.errors import ReflashError
 from reflash.core.files import atomic, remove_leftovers, write_json, write_text
 from reflash.core.lock import only_one
+from reflash.core.progress import track
 from reflash.datasets.images import Pixels, read_rgb
 from reflash.datasets.manifest import Entry, check_image, pixel_hash, read_manifest
 from reflash.datasets.parallel import ordered_map
@@ -74,7 +75,8 @@ def build_cache(folder: Path | str, dst: Path | str, workers: int | None = None)
 
         offset, rows = 0, []
         with atomic(dst / _PIXELS) as temporary, temporary.open("wb") as file:
-            for entry, rgb in zip(entries, ordered_map(read, entries, workers), strict=True):
+            images = track(ordered_map(read, entries, workers), "decoding", len(entries))
+            for entry, rgb in zip(entries, images, strict=True):
                 file.write(rgb.data)
                 rows.append((entry.name, entry.height, entry.width, offset))
                 offset += rgb.nbytes

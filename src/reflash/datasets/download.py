@@ -15,7 +15,7 @@ import threading
 import time
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import requests
 import urllib3
@@ -106,7 +106,7 @@ def download(
         The disk is full or cannot be written; what arrived is kept and continued by the next run.
     """
     dst = Path(dst)
-    if urlsplit(url).scheme not in ("http", "https"):
+    if address_parts(url).scheme not in ("http", "https"):
         raise ReflashError(f"{url}: not an http or https address; correct it")
     if dst.is_file() and (sha256 or md5) and not hash_problem(dst, sha256, md5):
         return dst
@@ -139,6 +139,20 @@ def download(
         transfer.note.unlink(missing_ok=True)
     meter.finish_file()
     return dst
+
+
+def address_parts(url: str) -> SplitResult:
+    """Return the parts of an address.
+
+    Raises
+    ------
+    ReflashError
+        It is malformed.
+    """
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        raise ReflashError(f"{url}: malformed address ({error}); correct it") from error
 
 
 def new_session(connections: int = 1) -> requests.Session:
@@ -216,6 +230,11 @@ class _Transfer:
             raise ReflashError(f"{self.url}: {_plain(error)}") from error
         except requests.RequestException as error:
             raise _TransientError(_plain(error)) from error
+        except (ValueError, OverflowError, urllib3.exceptions.HTTPError) as error:
+            # requests lets some malformed addresses through, its own and those of redirects.
+            raise ReflashError(
+                f"{self.url}: this address, or one it leads to, is malformed ({_plain(error)})"
+            ) from error
 
     def _range_headers(self) -> dict[str, str]:
         """Ask for the rest, where it is sure to be the rest of the same file."""

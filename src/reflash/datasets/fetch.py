@@ -20,6 +20,7 @@ from reflash.core.lock import only_one
 from reflash.datasets.download import (
     Network,
     NotFoundError,
+    address_parts,
     download,
     hash_problem,
     new_session,
@@ -40,10 +41,10 @@ from reflash.datasets.registry import (
     shipped_manifests,
 )
 from reflash.datasets.space import DiskError, disk_errors, require_space
-from reflash.datasets.unpack import unpack
+from reflash.datasets.unpack import FORMATS, OTHER_ARCHIVES, unpack
 from reflash.datasets.verify import SUMS, read_sums, verify, write_sums
 
-_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2", ".tbz")
 
 
 def fetch(
@@ -197,10 +198,12 @@ class _Job:
 
     def _at(self, address: str) -> Source:
         """Return the source that the user's ``address`` is."""
-        path = PurePosixPath(urlsplit(address).path)
+        path = PurePosixPath(address_parts(address).path)
         if path.name.lower().endswith(_ARCHIVES):
             known = self._known(path.name) or ArchiveSource(kind="archive", url=address)
             return known.model_copy(update={"url": address})
+        if path.suffix.lower() in OTHER_ARCHIVES:
+            raise ReflashError(f"{address}: {FORMATS}")
         if not self.manifests:
             raise ReflashError(
                 f"{address}: the names of the images of {self.name} are not known; "

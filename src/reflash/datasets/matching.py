@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from reflash.core.errors import ReflashError
+from reflash.core.progress import track
 from reflash.datasets.images import decode_rgb, is_image_name, read_bytes, true_suffix
 from reflash.datasets.manifest import Entry, describe, disguise
 from reflash.datasets.parallel import ordered_map
@@ -52,7 +53,8 @@ def image_files(folder: Path, deep: bool = False) -> list[Path]:
 
 def scan(paths: Iterable[Path], workers: int | None = None) -> list[Found]:
     """Decode and hash image files, several at a time; a damaged one does not stop it."""
-    return list(ordered_map(_look, paths, workers))
+    paths = list(paths)
+    return list(track(ordered_map(_look, paths, workers), "verifying images", len(paths)))
 
 
 def _look(path: Path) -> Found:

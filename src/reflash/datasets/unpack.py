@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import lzma
 import shutil
@@ -29,6 +30,26 @@ _DAMAGED = (
     zlib.error,
     lzma.LZMAError,
     RuntimeError,  # zipfile: encrypted, or of a compression method it does not know
+)
+
+
+FORMATS = "archive format not supported; supported are zip, tar, tar.gz, tar.xz and tar.bz2"
+
+OTHER_ARCHIVES = (".7z", ".rar", ".zst", ".tzst", ".lz4", ".lz", ".z", ".cab", ".gz", ".xz", ".bz2")
+"""Last suffixes of archives that are not unpacked, unless ``.tar`` comes before."""
+
+_STREAMS: dict[bytes, Callable[[IO[bytes]], Any]] = {
+    b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
+    b"\xfd7zXZ\0": lzma.LZMAFile,
+    b"BZh": bz2.BZ2File,
+}
+_OTHER_STARTS = (
+    b"7z\xbc\xaf",
+    b"Rar!",
+    b"\x28\xb5\x2f\xfd",
+    b"\x04\x22\x4d\x18",
+    b"LZIP",
+    b"\x1f\x9d",
 )
 
 
@@ -65,7 +86,7 @@ def unpack(
     Parameters
     ----------
     archive
-        zip, tar or gzip-compressed tar, told apart by content.
+        zip, tar, or tar compressed with gzip, xz or bzip2, told apart by content.
     dst
         Is filled under a temporary name first, so that it is either whole or not there. A folder
         that is there already is replaced.
@@ -104,10 +125,14 @@ def unpack(
                         written.append(dst / path)
             shutil.rmtree(dst, ignore_errors=True)
             temporary.replace(dst)
+        except NotImplementedError as error:
+            raise ReflashError(f"{archive}: its compression is not supported ({error})") from error
         except _DAMAGED as error:
-            raise ReflashError(
-                f"{archive}: the archive is damaged or cut off; get it again"
-            ) from error
+            raise _damaged(archive) from error
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            raise _damaged(archive) from error  # bzip2 says so
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     return written
@@ -144,6 +169,10 @@ def _safe_path(archive: Path, member: _Member) -> PurePosixPath:
     return path
 
 
+def _damaged(archive: Path) -> ReflashError:
+    return ReflashError(f"{archive}: the archive is damaged or cut off; get it again")
+
+
 def _refused(archive: Path, name: str, why: str) -> str:
     return (
         f"{archive}: the entry {name!r} {why}, which no honest archive of images needs; "
@@ -158,8 +187,10 @@ def _too_much(archive: Path, what: str) -> str:
 @contextmanager
 def _members(archive: Path, most: int) -> Iterator[Iterator[_Member]]:
     with archive.open("rb") as file:
-        head = file.read(4)
+        head = file.read(8)
         file.seek(0)
+        if head.startswith(_OTHER_STARTS):
+            raise ReflashError(f"{archive}: {FORMATS}")
         if head.startswith(b"PK"):
             with zipfile.ZipFile(file) as zipped:
                 infos = zipped.infolist()
@@ -168,12 +199,29 @@ def _members(archive: Path, most: int) -> Iterator[Iterator[_Member]]:
                     require_space(archive.parent, need, f"unpacking {archive.name}")
                 yield (_zip_member(zipped, info) for info in infos)
             return
-        stream: Any = gzip.GzipFile(fileobj=file) if head.startswith(b"\x1f\x8b") else file
+        stream: Any = file
+        for start, opened in _STREAMS.items():
+            if head.startswith(start):
+                stream = opened(file)
+                _require_tar(archive, stream)
         if need := archive.stat().st_size:
             require_space(archive.parent, need, f"unpacking {archive.name}")
         guarded: Any = _Guarded(stream, archive, most)
         with tarfile.open(fileobj=guarded, mode="r:") as tarred:
             yield (_tar_member(tarred, info) for info in tarred)
+
+
+def _require_tar(archive: Path, stream: IO[bytes]) -> None:
+    """Raise where a compressed file is whole so far, but not a tar file."""
+    block = stream.read(tarfile.BLOCKSIZE)
+    stream.seek(0)
+    try:
+        tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except tarfile.HeaderError as error:
+        if block.strip(b"\0"):  # zeros end an archive, here one without files
+            raise ReflashError(
+                f"{archive}: a compressed file that is not a tar; {FORMATS}"
+            ) from error
 
 
 def _zip_member(zipped: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:

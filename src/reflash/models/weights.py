@@ -27,8 +27,10 @@ from reflash.models.foreign import (
     Layout,
     StateDict,
     Which,
+    choose_weights,
     first_difference,
     guess_network,
+    is_safetensors,
     read_pth,
     shape_text,
     to_authors,
@@ -68,7 +70,7 @@ def save_weights(
         The path ends otherwise, or a weight is too large for 16 bits.
     """
     path = Path(path)
-    if path.suffix != ".safetensors":
+    if path.suffix.lower() != ".safetensors":
         raise ReflashError(f"{path}: weights are written as .safetensors; change the name")
     tensors = {key: tensor.detach().cpu() for key, tensor in state_dict.items()}
     if half:
@@ -89,7 +91,7 @@ def load_weights(path: Path | str, key: Which | None = None) -> tuple[StateDict,
     Parameters
     ----------
     path : Path or str
-        ``.safetensors``, ``.pth`` or ``.pt``.
+        A safetensors or PyTorch file; which of them, its content says, not its name.
     key : {"params", "params_ema"}, optional
         Which of the two to take; by default ``params`` if the file has them.
 
@@ -103,23 +105,22 @@ def load_weights(path: Path | str, key: Which | None = None) -> tuple[StateDict,
     Raises
     ------
     ReflashError
-        The file is missing, damaged, no weights file, holds code, or has no such key.
+        The file is missing, damaged, no weights file, holds code, has no such key, or a weight is
+        not a finite number; the line then names the tensor.
     """
     path = require_file(path, "give the path of a .safetensors or .pth file")
-    if path.suffix == ".safetensors":
-        tensors, metadata = _read_safetensors(path)
-        which = metadata.get("which", "unnamed weights")
+    with path.open("rb") as file:
+        safe = is_safetensors(file.read(9)) or path.suffix.lower() == ".safetensors"
+    content, metadata = _read_safetensors(path) if safe else (read_pth(path), {})
+    if "which" in metadata:
+        tensors, which = content, metadata["which"]
         if key is not None and which != key:
             raise ReflashError(f"{path}: has no '{key}'; it holds {which}; leave --key out")
-    elif path.suffix in PTH_SUFFIXES:
-        tensors, found = read_pth(path, key)
-        metadata = {} if found is None else {"which": found}
     else:
-        raise ReflashError(
-            f"{path}: not a weights file by its name; give a .safetensors, .pth or .pt file"
-        )
+        tensors, found = choose_weights(path, content, key)
+        metadata |= {} if found is None else {"which": found}
     state_dict = {
-        name: tensor.to(torch.float32, copy=True) for name, tensor in to_basicsr(tensors).items()
+        name: _as_float(path, name, tensor) for name, tensor in to_basicsr(tensors).items()
     }
     if "network" not in metadata:
         network = guess_network(state_dict)
@@ -181,16 +182,17 @@ def convert(
         As ``load_network`` and ``save_weights``; or an option that the target's format has not.
     """
     target = Path(target)
-    if target.suffix not in (".safetensors", *PTH_SUFFIXES):
+    suffix = target.suffix.lower()
+    if suffix not in (".safetensors", *PTH_SUFFIXES):
         raise ReflashError(f"{target}: unknown format; name it .safetensors or .pth")
-    if target.suffix == ".safetensors" and layout != "basicsr":
+    if suffix == ".safetensors" and layout != "basicsr":
         raise ReflashError(f"{target}: the authors' key layout exists for .pth only; name it .pth")
-    if target.suffix in PTH_SUFFIXES and half:
+    if suffix in PTH_SUFFIXES and half:
         raise ReflashError(f"{target}: 16-bit floats exist for .safetensors only; change the name")
     model, metadata = _read_network(source, key, network)
     state_dict = dict(model.state_dict())
     metadata.setdefault("which", "params")
-    if target.suffix == ".safetensors":
+    if suffix == ".safetensors":
         save_weights(target, state_dict, metadata, half=half)
         return
     tensors = to_authors(state_dict) if layout == "authors" else state_dict
@@ -240,11 +242,33 @@ def _read_safetensors(path: Path) -> tuple[StateDict, dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return tensors, json.loads(header.get(_METADATA, "{}"))
-    except (SafetensorError, ValueError) as error:
+        metadata = json.loads(header.get(_METADATA, "{}"))
+        if not isinstance(metadata, dict):
+            raise ValueError(f"{_METADATA} in its header is not a JSON object")
+        return tensors, metadata
+    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise ReflashError(
             f"{path}: not a whole safetensors file ({error}); fetch or make it again"
         ) from error
+
+
+def _as_float(path: Path, name: str, tensor: Tensor) -> Tensor:
+    """Return a weight as 32-bit floats on the CPU, or say why that is impossible."""
+    if tensor.layout != torch.strided or tensor.is_complex() or tensor.is_quantized:
+        raise ReflashError(
+            f"{path}: the weight {name} is complex, sparse or quantised; save plain floats"
+        )
+    if tensor.device.type != "cpu":
+        raise ReflashError(f"{path}: the weight {name} has no values ({tensor.device}); save them")
+    weight = tensor.to(torch.float32, copy=True)
+    if not bool(weight.isfinite().all()):
+        bad = weight[~weight.isfinite()]
+        what = "NaN" if bool(bad.isnan().any()) else "infinity"
+        raise ReflashError(
+            f"{path}: the weight {name} contains {what} ({len(bad)} of {weight.numel()} values); "
+            "use a checkpoint from before the training diverged"
+        )
+    return weight
 
 
 def _halved(key: str, tensor: Tensor, path: Path) -> Tensor:
