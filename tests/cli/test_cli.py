@@ -241,7 +241,7 @@ def test_evaluate_needs_matching_images(
     write_png(lr / "a.png", image[:20, :24])
     arguments = ["evaluate", "--weights", weights, "--hr", hr, "--lr", lr, "--out", out]
     assert "are not 4 times" in fails(arguments, capsys)
-    write_png(hr / "b.png", image[:96, :96])
+    (hr / "a.png").rename(hr / "b.png")
     assert "b.png: no LR image" in fails(arguments, capsys)
     assert not out.exists()
 

@@ -22,7 +22,7 @@ def test_cpu_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_device("cpu") == torch.device("cpu")
 
 
-@pytest.mark.parametrize("name", ["cuda:99", "gpu0", "xpu:7"])
+@pytest.mark.parametrize("name", ["cuda:99", "mps:9", "xpu:7"])
 def test_a_device_that_is_not_there_is_refused(name: str) -> None:
     with pytest.raises(ReflashError, match="not available on this machine; use cpu or auto"):
         choose_device(name)
@@ -78,3 +78,9 @@ def test_a_lock_file_of_another_user_can_be_held(
     monkeypatch.setattr(devices, "_HELD", [])
     assert devices._try_lock(0)
     assert not devices._try_lock(0)
+
+
+@pytest.mark.parametrize("name", ["gpu0", "meta", "xla", "", "cuda:-1", "cpu:1", "CPU", "cuda:x"])
+def test_what_is_no_device_is_refused_by_its_name(name: str) -> None:
+    with pytest.raises(ReflashError, match="no such device; use auto, cpu"):
+        choose_device(name)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from reflash.core.errors import ReflashError
 from reflash.core.files import atomic, read_csv, write_text
 
 KILLED = """
@@ -75,3 +76,19 @@ def test_names_that_look_like_numbers_or_nothing_stay_names(tmp_path: Path) -> N
     table = read_csv(tmp_path / "a.csv")
     assert list(table["image"]) == ["0001", "null", "101085"]
     assert table["psnr"].isna().tolist() == [False, True, False]
+
+
+def test_the_longest_names_are_written_and_longer_ones_told(tmp_path: Path) -> None:
+    for name in ("a" * 251 + ".csv", "é" * 127):
+        write_text(tmp_path / name, "whole")
+        assert (tmp_path / name).read_text() == "whole"
+    with pytest.raises(ReflashError, match="the file name is too long; choose a shorter one"):
+        write_text(tmp_path / ("a" * 252 + ".csv"), "whole")
+
+
+def test_two_long_names_that_begin_alike_are_written_at_the_same_time(tmp_path: Path) -> None:
+    first, second = (tmp_path / ("a" * 240 + end) for end in ("1", "2"))
+    with atomic(first) as one, atomic(second) as two:
+        one.write_text("one")
+        two.write_text("two")
+    assert (first.read_text(), second.read_text()) == ("one", "two")

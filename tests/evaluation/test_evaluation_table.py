@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,8 @@ from skimage.metrics import structural_similarity
 
 from reflash.core.errors import ReflashError
 from reflash.evaluation.evaluate import evaluate, evaluate_to_csv
+from reflash.evaluation.inference import NetworkUpscaler
+from reflash.evaluation.metrics import PERFECT_PSNR
 from reflash.evaluation.settings import EvaluationSettings
 from reflash.evaluation.summary import mean_table
 from reflash.evaluation.upscalers import open_upscaler
@@ -125,13 +128,13 @@ def test_rows_of_a_network(sets, weights):
     assert (table["psnr"] - bicubic["psnr"]).abs().min() > 0.01
 
 
-def test_a_perfect_upscaler_scores_infinity(sets, tmp_path):
+def test_a_perfect_upscaler_scores_100_db(sets, tmp_path):
     originals = {shrunk(image).tobytes(): image for image in map(pixels, (sets / "hr").iterdir())}
     table = evaluate(
         lambda lr: originals[lr.tobytes()], sets / "hr", folders(sets, "clean"), "oracle", "Animals"
     )
-    assert (table["psnr"] == math.inf).all()
-    assert table["ssim"].to_numpy() == pytest.approx(1)
+    assert (table[["psnr", "psnr_y"]] == PERFECT_PSNR).all(axis=None)
+    assert (table[["ssim", "ssim_y"]] == 1).all(axis=None)
 
 
 def test_a_row_depends_on_its_own_image_only(sets, weights):
@@ -182,12 +185,67 @@ def test_csv_is_written_whole_or_not_at_all(sets):
     expected = table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
     assert out.read_text() == expected
     pd.testing.assert_frame_equal(pd.read_csv(out), table, atol=5e-7, rtol=0)
-    before = out.read_bytes()
-    (sets / "clean" / "owl.png").write_bytes(b"nothing")
-    with pytest.raises(ReflashError, match=r"owl\.png"):
-        evaluate_to_csv(out, bicubic, sets / "hr", folders(sets), "bicubic", "Animals")
-    assert out.read_bytes() == before
     assert list(out.parent.iterdir()) == [out]
+
+
+def test_the_good_images_are_evaluated_and_the_bad_ones_named(sets, capsys):
+    out, bicubic = sets / "table.csv", open_upscaler("bicubic")
+    arguments = (bicubic, sets / "hr", folders(sets), "bicubic", "Animals")
+    (sets / "clean" / "owl.png").write_bytes(b"nothing")
+    with pytest.raises(
+        ReflashError, match=r"clean/owl\.png: not an image.*\(2 of 3 images evaluated\)"
+    ):
+        evaluate_to_csv(out, *arguments)
+    assert list(pd.read_csv(out)["image"]) == ["ant", "cat"] * 2
+    (sets / "dark" / "antx4.png").unlink()
+    with pytest.raises(ReflashError, match=r"hr: 2 of 3 .* evaluated \(ant\.png, owl\.png\)"):
+        evaluate_to_csv(out, *arguments)
+    assert list(pd.read_csv(out)["image"]) == ["cat"] * 2
+    assert [line.split(": ")[2][:11] for line in capsys.readouterr().err.splitlines()] == [
+        "no LR image",
+        "not an imag",
+    ]
+    before = out.read_bytes()
+    (sets / "hr" / "cat.png").write_bytes(b"nothing")
+    with pytest.raises(ReflashError, match="3 of 3 images could not be evaluated"):
+        evaluate_to_csv(out, *arguments)
+    assert out.read_bytes() == before
+
+
+def test_names_match_composed_and_decomposed(sets):
+    composed, decomposed = "m\u00fcnchen", "mu\u0308nchen"
+    (sets / "hr" / "owl.png").rename(sets / "hr" / f"{decomposed}.png")
+    (sets / "clean" / "owl.png").rename(sets / "clean" / f"{composed}.png")
+    table = evaluate(
+        open_upscaler("bicubic"), sets / "hr", folders(sets, "clean"), "bicubic", "Animals"
+    )
+    assert list(table["image"]) == ["ant", "cat", composed]
+
+
+def test_a_name_that_is_not_utf_8_is_told_and_the_others_are_done(sets):
+    for kind in ("hr", "clean"):
+        (sets / kind / "owl.png").rename(sets / kind / os.fsdecode(b"caf\xe9.png"))
+    out = sets / "table.csv"
+    with pytest.raises(
+        ReflashError, match=r"caf\\xe9\.png: its name is not UTF-8.*\(2 of 3 images"
+    ):
+        evaluate_to_csv(
+            out, open_upscaler("bicubic"), sets / "hr", folders(sets, "clean"), "bicubic", "s"
+        )
+    assert list(pd.read_csv(out)["image"]) == ["ant", "cat"]
+
+
+def test_an_output_that_is_not_finite_ends_the_run(sets, weights):
+    network = load_network(weights)
+    for layer in (network.conv_hr, network.conv_last):
+        layer.weight.data *= 1e30  # finite, but not their product
+    upscaler = NetworkUpscaler(network, name="huge.pth")
+    out = sets / "table.csv"
+    with pytest.raises(
+        ReflashError, match=r"huge\.pth: the output is not finite.*image .*clean/ant\.png\)"
+    ):
+        evaluate_to_csv(out, upscaler, sets / "hr", folders(sets, "clean"), "huge", "s")
+    assert not out.exists()
 
 
 def test_a_missing_lr_image_is_named(sets):
@@ -269,14 +327,14 @@ def test_mean_table():
         ("b", "Set5", "noise", "x", 20.0, 0.5),
         ("b", "Set5", "noise", "y", 22.0, 0.7),
         ("b", "Set5", "clean", "x", 30.0, 0.9),
-        ("a", "Set5", "noise", "x", math.inf, 1.0),
+        ("a", "Set5", "noise", "x", PERFECT_PSNR, 1.0),
     ]
     table = pd.DataFrame(rows, columns=["run", "set", "kind", "image", "psnr", "ssim_y"])
     expected = pd.DataFrame(
         [
             ("b", "Set5", "noise", 21.0, 0.6, 2),
             ("b", "Set5", "clean", 30.0, 0.9, 1),
-            ("a", "Set5", "noise", math.inf, 1.0, 1),
+            ("a", "Set5", "noise", PERFECT_PSNR, 1.0, 1),
         ],
         columns=["run", "set", "kind", "psnr", "ssim_y", "images"],
     )

@@ -1,26 +1,16 @@
-"""A user's own pictures: any size, mode and format; one broken file does not stop the others."""
+"""A user's own images: any size, mode and format; one broken file does not stop the others."""
 
 from __future__ import annotations
 
-import io
 import os
 
 import numpy as np
 import pytest
 from PIL import Image
-from rich.console import Console
 
 from reflash.core.errors import ReflashError
 from reflash.evaluation.upscale import upscale_path
 from reflash.evaluation.upscalers import open_upscaler
-
-
-def quiet() -> Console:
-    return Console(file=io.StringIO(), force_terminal=False, width=60)
-
-
-def said(console: Console) -> list[str]:
-    return console.file.getvalue().splitlines()
 
 
 def bicubic(image: Image.Image) -> np.ndarray:
@@ -33,19 +23,18 @@ def colours(photo, *size: int) -> Image.Image:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (7, 3), (30, 41)])
-def test_a_picture_of_any_size_through_a_network(tmp_path, photo, weights, size):
-    picture = colours(photo, *size)
-    picture.save(tmp_path / "in.png")
-    console = quiet()
+def test_a_image_of_any_size_through_a_network(tmp_path, photo, weights, size, capsys):
+    image = colours(photo, *size)
+    image.save(tmp_path / "in.png")
     written = upscale_path(
-        tmp_path / "in.png", tmp_path / "out.png", weights, tile=16, device="cpu", console=console
+        tmp_path / "in.png", tmp_path / "out.png", weights, tile=16, device="cpu"
     )
     assert written == [tmp_path / "out.png"]
     result = Image.open(written[0])
     assert (result.mode, result.size) == ("RGB", (4 * size[1], 4 * size[0]))
-    expected = open_upscaler(weights, tile=0, device="cpu")(np.array(picture))
+    expected = open_upscaler(weights, tile=0, device="cpu")(np.array(image))
     assert np.abs(np.array(result).astype(int) - expected).max() <= 1
-    (line,) = said(console)
+    (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(
         f"{tmp_path / 'in.png'} ({size[1]}x{size[0]}) -> {tmp_path / 'out.png'} "
         f"({4 * size[1]}x{4 * size[0]}) in "
@@ -60,48 +49,48 @@ def test_grey_palette_and_16_bit(tmp_path, photo):
     grey.save(tmp_path / "grey.png")
     palette.save(tmp_path / "palette.png")
     Image.fromarray(deep).save(tmp_path / "deep.png")
-    upscale_path(tmp_path, tmp_path / "out", "bicubic", console=quiet())
+    upscale_path(tmp_path, tmp_path / "out", "bicubic")
     for name, seen in (("grey", grey), ("palette", palette), ("deep", grey)):
         result = np.array(Image.open(tmp_path / "out" / f"{name}.png"))
         np.testing.assert_array_equal(result, bicubic(seen.convert("RGB")), err_msg=name)
 
 
 def test_the_exif_orientation_is_applied(tmp_path, photo):
-    picture = colours(photo, 9, 12)
+    image = colours(photo, 9, 12)
     exif = Image.Exif()
     exif[0x0112] = 6  # to be shown turned by 90 degrees clockwise
-    picture.save(tmp_path / "in.png", exif=exif)
-    upscale_path(tmp_path / "in.png", tmp_path / "out.png", "bicubic", console=quiet())
+    image.save(tmp_path / "in.png", exif=exif)
+    upscale_path(tmp_path / "in.png", tmp_path / "out.png", "bicubic")
     result = np.array(Image.open(tmp_path / "out.png"))
-    turned = picture.transpose(Image.Transpose.ROTATE_270)
+    turned = image.transpose(Image.Transpose.ROTATE_270)
     np.testing.assert_array_equal(result, bicubic(turned))
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".tif"])
 def test_transparency_is_kept(tmp_path, photo, weights, suffix):
-    picture = colours(photo, 10, 14)
+    image = colours(photo, 10, 14)
     alpha = Image.fromarray(photo(10, 14, seed=9)[..., 0])
-    picture.putalpha(alpha)
-    picture.save(tmp_path / "in.png")
+    image.putalpha(alpha)
+    image.save(tmp_path / "in.png")
     out = tmp_path / f"out{suffix}"
-    upscale_path(tmp_path / "in.png", out, weights, device="cpu", console=quiet())
+    upscale_path(tmp_path / "in.png", out, weights, device="cpu")
     result = np.array(Image.open(out).convert("RGBA"))
     np.testing.assert_array_equal(result[..., 3], bicubic(alpha))
-    expected = open_upscaler(weights, device="cpu")(np.array(picture)[..., :3])
+    expected = open_upscaler(weights, device="cpu")(np.array(image)[..., :3])
     visible = result[..., 3] > 0  # lossless WebP may change what cannot be seen
     np.testing.assert_array_equal(result[..., :3][visible], expected[visible])
 
 
 def test_transparency_needs_a_format_that_holds_it(tmp_path, photo):
-    picture = colours(photo, 8, 8)
-    picture.putalpha(255)
-    picture.save(tmp_path / "opaque.png")
-    upscale_path(tmp_path / "opaque.png", tmp_path / "opaque.jpg", "bicubic", console=quiet())
+    image = colours(photo, 8, 8)
+    image.putalpha(255)
+    image.save(tmp_path / "opaque.png")
+    upscale_path(tmp_path / "opaque.png", tmp_path / "opaque.jpg", "bicubic")
     assert Image.open(tmp_path / "opaque.jpg").mode == "RGB"
-    picture.putalpha(100)
-    picture.save(tmp_path / "glass.png")
+    image.putalpha(100)
+    image.save(tmp_path / "glass.png")
     with pytest.raises(ReflashError, match=r"glass\.jpg: jpg cannot hold the transparency of"):
-        upscale_path(tmp_path / "glass.png", tmp_path / "glass.jpg", "bicubic", console=quiet())
+        upscale_path(tmp_path / "glass.png", tmp_path / "glass.jpg", "bicubic")
     assert not (tmp_path / "glass.jpg").exists()
 
 
@@ -117,13 +106,13 @@ def test_transparency_needs_a_format_that_holds_it(tmp_path, photo):
     ],
 )
 def test_the_suffix_says_the_format(tmp_path, photo, suffix, kind, tolerance):
-    picture = colours(photo, 11, 13)
-    picture.save(tmp_path / "in.png")
+    image = colours(photo, 11, 13)
+    image.save(tmp_path / "in.png")
     out = tmp_path / "deep" / f"out{suffix}"
-    upscale_path(tmp_path / "in.png", out, "bicubic", console=quiet())
+    upscale_path(tmp_path / "in.png", out, "bicubic")
     result = Image.open(out)
     assert result.format == kind
-    difference = np.abs(np.array(result).astype(int) - bicubic(picture))
+    difference = np.abs(np.array(result).astype(int) - bicubic(image))
     assert difference.max() <= tolerance
     assert [path.name for path in out.parent.iterdir()] == [out.name]
 
@@ -131,7 +120,7 @@ def test_the_suffix_says_the_format(tmp_path, photo, suffix, kind, tolerance):
 def test_a_format_with_too_small_a_limit(tmp_path):
     Image.new("RGB", (4200, 1)).save(tmp_path / "wide.png")
     with pytest.raises(ReflashError, match=r"out\.webp: webp cannot hold 16800x4 pixels; use png"):
-        upscale_path(tmp_path / "wide.png", tmp_path / "out.webp", "bicubic", console=quiet())
+        upscale_path(tmp_path / "wide.png", tmp_path / "out.webp", "bicubic")
     assert [path.name for path in tmp_path.iterdir()] == ["wide.png"]
 
 
@@ -139,7 +128,7 @@ def test_a_file_into_a_folder(tmp_path, photo):
     colours(photo, 5, 5).save(tmp_path / "in.bmp")
     (tmp_path / "there").mkdir()
     for destination in (tmp_path / "there", tmp_path / "new"):
-        written = upscale_path(tmp_path / "in.bmp", destination, "bicubic", console=quiet())
+        written = upscale_path(tmp_path / "in.bmp", destination, "bicubic")
         assert written == [destination / "in.png"]
         assert Image.open(written[0]).size == (20, 20)
 
@@ -159,7 +148,7 @@ def test_the_source_is_never_overwritten(tmp_path, photo):
         (tmp_path, tmp_path / "link"),
     ):
         with pytest.raises(ReflashError, match="overwritten; name another"):
-            upscale_path(src, dst, "bicubic", console=quiet())
+            upscale_path(src, dst, "bicubic")
     assert source.read_bytes() == before
 
 
@@ -173,41 +162,84 @@ def test_what_cannot_be_read_or_written_is_named(tmp_path, photo):
         (".", "in.png", r"in\.png: no such folder; the source is a folder"),
     ):
         with pytest.raises(ReflashError, match=message):
-            upscale_path(tmp_path / src, tmp_path / dst, "bicubic", console=quiet())
+            upscale_path(tmp_path / src, tmp_path / dst, "bicubic")
     (tmp_path / "broken.png").write_bytes((tmp_path / "in.png").read_bytes()[:60])
     with pytest.raises(ReflashError, match=r"broken\.png"):
-        upscale_path(tmp_path / "broken.png", tmp_path / "out.png", "bicubic", console=quiet())
+        upscale_path(tmp_path / "broken.png", tmp_path / "out.png", "bicubic")
     assert not (tmp_path / "out.png").exists()
 
 
-def test_one_broken_picture_does_not_stop_the_others(tmp_path, photo):
-    source, out = tmp_path / "pictures", tmp_path / "out"
+def test_one_broken_image_does_not_stop_the_others(tmp_path, photo, capsys):
+    source, out = tmp_path / "images", tmp_path / "out"
     source.mkdir()
     for name in ("a", "b", "d"):
         colours(photo, 6, 7).save(source / f"{name}.jpg")
     (source / "b.jpg").write_bytes((source / "b.jpg").read_bytes()[:200])
-    (source / "c.webp").write_text("no picture")
+    (source / "c.webp").write_text("no image")
     (source / "notes.txt").write_text("ignored")
-    console = quiet()
     with pytest.raises(
-        ReflashError, match=r"pictures: 2 of 4 images could not be upscaled \(b\.jpg, c\.webp\)"
+        ReflashError, match=r"images: 2 of 4 images could not be upscaled \(b\.jpg, c\.webp\)"
     ):
-        upscale_path(source, out, "bicubic", console=console)
+        upscale_path(source, out, "bicubic")
     assert sorted(path.name for path in out.iterdir()) == ["a.png", "d.png"]
-    lines = said(console)
-    assert [line[:6] for line in lines] == ["[1/4] ", "[2/4] ", "[3/4] ", "[4/4] "]
-    assert f"error: {source / 'b.jpg'}" in lines[1]
-    assert f"error: {source / 'c.webp'}" in lines[2]
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == f"{source}: 1 left out (1 .txt)"
+    assert [line.split(": ")[:2] for line in lines[1:]] == [
+        ["error", str(source / "b.jpg")],
+        ["error", str(source / "c.webp")],
+    ]
 
 
-def test_a_terminal_gets_a_progress_bar(tmp_path, photo):
-    source = tmp_path / "pictures"
+def test_existing_files_are_replaced_only_when_asked_to(tmp_path, photo):
+    source, out = tmp_path / "images", tmp_path / "out"
     source.mkdir()
     for name in ("a", "b"):
         colours(photo, 6, 7).save(source / f"{name}.png")
-    console = Console(file=io.StringIO(), force_terminal=True, width=200)
-    upscale_path(source, tmp_path / "out", "bicubic", console=console)
-    shown = console.file.getvalue()
-    assert "upscaling" in shown
-    assert "2/2" in shown
-    assert "\x1b[" in shown
+    upscale_path(source, out, "bicubic")
+    first = (out / "a.png").read_bytes()
+    (out / "b.png").write_text("precious")
+    for src, dst in ((source, out), (source / "b.png", out / "b.png"), (source / "b.png", out)):
+        with pytest.raises(ReflashError, match="exists already.*--overwrite"):
+            upscale_path(src, dst, "bicubic")
+    assert (out / "b.png").read_text() == "precious"
+    upscale_path(source, out, "bicubic", overwrite=True)
+    assert (out / "b.png").read_bytes() == first
+
+
+def test_the_longest_file_names(tmp_path, photo):
+    source, out = tmp_path / "images", tmp_path / "out"
+    source.mkdir()
+    for name in ("a" * 251, "é" * 125, "b"):
+        colours(photo, 6, 7).save(source / f"{name}.png")
+    upscale_path(source, out, "bicubic", manifest=True)
+    assert len(list(out.iterdir())) == 4
+    upscale_path(source / "b.png", out / ("c" * 251 + ".png"), "bicubic")
+
+
+def test_a_name_that_is_not_utf_8(tmp_path, photo):
+    source, out = tmp_path / "images", tmp_path / "out"
+    source.mkdir()
+    strange = os.fsdecode(b"caf\xe9.png")
+    for name in (strange, "b.png"):
+        colours(photo, 6, 7).save(tmp_path / "x.png")
+        (tmp_path / "x.png").rename(source / name)
+    with pytest.raises(ReflashError, match="not UTF-8"):
+        upscale_path(source, out, "bicubic", manifest=True)
+    assert sorted(path.name for path in out.iterdir()) == ["b.png"]
+
+
+def test_subfolders_on_request(tmp_path, photo, capsys):
+    source, out = tmp_path / "images", tmp_path / "out"
+    (source / "deep" / "er").mkdir(parents=True)
+    for name in ("a.png", "deep/a.jpg", "deep/er/b.png"):
+        colours(photo, 6, 7).save(source / name)
+    (source / "notes.txt").touch()
+    assert upscale_path(source, out, "bicubic") == [out / "a.png"]
+    assert "2 left out (1 .txt, 1 subfolder (see --recursive))" in capsys.readouterr().err
+    written = upscale_path(source, out, "bicubic", recursive=True, overwrite=True, manifest=True)
+    assert written == [out / "a.png", out / "deep/a.png", out / "deep/er/b.png"]
+    assert [line.split(",")[1] for line in (out / "manifest.csv").read_text().splitlines()[1:]] == [
+        "a.png",
+        "deep/a.png",
+        "deep/er/b.png",
+    ]

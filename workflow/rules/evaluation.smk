@@ -53,7 +53,7 @@ rule upscale_examples:
         "Upscaling example images with {wildcards.run}"
     shell:
         "reflash upscale $(dirname {input.lr}) $(dirname {output}) --weights {params.weights}"
-        " --limit {params.limit} --manifest --threads {threads} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
+        " --limit {params.limit} --manifest --overwrite --threads {threads} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
 
 
 rule upscale_pictures:
@@ -78,7 +78,7 @@ rule upscale_pictures:
         "Upscaling real pictures with {wildcards.run}"
     shell:
         "reflash upscale $(dirname {input.lr}) $(dirname {output}) --weights {params.weights}"
-        " --manifest --threads {threads} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
+        " --manifest --overwrite --threads {threads} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
 
 
 rule summarise_metrics:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, Any
 
@@ -21,6 +22,8 @@ from reflash.cli import (
 )
 from reflash.cli.common import make_app
 from reflash.core.errors import ReflashError
+
+_UsageError: Any = typer.BadParameter.__mro__[1]  # typer brings click along under changing names
 
 app = make_app(
     "Reflash Dropout in Image Super-Resolution (CVPR 2022), reproducible: "
@@ -49,11 +52,31 @@ def _root(
 
 
 def main(arguments: list[str] | None = None) -> Any:
-    """Run the command line; a mistake of the user is one line and exit status 1."""
+    """Run the command line.
+
+    Exits with 0; with 1 and one line after a mistake of the user in files or settings; with 2 and
+    one line after a mistake in the command; with 130 after Ctrl-C.
+    """
     from reflash.core.files import explained
 
     try:
-        app(args=arguments)
+        status = app(args=arguments, standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(status if isinstance(status, int) else 0)
+    except _UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            typer.echo(error.format_message(), err=True)
+            sys.exit(error.exit_code)
+        command = error.ctx.command_path if error.ctx else "reflash"
+        message = " ".join(error.format_message().split()).removesuffix(".")
+        typer.echo(f"error: {message}; see {command} --help", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # the reader, such as head, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (KeyboardInterrupt, typer.Abort):
+        typer.echo("interrupted", err=True)
+        sys.exit(130)
     except (ReflashError, OSError) as error:
         problem = explained(error) if isinstance(error, OSError) else error
         if not isinstance(problem, ReflashError):
@@ -64,9 +87,11 @@ def main(arguments: list[str] | None = None) -> Any:
         if type(error).__name__ != "OutOfMemoryError":  # torch's; not imported here
             raise
         first = str(error).strip().splitlines()[0]
+        if not first.startswith("CUDA out of memory"):
+            first = f"CUDA out of memory ({first})"
         typer.echo(
-            f"error: the GPU's memory does not suffice ({first}); free it, use a smaller "
-            "training.batch or evaluation.tile, or --device cpu",
+            f"error: {first}; free it, use a smaller training.batch or evaluation.tile, "
+            "or --device cpu",
             err=True,
         )
         sys.exit(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,7 +26,23 @@ class KeyLayout(StrEnum):
     authors = "authors"
 
 
-Device = Annotated[str, typer.Option(help="auto (a free GPU if there is one), cpu, cuda, cuda:N.")]
+def _device(name: str) -> str:
+    from reflash.core.devices import check_device_name
+
+    return check_device_name(name)
+
+
+def finite(number: float | None) -> float | None:
+    """Refuse NaN and infinity as the value of an option."""
+    if number is not None and not math.isfinite(number):
+        raise typer.BadParameter(f"{number} is not a finite number.")
+    return number
+
+
+Device = Annotated[
+    str,
+    typer.Option(help="auto (a free GPU if there is one), cpu, cuda, cuda:N.", callback=_device),
+]
 Threads = Annotated[int, typer.Option(help="CPU threads; 0 leaves the choice to PyTorch.", min=0)]
 SettingsText = Annotated[str, typer.Option(help="YAML file, or YAML/JSON text starting with {.")]
 

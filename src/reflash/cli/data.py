@@ -9,6 +9,7 @@ import typer
 
 from reflash.cli.common import (
     SettingsText,
+    finite,
     make_app,
     parse_settings,
 )
@@ -53,7 +54,10 @@ def data_fetch(
         ),
     ] = False,
     timeout: Annotated[
-        float, typer.Option(min=0.1, help="Seconds without data after which a transfer failed.")
+        float,
+        typer.Option(
+            min=0.1, callback=finite, help="Seconds without data after which a transfer failed."
+        ),
     ] = 30,
     retries: Annotated[
         int, typer.Option(min=0, help="Further attempts before the next source is tried.")
@@ -145,7 +149,7 @@ def data_cache(
 def data_test_set(
     out: Annotated[Path, typer.Argument(help="Folder to fill.")],
     settings: SettingsText,
-    mod: Annotated[int, typer.Option(help="Crop to a multiple of this many pixels.")] = 12,
+    mod: Annotated[int, typer.Option(min=1, help="Crop to a multiple of this many pixels.")] = 12,
     raw: Annotated[Path, typer.Option(help="Folder of named datasets.")] = Path("data/raw"),
     recursive: Recursive = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""Evaluating, enlarging and converting."""
+"""Evaluating, upscaling and converting."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def evaluate(
     upscaler = open_upscaler(
         weights, key.value if key else None, chosen.tile, chosen.overlap, device
     )
-    evaluate_to_csv(
+    means = evaluate_to_csv(
         out,
         upscaler,
         hr,
@@ -59,6 +59,7 @@ def evaluate(
         chosen,
         max(threads, 1),
     )
+    typer.echo(means)
 
 
 @app.command()
@@ -90,17 +91,25 @@ def upscale(
     key: Annotated[
         Weights | None, typer.Option(help="Which weights of a .pth file; default: params.")
     ] = None,
-    tile: Annotated[int | None, typer.Option(help="Side of a tile in LR pixels.")] = None,
+    tile: Annotated[
+        int | None, typer.Option(min=0, help="Side of a tile in LR pixels; 0: the whole image.")
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(help="Only the first N images of a folder.", min=1)
     ] = None,
     manifest: Annotated[
         bool, typer.Option("--manifest", help="Write manifest.csv of what was made.")
     ] = False,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", help="Also the images of subfolders.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that exist.")
+    ] = False,
     device: Device = "auto",
     threads: Threads = 0,
 ) -> None:
-    """Enlarge your own images four times with trained weights (any size, alpha kept)."""
+    """Upscale your own images four times with trained weights (any size, alpha kept)."""
     if weights != "bicubic":
         set_threads(threads)
     from reflash.evaluation.upscale import upscale_path
@@ -114,6 +123,8 @@ def upscale(
         key.value if key else None,
         limit=limit,
         manifest=manifest,
+        overwrite=overwrite,
+        recursive=recursive,
     )
 
 

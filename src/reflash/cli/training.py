@@ -10,6 +10,7 @@ import typer
 from reflash.cli.common import (
     Device,
     Threads,
+    finite,
     make_app,
     parse_settings,
     set_threads,
@@ -51,9 +52,12 @@ def train(
     ] = None,
     device: Device = "auto",
     threads: Threads = 0,
-    save_every: Annotated[float, typer.Option(help="Seconds between saved states.")] = 120,
+    save_every: Annotated[
+        float, typer.Option(min=0, callback=finite, help="Seconds between saved states.")
+    ] = 120,
     time_budget: Annotated[
-        float | None, typer.Option(help="Stop, resumable, after this many seconds.")
+        float | None,
+        typer.Option(min=0, callback=finite, help="Stop, resumable, after this many seconds."),
     ] = None,
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard.")] = None,
     compiled: Annotated[

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import fcntl
+import re
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import IO
-
-import torch
+from typing import IO, TYPE_CHECKING
 
 from reflash.core.errors import ReflashError
 
+if TYPE_CHECKING:  # slow to import, and not needed to check a name
+    import torch
+
+_NAMES = re.compile(r"auto|cpu|(cuda|mps|xpu)(:\d+)?")
 _HELD: list[IO[bytes]] = []
 
 
 def _try_lock(gpu: int) -> bool:
     """Take the lock of one GPU for the life of this process, if it is free."""
+    import torch
+
     name = torch.cuda.get_device_properties(gpu)
     path = Path(tempfile.gettempdir()) / f"reflash-gpu-{getattr(name, 'uuid', gpu)}.lock"
     try:
@@ -33,6 +38,24 @@ def _try_lock(gpu: int) -> bool:
     return True
 
 
+def check_device_name(name: str) -> str:
+    """Return ``name`` if a device may be called so; torch is not imported.
+
+    Raises
+    ------
+    ReflashError
+        It is none of auto, cpu, cuda, cuda:N, mps and xpu.
+
+    Examples
+    --------
+    >>> check_device_name("cuda:1")
+    'cuda:1'
+    """
+    if not _NAMES.fullmatch(name):
+        raise ReflashError(f"device {name!r}: no such device; use auto, cpu, cuda, cuda:N or mps")
+    return name
+
+
 def choose_device(name: str = "auto", poll: float = 1.0) -> torch.device:
     """Return the device ``name`` stands for, and make it this process's GPU if it is one.
 
@@ -42,8 +65,11 @@ def choose_device(name: str = "auto", poll: float = 1.0) -> torch.device:
     Raises
     ------
     ReflashError
-        The name is not known to PyTorch, or the device is not there.
+        No device is called so, or it is not there.
     """
+    import torch
+
+    check_device_name(name)
     if name == "auto":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         waiting = False
@@ -59,7 +85,7 @@ def choose_device(name: str = "auto", poll: float = 1.0) -> torch.device:
         return torch.device("cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).add(1).item()
     except (RuntimeError, AssertionError) as error:  # AssertionError: torch built without CUDA
         raise ReflashError(
             f"device {name!r}: not available on this machine; use cpu or auto"

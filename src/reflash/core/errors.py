@@ -1,9 +1,6 @@
-"""The exception a user is meant to read, and collecting several of them."""
+"""The exceptions that a user is meant to read."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 
 class ReflashError(Exception):
@@ -22,38 +19,8 @@ class ReflashError(Exception):
         super().__init__(printable(message))
 
 
-class Problems:
-    """Collects the errors of single items, so that the others of a longer job are done.
-
-    Examples
-    --------
-    >>> problems = Problems()
-    >>> for name in ("a.png", "b.png"):
-    ...     with problems.collected():
-    ...         if name == "b.png":
-    ...             raise ReflashError(f"{name}: the file is empty; copy it again")
-    >>> problems.lines
-    ['b.png: the file is empty; copy it again']
-    >>> problems.raise_any("photos: 1 of 2 images done")  # doctest: +IGNORE_EXCEPTION_DETAIL
-    Traceback (most recent call last):
-    ReflashError: photos: 1 of 2 images done; b.png: the file is empty; copy it again
-    """
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    @contextmanager
-    def collected(self) -> Iterator[None]:
-        """Keep the ``ReflashError`` of the block instead of passing it on."""
-        try:
-            yield
-        except ReflashError as error:
-            self.lines.append(str(error))
-
-    def raise_any(self, summary: str) -> None:
-        """Raise one error that says ``summary`` and names every problem; nothing without one."""
-        if self.lines:
-            raise ReflashError("; ".join([summary, *self.lines]))
+class StopError(ReflashError):
+    """An error that ends a run over many files, because no other file would fare better."""
 
 
 def printable(text: str) -> str:

@@ -7,13 +7,14 @@ import json
 import os
 import platform
 import re
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reflash.core.errors import ReflashError
+from reflash.core.errors import ReflashError, StopError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 
 _HOST = re.sub(r"\W", "-", platform.node())
 _TEMPORARY = re.compile(rf"\..+\.{_HOST}\.(\d+)\.tmp(\.\w+)?")
+_FORBIDDEN = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENOTDIR, errno.EEXIST, errno.EISDIR),
+)
+_LONGEST = 255  # bytes of a file name on common file systems
 
 
 @contextmanager
@@ -36,7 +42,7 @@ def atomic(path: Path | str) -> Iterator[Path]:
         The disk is full, the quota is spent, or the folder cannot be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{_HOST}.{os.getpid()}.tmp{path.suffix}")
+    temporary = path.with_name(_temporary_name(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(path.parent.absolute())
@@ -47,7 +53,17 @@ def atomic(path: Path | str) -> Iterator[Path]:
     except OSError as error:
         raise explained(error, path) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # such as a read-only folder, which the error above is about
+            temporary.unlink()
+
+
+def _temporary_name(path: Path) -> str:
+    """Return a hidden name for the file being written, no longer than file systems allow."""
+    end = f".{_HOST}.{os.getpid()}.tmp{path.suffix}"
+    name, room = os.fsencode(path.name), _LONGEST - len(os.fsencode(end)) - 1
+    if len(name) > room:  # shortened, and still a name of its own
+        name = os.fsencode(f"{zlib.crc32(name):08x}")
+    return f".{os.fsdecode(name)}{end}"
 
 
 @cache
@@ -70,14 +86,18 @@ def _alive(process: int) -> bool:
 def explained(error: OSError, path: Path | str | None = None) -> Exception:
     """Return what the user can do about a file-system error, or the error where that is unclear."""
     path = path or error.filename
+    reason = (error.strerror or str(error)).lower()
     if path is None:
         return error
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return ReflashError(f"{path}: the disk is full; free some space and run again")
-    forbidden = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
-    if error.errno in forbidden:
-        return ReflashError(f"{path}: cannot be used ({error.strerror}); choose another place")
-    return error
+        return StopError(f"{path}: the disk is full; free some space and run again")
+    if error.errno == errno.ENAMETOOLONG:
+        return ReflashError(f"{path}: the file name is too long; choose a shorter one")
+    if error.errno == errno.ENOENT and error.filename:
+        return ReflashError(f"{error.filename}: no such file or folder; check the path")
+    if error.errno in _FORBIDDEN or error.filename:
+        return ReflashError(f"{path}: cannot be used ({reason}); choose another place")
+    return error  # not of a file system, such as a lost connection
 
 
 def write_text(path: Path | str, text: str) -> None:

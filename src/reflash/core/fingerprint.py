@@ -48,6 +48,7 @@ STAGES: dict[str, tuple[str, ...]] = {
 PLUMBING = (
     "core.errors",  # what a failure says
     "core.files",  # how a file is written, whole or not at all; what is in it is decided elsewhere
+    "core.failures",
     "core.progress",  # what is shown meanwhile
     "core.lock",  # who waits for whom
     "core.allocation",  # how memory is kept

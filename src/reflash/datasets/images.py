@@ -11,6 +11,7 @@ No colour profile is applied by either. Files of several frames give their first
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePath
@@ -20,6 +21,7 @@ import cv2
 import numpy as np
 
 from reflash.core.errors import ReflashError, printable
+from reflash.core.failures import Failures
 from reflash.core.files import atomic
 from reflash.core.progress import say
 from reflash.datasets.decoding import (
@@ -41,6 +43,8 @@ __all__ = [
     "centre_crop",
     "decode_rgb",
     "find_images",
+    "good_images",
+    "image_name",
     "is_image_name",
     "list_images",
     "mod_crop",
@@ -236,6 +240,23 @@ def list_images(folder: Path | str, recursive: bool = False, tell: bool = False)
     return listing.images
 
 
+def good_images(folder: Path | str, failures: Failures, recursive: bool = False) -> list[Path]:
+    """List the images of ``folder`` as ``list_images`` does, for a run that does the good ones.
+
+    What cannot be taken as an image is added to ``failures``, what was left out is told.
+
+    Raises
+    ------
+    ReflashError
+        The folder is missing or holds no image at all.
+    """
+    listing = find_images(folder, recursive)
+    failures.add(listing.problems)
+    if note := listing.note():
+        say(printable(f"{folder}: {note}"))
+    return listing.images
+
+
 def find_images(folder: Path | str, recursive: bool = False) -> Listing:
     """Look through ``folder`` as ``list_images`` does, but leave it to the caller what to do.
 
@@ -264,6 +285,17 @@ def find_images(folder: Path | str, recursive: bool = False) -> Listing:
         note = f" ({listing.note()})" if listing.note() else ""
         raise ReflashError(f"{folder}: holds no image{note}; put images there ({kinds})")
     return listing
+
+
+def image_name(path: PurePath) -> str:
+    r"""Return what an image is called: its file name without suffix, in composed Unicode (NFC).
+
+    Some systems store an accented letter as one character, others as two.
+
+    >>> image_name(PurePath("hr/mu\u0308nchen.png")) == "m\u00fcnchen"
+    True
+    """
+    return unicodedata.normalize("NFC", path.stem)
 
 
 def is_image_name(path: PurePath) -> bool:

@@ -17,9 +17,11 @@ from PIL import Image
 from pydantic import ValidationError
 
 from reflash.core.errors import ReflashError
+from reflash.core.failures import Failures
 from reflash.core.keys import numpy_generator
+from reflash.core.progress import track
 from reflash.datasets.folder import filling
-from reflash.datasets.images import Pixels, list_images, mod_crop, read_rgb
+from reflash.datasets.images import Pixels, good_images, mod_crop, read_rgb
 from reflash.degradations.settings import KINDS, BenchmarkSettings
 
 
@@ -158,27 +160,31 @@ def degrade_folder(
     Raises
     ------
     ReflashError
-        Unknown kind or name, an unreadable image, one smaller than ``mod``, or ``dst`` is ``src``
-        or holds images of another origin.
-        The manifest is written last: a folder that was left half filled has none.
+        Unknown kind or name, or ``dst`` is ``src`` or holds images of another origin; or, after
+        all others were done, the images that cannot be read or are smaller than ``mod``.
+        The manifest is written last: a folder that is not complete has none.
     """
     src, dst = Path(src), Path(dst)
     if kind not in KINDS:
         raise ReflashError(f"{kind}: no such degradation; choose one of {', '.join(KINDS)}")
     if dst.resolve() == (src.parent if src.is_file() else src).resolve():
         raise ReflashError(f"{dst}: holds the HR images; choose another folder for the LR images")
-    paths = [src] if src.is_file() else list_images(src, tell=True)
+    failures = Failures()
+    paths = [src] if src.is_file() else good_images(src, failures)
     if names is not None:
         wanted = set(names)
         missing = sorted(wanted - {path.stem for path in paths})
         if missing:
             raise ReflashError(f"{src / missing[0]}: no such image; leave it out or add it")
         paths = [path for path in paths if path.stem in wanted]
+    total = len(paths) + len(failures.errors)
     with filling(dst) as filler:
-        for path in paths:
-            hr = mod_crop(read_rgb(path), settings.mod, str(path))
-            filler.add(path.stem, degrade(hr, kind, settings, path.stem))
-    return [dst / f"{path.stem}.png" for path in paths]
+        for path in track(paths, f"degrading ({kind})"):
+            with failures.caught(path.name):
+                hr = mod_crop(read_rgb(path), settings.mod, str(path))
+                filler.add(path.stem, degrade(hr, kind, settings, path.stem))
+        failures.check(src, total, "degraded")  # then no manifest is written
+    return [dst / entry.file for entry in filler.entries]
 
 
 def _blur(image: Pixels, size: int, sigma: float) -> Pixels:

@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from reflash.core.errors import ReflashError
+from reflash.core.errors import ReflashError, StopError
+from reflash.core.failures import Failures
 from reflash.core.files import write_text
-from reflash.datasets.images import list_images, read_rgb
+from reflash.core.progress import track
+from reflash.datasets.images import image_name, read_rgb
 from reflash.evaluation.metrics import psnr, smallest_side, ssim
+from reflash.evaluation.pairs import match_images, read_lr
 from reflash.evaluation.settings import EvaluationSettings, Metric
 from reflash.evaluation.upscalers import SCALE, Upscaler
 
@@ -40,7 +43,7 @@ def evaluate(
     settings: EvaluationSettings | None = None,
     threads: int = 1,
 ) -> pd.DataFrame:
-    """Enlarge every LR image and compare it with its HR image.
+    """Upscale every LR image and compare it with its HR image.
 
     An HR image ``NAME.*`` belongs to ``NAME.*`` or ``NAMEx4.*`` in each LR folder; further LR
     images are not looked at. Images go through the network one by one, so that a row never
@@ -70,12 +73,15 @@ def evaluate(
     Raises
     ------
     ReflashError
-        A folder is missing or holds no images, an LR image is missing, cannot be read or is not
-        of a quarter the size of its HR image, or an image is too small for the metrics.
+        A folder is missing or holds no images; an image has no LR image, cannot be read, is not
+        4 times as large as its LR images or too small for the metrics; the network's output is
+        not finite.
     """
     import pandas as pd
 
-    return pd.DataFrame(_rows(upscaler, hr_folder, lr_folders, run, test_set, settings, threads))
+    rows, failures, total = _rows(upscaler, hr_folder, lr_folders, run, test_set, settings, threads)
+    failures.check(hr_folder, total, "evaluated")
+    return pd.DataFrame(rows)
 
 
 def _rows(
@@ -86,24 +92,28 @@ def _rows(
     test_set: str,
     settings: EvaluationSettings | None,
     threads: int,
-) -> list[dict[str, object]]:
-    """Return the rows of `evaluate`."""
+) -> tuple[list[dict[str, object]], Failures, int]:
+    """Return the rows of `evaluate`, what failed, and the number of images."""
     settings = settings or EvaluationSettings()
-    pairs = match_images(hr_folder, lr_folders)
+    failures = Failures()
+    pairs = match_images(hr_folder, lr_folders, failures)
+    total = len(pairs) + len(failures.errors)
     rows: dict[str, list[dict[str, object]]] = {kind: [] for kind in lr_folders}
     with ThreadPoolExecutor(max(threads, 1)) as pool:
-        for hr_path, lr_paths in pairs:
-            hr = read_rgb(hr_path)
-            _check_large_enough(hr_path, hr, settings)
-            results = [
-                _upscale(upscaler, hr_path, hr, lr_path, run) for lr_path in lr_paths.values()
-            ]
-            scores = pool.map(partial(_scores, hr, settings), results)
-            for kind, values in zip(lr_paths, scores, strict=True):
-                rows[kind].append(
-                    {"run": run, "set": test_set, "kind": kind, "image": hr_path.stem, **values}
-                )
-    return [row for of_kind in rows.values() for row in of_kind]
+        for hr_path, lr_paths in track(pairs, f"evaluating {run} on {test_set}"):
+            # An image counts in all kinds or in none, so that their means are of the same images.
+            with failures.caught(hr_path.name):
+                name, hr = image_name(hr_path), read_rgb(hr_path)
+                _check_large_enough(hr_path, hr, settings)
+                results = [
+                    _upscale(upscaler, hr_path, hr, lr_path, run) for lr_path in lr_paths.values()
+                ]
+                scores = pool.map(partial(_scores, hr, settings), results)
+                for kind, values in zip(lr_paths, scores, strict=True):
+                    rows[kind].append(
+                        {"run": run, "set": test_set, "kind": kind, "image": name, **values}
+                    )
+    return [row for of_kind in rows.values() for row in of_kind], failures, total
 
 
 def evaluate_to_csv(
@@ -115,52 +125,45 @@ def evaluate_to_csv(
     test_set: str,
     settings: EvaluationSettings | None = None,
     threads: int = 1,
-) -> None:
-    """Write the table of `evaluate` to ``out`` as CSV of 6 decimals, whole or not at all."""
-    rows = _rows(upscaler, hr_folder, lr_folders, run, test_set, settings, threads)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(rows[0])
-    for row in rows:
-        values = row.values()
-        writer.writerow(f"{value:.6f}" if isinstance(value, float) else value for value in values)
-    write_text(out, text.getvalue())
+) -> str:
+    """Write the table of `evaluate` to ``out`` as CSV of 6 decimals and return its means as text.
 
-
-def match_images(
-    hr_folder: Path | str, lr_folders: Mapping[str, Path | str]
-) -> list[tuple[Path, dict[str, Path]]]:
-    """Find the LR image of every HR image in every LR folder.
-
-    Returns
-    -------
-    list of (path, dict of kind to path)
-        In the order of the HR images' names.
-
-    Raises
-    ------
-    ReflashError
-        No LR folder is given, a folder is missing or empty, or an LR image is missing.
+    Images that cannot be evaluated are left out of the table and named in the ReflashError that
+    is raised once it is written; where there are no others, nothing is.
     """
-    if not lr_folders:
-        raise ReflashError(f"{hr_folder}: no LR folder to compare with; name at least one")
-    found = {
-        kind: {path.stem: path for path in list_images(folder)}
-        for kind, folder in lr_folders.items()
-    }
-    pairs = []
-    for hr_path in list_images(hr_folder):
-        lr_paths = {}
-        for kind, by_stem in found.items():
-            lr_path = by_stem.get(hr_path.stem) or by_stem.get(f"{hr_path.stem}x{SCALE}")
-            if lr_path is None:
-                raise ReflashError(
-                    f"{Path(lr_folders[kind]) / hr_path.stem}.png: no LR image for {hr_path}; "
-                    "make it with reflash degrade, or remove the HR image"
-                )
-            lr_paths[kind] = lr_path
-        pairs.append((hr_path, lr_paths))
-    return pairs
+    rows, failures, total = _rows(upscaler, hr_folder, lr_folders, run, test_set, settings, threads)
+    if rows:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(rows[0])
+        for row in rows:
+            values = row.values()
+            writer.writerow(
+                f"{value:.6f}" if isinstance(value, float) else value for value in values
+            )
+        write_text(out, text.getvalue())
+    failures.check(hr_folder, total, "evaluated")
+    return _means(rows)
+
+
+def _means(rows: list[dict[str, object]]) -> str:
+    """Return the means over images, a line for each kind.
+
+    >>> print(_means([{"kind": "blur", "image": "a", "psnr": 25.0, "ssim": 0.5},
+    ...               {"kind": "blur", "image": "b", "psnr": 26.0, "ssim": 0.7}]))
+    blur: psnr 25.5000 dB, ssim 0.6000 (2 images)
+    """
+    lines = []
+    for kind in dict.fromkeys(row["kind"] for row in rows):
+        of_kind = [row for row in rows if row["kind"] == kind]
+        words = []
+        for metric in _METRICS:
+            if metric in of_kind[0]:
+                mean = np.mean([row[metric] for row in of_kind])
+                words.append(f"{metric} {mean:.4f}{' dB' if metric.startswith('psnr') else ''}")
+        images = "1 image" if len(of_kind) == 1 else f"{len(of_kind)} images"
+        lines.append(f"{kind}: {', '.join(words)} ({images})")
+    return "\n".join(lines)
 
 
 def _check_large_enough(path: Path, hr: NDArray[np.uint8], settings: EvaluationSettings) -> None:
@@ -178,18 +181,15 @@ def _check_large_enough(path: Path, hr: NDArray[np.uint8], settings: EvaluationS
 def _upscale(
     upscaler: Upscaler, hr_path: Path, hr: NDArray[np.uint8], lr_path: Path, run: str
 ) -> NDArray[np.uint8]:
-    """Enlarge the image at ``lr_path``, checking sizes before and after."""
-    lr = read_rgb(lr_path)
-    height, width = lr.shape[:2]
-    if hr.shape[:2] != (SCALE * height, SCALE * width):
-        raise ReflashError(
-            f"{hr_path}: {hr.shape[1]}x{hr.shape[0]} pixels are not {SCALE} times {lr_path} "
-            f"({width}x{height}); crop HR images to multiples of {SCALE} and make LR from those"
-        )
-    sr = upscaler(lr)
+    """Upscale the image at ``lr_path``, checking sizes before and after."""
+    lr = read_lr(lr_path, hr_path, hr, SCALE)
+    try:
+        sr = upscaler(lr)
+    except StopError as error:
+        raise StopError(f"{error} (for the image {lr_path})") from error
     if sr.shape != hr.shape:
-        raise ReflashError(
-            f"{run}: makes {sr.shape[1]}x{sr.shape[0]} of {width}x{height} pixels; "
+        raise StopError(
+            f"{run}: makes {sr.shape[1]}x{sr.shape[0]} of {lr.shape[1]}x{lr.shape[0]} pixels; "
             f"use a network for x{SCALE}"
         )
     return sr

@@ -1,6 +1,6 @@
 """Running a super-resolution network on images of any size within bounded memory.
 
-A large image is cut into tiles. Each is enlarged together with a margin of context (the overlap),
+A large image is cut into tiles. Each is upscaled together with a margin of context (the overlap),
 of which nothing is kept, so that with a margin as wide as the network's receptive field no pixel
 knows that it was computed in a tile. For SRResNet the receptive field reaches 35 LR pixels to
 each side and the default overlap covers it: tiled and whole results agree to float rounding.
@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +21,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from reflash.core.errors import ReflashError
+from reflash.core.errors import ReflashError, StopError
+from reflash.core.progress import track
 
 WINDOW = 320
 """Side in LR pixels of the largest piece given to a network by itself: memory's bound."""
@@ -34,6 +35,15 @@ convolutions (ten times those it starts training from), an overlap of 8 changes 
 more than 1.3e-3 and one of 16 by more than 2e-6, which is float rounding. Not measured on fully
 trained weights, for which 48 leaves a threefold margin.
 """
+
+
+class NotFiniteError(StopError):
+    """A network's output holds NaN or infinity: its weights are broken, whatever the image."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(
+            message or "the output is not finite (NaN or infinity); use weights of a sound training"
+        )
 
 
 class _Span(NamedTuple):
@@ -50,7 +60,7 @@ class _Span(NamedTuple):
         return slice(self.window_start, self.window_stop)
 
     def in_window(self, scale: int) -> slice:
-        """Return what is kept of the enlarged window."""
+        """Return what is kept of the upscaled window."""
         return slice(
             (self.start - self.window_start) * scale, (self.stop - self.window_start) * scale
         )
@@ -68,10 +78,15 @@ class NetworkUpscaler:
     tile: int | None = None
     overlap: int | None = None
     device: torch.device | str = "cpu"
+    name: str = "network"
+    """What errors call it: the path of the weights."""
 
     def __call__(self, lr: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return ``lr`` (h, w, 3) uint8 enlarged."""
-        return upscale_image(self.model, lr, self.tile, self.overlap, self.device)
+        """Return ``lr`` (h, w, 3) uint8 upscaled."""
+        try:
+            return upscale_image(self.model, lr, self.tile, self.overlap, self.device)
+        except NotFiniteError as error:
+            raise NotFiniteError(f"{self.name}: {error}") from error
 
 
 def receptive_radius(model: nn.Module) -> int:
@@ -100,7 +115,7 @@ def default_overlap(model: nn.Module) -> int:
 def upscale_tensor(
     model: nn.Module, lr: Tensor, tile: int | None = None, overlap: int | None = None
 ) -> Tensor:
-    """Enlarge a batch of images; dropout is off whatever mode the network is in.
+    """Upscale a batch of images; dropout is off whatever mode the network is in.
 
     Parameters
     ----------
@@ -117,6 +132,18 @@ def upscale_tensor(
     Returns
     -------
     (B, 3, scale * h, scale * w) float, not clamped, on the network's device
+
+    Raises
+    ------
+    NotFiniteError
+        The network's output holds NaN or infinity.
+
+    Examples
+    --------
+    >>> twice = nn.Upsample(scale_factor=2)
+    >>> upscale_tensor(twice, torch.tensor([[[[0.0, 1.0]]]]), tile=1, overlap=0)
+    tensor([[[[0., 0., 1., 1.],
+              [0., 0., 1., 1.]]]])
     """
     batch, channels, height, width = lr.shape
     with torch.inference_mode(), as_tested(model):
@@ -136,7 +163,7 @@ def upscale_image(
     overlap: int | None = None,
     device: torch.device | str = "cpu",
 ) -> NDArray[np.uint8]:
-    """Enlarge one 8-bit image; the float result exists for one tile at a time only.
+    """Upscale one 8-bit image; the float result exists for one tile at a time only.
 
     Values are clamped to [0, 1] and rounded to 8 bits, halves to even.
 
@@ -156,7 +183,8 @@ def upscale_image(
     Raises
     ------
     ReflashError
-        The device's memory is too small for a tile.
+        The device's memory is too small for a tile, or (as `NotFiniteError`) the network's output
+        holds NaN or infinity.
     """
     height, width, channels = lr.shape
     batch = torch.from_numpy(np.array(lr)).to(device).permute(2, 0, 1)[None]
@@ -181,7 +209,7 @@ def upscale_image(
 def _windows(
     model: nn.Module, lr: Tensor, tile: int | None, overlap: int | None
 ) -> Iterator[tuple[_Span, _Span, Tensor, int]]:
-    """Yield row and column of each tile, what is kept of its enlargement, and the scale.
+    """Yield row and column of each tile, what is kept of it upscaled, and the scale.
 
     ``lr`` is float in [0, 1], or uint8, which is converted tile by tile. There is at least one
     tile.
@@ -192,14 +220,18 @@ def _windows(
     overlap = default_overlap(model) if overlap is None else overlap
     if tile is None:
         tile = 0 if height * width <= WINDOW**2 else max(WINDOW - 2 * overlap, 1)
-    for row in _spans(height, tile, overlap):
-        for column in _spans(width, tile, overlap):
-            window = lr[..., row.window, column.window]
-            if window.dtype == torch.uint8:
-                window = window.float() / 255
-            sr = model(window.contiguous(memory_format=torch.channels_last))
-            scale = sr.shape[-1] // window.shape[-1]
-            yield row, column, sr[..., row.in_window(scale), column.in_window(scale)], scale
+    if tile < 0 or overlap < 0:
+        raise ValueError(f"tile and overlap must not be negative, got {tile} and {overlap}")
+    tiles = list(product(_spans(height, tile, overlap), _spans(width, tile, overlap)))
+    for row, column in track(tiles, "tiles") if len(tiles) > 1 else tiles:
+        window = lr[..., row.window, column.window]
+        if window.dtype == torch.uint8:
+            window = window.float() / 255
+        sr = model(window.contiguous(memory_format=torch.channels_last))
+        if not bool(sr.isfinite().all()):  # rounded to 8 bits it would look like an image
+            raise NotFiniteError
+        scale = sr.shape[-1] // window.shape[-1]
+        yield row, column, sr[..., row.in_window(scale), column.in_window(scale)], scale
 
 
 def _spans(size: int, tile: int, overlap: int) -> list[_Span]:

@@ -58,19 +58,28 @@ def psnr(
     Returns
     -------
     float
-        ``20 log10(255 / sqrt(MSE))``; ``inf`` for images without a difference.
+        ``20 log10(255 / sqrt(MSE))``, at most ``PERFECT_PSNR``, which images without a
+        difference get.
 
     Raises
     ------
     ValueError
         Not two uint8 RGB images of one size, or nothing is left inside the border.
+
+    Examples
+    --------
+    >>> black = np.zeros((16, 16, 3), np.uint8)
+    >>> round(psnr(black, black + np.uint8(1)), 4)  # 20 log10(255)
+    48.1308
+    >>> psnr(black, black)
+    100.0
     """
     a, b = _pair(a, b, crop, smallest_side(crop, ssim=False))
     if channel == "y":
         error = float(np.mean(np.square(luma(a) - luma(b))))
     else:
         error = float(cv2.norm(a, b, cv2.NORM_L2SQR)) / a.size
-    return float("inf") if error == 0 else float(10 * np.log10(255.0**2 / error))
+    return PERFECT_PSNR if error == 0 else min(PERFECT_PSNR, float(10 * np.log10(255.0**2 / error)))
 
 
 def ssim(
@@ -96,6 +105,12 @@ def ssim(
     ------
     ValueError
         Not two uint8 RGB images of one size, or no window fits inside the border.
+
+    Examples
+    --------
+    >>> black = np.zeros((20, 20, 3), np.uint8)
+    >>> ssim(black, black)
+    1.0
     """
     a, b = _pair(a, b, crop, smallest_side(crop))
     last_window = a.shape[0] - _WINDOW + 1
@@ -104,7 +119,7 @@ def ssim(
         rows = slice(top, top + _STRIP + _WINDOW - 1)
         total += _similarity(a[rows], b[rows], channel)
     windows = last_window * (a.shape[1] - _WINDOW + 1)
-    return total / (windows * (1 if channel == "y" else 3))
+    return float(total / (windows * (1 if channel == "y" else 3)))
 
 
 def luma(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -1,25 +1,22 @@
-"""Enlarging a user's own pictures."""
+"""Upscaling a user's own images."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from reflash.core.errors import ReflashError
+from reflash.core.errors import ReflashError, StopError
+from reflash.core.failures import Failures
 from reflash.core.files import atomic, require_folder
-from reflash.datasets.images import list_images, read_rgba, write_png
-from reflash.datasets.manifest import write_manifest
-from reflash.evaluation.baseline import bicubic_upscale
-from reflash.evaluation.upscalers import Upscaler, open_upscaler
+from reflash.core.progress import say, track
+from reflash.datasets.images import good_images, read_rgba, write_png
+from reflash.datasets.manifest import MANIFEST, write_manifest
+from reflash.evaluation.upscalers import Upscaler, bicubic_upscale, open_upscaler
 
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     ".png": {},
@@ -40,21 +37,22 @@ def upscale_path(
     tile: int | None = None,
     device: str = "auto",
     key: Literal["params", "params_ema"] | None = None,
-    console: Console | None = None,
     limit: int | None = None,
     manifest: bool = False,
+    overwrite: bool = False,
+    recursive: bool = False,
 ) -> list[Path]:
-    """Enlarge a picture, or every picture of a folder, by the factor of the network (four).
+    """Upscale an image, or every image of a folder, by the factor of the network (four).
 
-    Pictures of any size, colour mode and orientation are read as a viewer shows them. The result
-    has 8-bit RGB colours without a colour profile; transparency is enlarged with bicubic
-    interpolation. A picture that cannot be done does not keep the others of its folder from being
+    Images of any size, colour mode and orientation are read as a viewer shows them. The result
+    has 8-bit RGB colours without a colour profile; transparency is upscaled with bicubic
+    interpolation. An image that cannot be done does not keep the others of its folder from being
     done.
 
     Parameters
     ----------
     source : path
-        An image file, or a folder of which the image files are taken, subfolders not.
+        An image file, or a folder of which the image files are taken.
     destination : path
         For a file: the file to write (the suffix says the format: png, jpg, webp, tif, bmp), or a
         folder. For a folder: the folder to write ``NAME.png`` to.
@@ -66,13 +64,14 @@ def upscale_path(
         ``auto``, ``cpu``, ``cuda``, ...
     key : {"params", "params_ema"}, optional
         Which weights of the file; by default what it holds, raw ones if both.
-    console : rich.console.Console, optional
-        Where to report: a progress bar on a terminal, else a line per picture. By default
-        standard error.
     limit : int, optional
-        Only so many pictures of a folder, the first by name.
+        Only so many images of a folder, the first by name.
     manifest : bool
-        Also write ``manifest.csv`` with the pixel hashes of a folder's results.
+        Once all images of a folder are done, write ``manifest.csv`` with their pixel hashes.
+    overwrite : bool
+        Replace files that exist.
+    recursive : bool
+        Also the images of a folder's subfolders, to subfolders of the same names.
 
     Returns
     -------
@@ -82,38 +81,37 @@ def upscale_path(
     Raises
     ------
     ReflashError
-        Nothing to read, a destination that would overwrite the source or whose format is not
-        known or cannot hold transparency, unreadable weights; or, after all others were done, the
-        pictures that could not be.
+        Nothing to read, a destination that exists, is the source, or whose format is not known or
+        cannot hold transparency, unreadable weights, an output that is not finite; or, after all
+        others were done, the images that could not be.
     """
     source, destination = Path(source), Path(destination)
-    console = console or Console(stderr=True)
-    jobs = _plan(source, destination)[:limit]
+    failures = Failures()
+    jobs = _plan(source, destination, recursive, failures)[:limit]
+    total = len(jobs) + len(failures.errors)
+    if not overwrite:
+        _refuse_existing([out for _, out in jobs])
     upscaler = open_upscaler(weights, key, tile, device=device)
-    if not source.is_dir():
-        with _reporting(console, 1) as report:
-            report(_upscale_file(upscaler, *jobs[0]))
-        return [jobs[0][1]]
-    written, failed = [], []
-    with _reporting(console, len(jobs)) as report:
-        for path, out in jobs:
-            try:
-                report(_upscale_file(upscaler, path, out))
-                written.append(out)
-            except ReflashError as error:
-                report(f"error: {error}")
-                failed.append(path.name)
-    if failed:
-        raise ReflashError(
-            f"{source}: {len(failed)} of {len(jobs)} images could not be upscaled "
-            f"({', '.join(failed)}); mend or remove them and run again"
-        )
+    written: list[Path] = []
     if manifest:
-        write_manifest(destination, [path.name for path in written])
+        (destination / MANIFEST).unlink(missing_ok=True)
+    for path, out in track(jobs, "upscaling") if source.is_dir() else jobs:
+        with failures.caught(path.name):
+            line = _upscale_file(upscaler, path, out)
+            written.append(out)
+            if not source.is_dir():
+                say(line)
+    failures.check(source, total, "upscaled")
+    if manifest and source.is_dir():
+        write_manifest(destination, [str(path.relative_to(destination)) for path in written])
+    if source.is_dir():
+        say(f"{source}: {len(written)} images upscaled to {destination}")
     return written
 
 
-def _plan(source: Path, destination: Path) -> list[tuple[Path, Path]]:
+def _plan(
+    source: Path, destination: Path, recursive: bool, failures: Failures
+) -> list[tuple[Path, Path]]:
     """Return (source file, destination file) pairs after checking that they make sense."""
     if source.is_dir():
         if destination.exists():
@@ -123,7 +121,11 @@ def _plan(source: Path, destination: Path) -> list[tuple[Path, Path]]:
                     f"{destination}: is the source folder, whose images would be overwritten; "
                     "name another folder"
                 )
-        return [(path, destination / f"{path.stem}.png") for path in list_images(source)]
+        images = good_images(source, failures, recursive)
+        return [
+            (path, destination / path.relative_to(source).with_name(f"{path.stem}.png"))
+            for path in images
+        ]
     if not source.exists():
         raise ReflashError(f"{source}: no such file or folder; name an image or a folder of images")
     if destination.is_dir() or not destination.suffix:
@@ -140,8 +142,18 @@ def _plan(source: Path, destination: Path) -> list[tuple[Path, Path]]:
     return [(source, destination)]
 
 
+def _refuse_existing(files: list[Path]) -> None:
+    existing = [path for path in files if path.exists()]
+    if existing:
+        others = f" (and {len(existing) - 1} others)" if len(existing) > 1 else ""
+        raise ReflashError(
+            f"{existing[0]}: exists already{others}; "
+            "name another place, or replace with --overwrite"
+        )
+
+
 def _upscale_file(upscaler: Upscaler, source: Path, destination: Path) -> str:
-    """Enlarge one picture and return a line that says so."""
+    """Upscale one image and return a line that says so."""
     start = time.perf_counter()
     rgb, alpha = read_rgba(source)
     suffix = destination.suffix.lower()
@@ -152,7 +164,10 @@ def _upscale_file(upscaler: Upscaler, source: Path, destination: Path) -> str:
                 "use png, webp or tif"
             )
         alpha = None
-    sr = upscaler(rgb)
+    try:
+        sr = upscaler(rgb)
+    except StopError as error:
+        raise StopError(f"{error} (for the image {source})") from error
     if alpha is not None:
         sr = np.dstack([sr, bicubic_upscale(alpha, sr.shape[0] // rgb.shape[0])])
     _save(destination, sr)
@@ -178,28 +193,3 @@ def _save(path: Path, image: NDArray[np.uint8]) -> None:
                 f"{path}: {suffix[1:]} cannot hold {image.shape[1]}x{image.shape[0]} pixels; "
                 "use png"
             ) from error
-
-
-@contextmanager
-def _reporting(console: Console, total: int) -> Iterator[Callable[[str], None]]:
-    """Yield a function that reports one finished picture, with a progress bar on a terminal."""
-    done = 0
-
-    def line(text: str) -> None:
-        nonlocal done
-        done += 1
-        prefix = f"[{done}/{total}] " if total > 1 else ""
-        console.print(prefix + text, markup=False, highlight=False, soft_wrap=True)
-
-    if not console.is_terminal or total == 1:
-        yield line
-        return
-    columns = (TextColumn("upscaling"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("upscaling", total=total)
-
-        def advance(text: str) -> None:
-            line(text)
-            progress.advance(task)
-
-        yield advance

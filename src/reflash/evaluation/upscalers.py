@@ -1,4 +1,4 @@
-"""From what a user calls weights to a function that enlarges images."""
+"""From what a user calls weights to a function that upscales images."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from reflash.evaluation.baseline import bicubic_upscale
+from reflash.core.devices import choose_device
 
 SCALE = 4
 """Factor of the study: HR sides over LR sides."""
@@ -25,7 +26,7 @@ def open_upscaler(
     overlap: int | None = None,
     device: str = "auto",
 ) -> Upscaler:
-    """Return what enlarges images with ``weights``.
+    """Return what upscales images with ``weights``.
 
     Parameters
     ----------
@@ -45,10 +46,38 @@ def open_upscaler(
         device.
     """
     if str(weights) == "bicubic":
+        if device not in ("auto", "cpu"):
+            choose_device(device)  # it is not used, but a wrong name should not go unnoticed
         return bicubic_upscale
-    from reflash.core.devices import choose_device
     from reflash.evaluation.inference import NetworkUpscaler
     from reflash.models.weights import load_network
 
     chosen = choose_device(device)
-    return NetworkUpscaler(load_network(weights, key).to(chosen), tile, overlap, chosen)
+    network = load_network(weights, key).to(chosen)
+    return NetworkUpscaler(network, tile, overlap, chosen, str(weights))
+
+
+def bicubic_upscale(image: NDArray[np.uint8], scale: int = SCALE) -> NDArray[np.uint8]:
+    """Upscale an image with Pillow's bicubic filter (a = -0.5), the one of the test protocol.
+
+    It is the baseline of every table, and what transparency is upscaled with.
+
+    Parameters
+    ----------
+    image : (h, w, 3) or (h, w) uint8
+        RGB or one channel.
+    scale : int
+        Factor of both sides.
+
+    Returns
+    -------
+    (scale * h, scale * w, ...) uint8
+
+    Examples
+    --------
+    >>> bicubic_upscale(np.full((2, 3), 7, np.uint8)).shape
+    (8, 12)
+    """
+    height, width = image.shape[:2]
+    size = (width * scale, height * scale)
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))

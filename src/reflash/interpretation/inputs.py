@@ -14,10 +14,11 @@ from torch import Tensor
 
 from reflash.core.devices import choose_device
 from reflash.core.errors import ReflashError
+from reflash.core.failures import Failures
 from reflash.datasets.images import centre_crop, list_images, read_rgb
-from reflash.evaluation.evaluate import match_images
 from reflash.evaluation.inference import as_tested
 from reflash.evaluation.metrics import psnr
+from reflash.evaluation.pairs import match_images
 from reflash.models.staged import StagedNetwork
 from reflash.models.weights import load_network
 
@@ -25,9 +26,6 @@ Which = Literal["params", "params_ema"]
 
 MEMORY = 512 * 2**20
 """Bytes that the intermediate tensors of one batch may take, roughly."""
-
-IDENTICAL = 80.0
-"""PSNR in dB given to images without a difference, as in the authors' analysis code."""
 
 
 class Picture(NamedTuple):
@@ -116,7 +114,8 @@ def read_pairs(
     if lr.is_dir() != hr.is_dir():
         raise ReflashError(f"{lr}: and {hr} are a file and a folder; name two of the same sort")
     if lr.is_dir():
-        files = [(found["lr"], path) for path, found in match_images(hr, {"lr": lr})[:limit]]
+        failures = Failures()
+        files = [(found["lr"], p) for p, found in match_images(hr, {"lr": lr}, failures)[:limit]]
     else:
         files = [(lr, hr)]
     for lr_path, hr_path in files:
@@ -224,8 +223,7 @@ def quality(sr: Tensor, hr: NDArray[np.uint8], border: int = 0) -> float:
     analysis code truncates instead, which darkens by half a level.)
     """
     levels = sr[0].clamp(0, 1).mul(255).round().to(torch.uint8)
-    value = psnr(levels.permute(1, 2, 0).contiguous().cpu().numpy(), hr, crop=border)
-    return value if np.isfinite(value) else IDENTICAL
+    return psnr(levels.permute(1, 2, 0).contiguous().cpu().numpy(), hr, crop=border)
 
 
 def run_name(weights: Path | str, run: str | None) -> str:
