@@ -88,7 +88,7 @@ def test_missing_classifier_is_named(make_context, write_rows):
         for task, _, ratio, number, metric, value in rows(model, "psnr", PSNR[model, 0])
     ]
     path = write_rows("only", COLUMNS, own)
-    with pytest.raises(ReflashError, match=r"only\.csv: holds no rows of task classification"):
+    with pytest.raises(ReflashError, match=r"only\.csv: has no rows of task classification"):
         gather(make_context(), FeatureDropSensitivity(), [path])
 
 

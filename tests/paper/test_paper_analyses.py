@@ -84,7 +84,7 @@ def test_layers_count_in_sixteenths(layer, blocks, tap):
 
 
 def test_layer_that_is_not_there_is_named():
-    with pytest.raises(ReflashError, match="model x: layer 'hr' is not there; it has b1, last"):
+    with pytest.raises(ReflashError, match="model x: has no layer 'hr'; it has b1, last"):
         tap_of("hr", ["b1", "last"], "model x")
 
 
@@ -116,7 +116,7 @@ def test_chosen_image_is_read(folder):
         ({}, None, ("b1",), f"model {PLAIN}: no folder of maps is given; remedy"),
         ({PLAIN: "nowhere"}, None, ("b1",), "nowhere: no such folder; remedy"),
         (None, "cat", ("b1",), r"cat\.npz: no such file; remedy"),
-        (None, None, ("hr",), r"ant\.npz: layer 'hr' is not there"),
+        (None, None, ("hr",), r"ant\.npz: has no layer 'hr'"),
         (None, None, ("last",), r"ant\.npz: layer 'last' is not maps"),
     ],
 )
@@ -134,7 +134,7 @@ def test_broken_archive_is_named(folder, content):
 
 
 def test_empty_folder_is_named(tmp_path):
-    with pytest.raises(ReflashError, match=r"holds no IMAGE\.npz; remedy"):
+    with pytest.raises(ReflashError, match=r"contains no IMAGE\.npz; remedy"):
         read_maps({PLAIN: tmp_path}, PLAIN, None, ("b1",), "remedy")
 
 

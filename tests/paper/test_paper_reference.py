@@ -6,7 +6,12 @@ import pytest
 
 from reflash.degradations.settings import KINDS
 from reflash.models.names import parse_model
-from reflash.paper.reference import EVIDENCE, reference_psnr, reference_table
+from reflash.paper.reference import (
+    EVIDENCE,
+    reference_gain,
+    reference_psnr,
+    reference_table,
+)
 
 # Digitised from the authors' bar chart: clean, blur, noise, jpeg.
 BARS = {
@@ -45,6 +50,13 @@ def test_nothing_is_known_of_other_test_sets(test_set):
 )
 def test_nothing_is_known_of_other_models(model):
     assert reference_psnr(model, "Set5", "clean") is None
+
+
+def test_gain_is_the_difference_of_two_bars_or_unknown():
+    dropped, plain = "rrdb/multi/last_conv-channel-p0.5", "rrdb/multi/none"
+    assert reference_gain(dropped, plain, "Set5", "blur") == (0.95, "digitised")  # 26.09 - 25.14
+    assert reference_gain(dropped, plain, "Set5", "blur_noise") is None
+    assert reference_gain(dropped, "rrdb/single/none", "Set5", "blur") is None
 
 
 def test_every_row_has_evidence_and_a_value_unless_not_found():

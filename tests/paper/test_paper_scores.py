@@ -84,7 +84,7 @@ def test_missing_kind_is_named(make_context, write_evaluation):
     [
         (None, "no such file"),
         ("", "cannot be read as CSV"),
-        ("run,set,kind,image,psnr\n", "holds no rows"),
+        ("run,set,kind,image,psnr\n", "has no rows"),
         ("run,set,kind,image,ssim\na,b,c,d,1\n", "has no column 'psnr'"),
         ("run,set,kind,image,psnr\na,b,c,d,high\n", "contains non-numeric values"),
         ("run,set,kind,image,psnr\na,b,c,d,\n", "contains non-numeric values"),

@@ -1,5 +1,5 @@
-"""The paper's tables, figures and claims: what each declares, how its numbers are made and drawn.
+"""The paper's tables, figures and claims, made from the results of a study's runs.
 
-``settings`` names the artefacts a study may ask for, ``inputs`` their files; ``tables``,
-``figures`` and ``claims`` make them; ``reference`` holds what the paper says, with evidence.
+``scores``, ``analyses`` and ``costs`` read and check the results; ``tables``, ``figures`` and
+``claims`` are made from them; ``reference`` is what the paper says, with its evidence.
 """

@@ -88,7 +88,7 @@ def read_classifier(paths: Sequence[Path | str]) -> pd.DataFrame:
     table = table[table["task"] == "classification"][["model", "ratio", "draw", "value"]]
     table = table.drop_duplicates(ignore_index=True)
     if table.empty:
-        raise ReflashError(f"{paths[0]}: holds no rows of task classification; {remedy}")
+        raise ReflashError(f"{paths[0]}: has no rows of task classification; {remedy}")
     if table.duplicated(["ratio", "draw"]).any():
         raise ReflashError(
             f"{paths[0]}: and the other files hold different classifiers; {remedy}, all with the "
@@ -113,12 +113,19 @@ def tap_of(layer: str, taps: Iterable[str], owner: str) -> str:
     ------
     ReflashError
         The layer is not one of the network.
+
+    Examples
+    --------
+    Half-way in an RRDB of 3 blocks is after the second:
+
+    >>> tap_of("b8", ["first", "b1", "b2", "b3", "hr", "last"], "rrdb")
+    'b2'
     """
     names = list(taps)
     blocks = sum(name.startswith("b") for name in names)
     tap = f"b{-(-int(layer[1:]) * blocks // BLOCKS)}" if layer.startswith("b") else layer
     if tap not in names:
-        raise ReflashError(f"{owner}: layer {layer!r} is not there; it has {', '.join(names)}")
+        raise ReflashError(f"{owner}: has no layer {layer!r}; it has {', '.join(names)}")
     return tap
 
 
@@ -185,7 +192,7 @@ def read_maps(
     Raises
     ------
     ReflashError
-        The folder or file is missing or holds something else, or the network has no such layer.
+        The folder or file is missing or not readable, or the network has no such layer.
     """
     if model not in folders:
         raise ReflashError(f"model {model}: no folder of maps is given; {remedy}")
@@ -193,7 +200,7 @@ def read_maps(
     if image is None:
         found = sorted(path.stem for path in folder.glob("*.npz"))
         if not found:
-            raise ReflashError(f"{folder}: holds no IMAGE.npz; {remedy}")
+            raise ReflashError(f"{folder}: contains no IMAGE.npz; {remedy}")
         image = found[0]
     path = require_file(folder / f"{image}.npz", remedy)
     maps: Maps = {}

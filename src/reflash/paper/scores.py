@@ -78,7 +78,7 @@ def read_table(path: Path | str, columns: Sequence[str], remedy: str) -> pd.Data
     Raises
     ------
     ReflashError
-        The file is missing, empty, no CSV, or lacks a column.
+        The file is missing, empty, not a CSV, or lacks a column.
     """
     path = require_file(path, remedy)
     try:
@@ -89,7 +89,7 @@ def read_table(path: Path | str, columns: Sequence[str], remedy: str) -> pd.Data
     if missing:
         raise ReflashError(f"{path}: has no column {missing[0]!r}; {remedy}")
     if table.empty:
-        raise ReflashError(f"{path}: holds no rows; {remedy}")
+        raise ReflashError(f"{path}: has no rows; {remedy}")
     return table
 
 
@@ -201,7 +201,7 @@ def read_scores(
     ----------
     paths
         Tables of `reflash.evaluation.evaluate`: run, set, kind, image and metrics. Runs, sets and
-        kinds the context does not name are left aside.
+        kinds the context does not name are left out.
     context
         Names the models, seeds and test sets there must be.
     metric

@@ -167,7 +167,7 @@ def judge(
 
 
 def combine(parts: Sequence[Part]) -> Verdict:
-    """Make the verdict on a claim from its parts (see ``RULE``)."""
+    """Make the verdict on a claim from its parts (see ``RULE``); without parts: not tested."""
     if not parts:
         return "not tested"
     verdicts = [part.verdict for part in parts if part.verdict != "not judged"]
@@ -179,7 +179,7 @@ def combine(parts: Sequence[Part]) -> Verdict:
 def verdict_text(claim: Claim, findings: Findings) -> str:
     """Return a claim's verdict as it is shown, with what limits it.
 
-    Where parts could not be tested it says so, and at a scale that is no evidence that, too.
+    Where parts could not be tested it says so, and below the paper's scale what the scale is worth.
     """
     if claim.verdict == "not tested":
         return claim.verdict

@@ -40,7 +40,7 @@ def gather(context: Context, settings: Claims, claims: Path | str) -> pd.DataFra
     -------
     pandas.DataFrame
         Tidy: a row per part of a claim, or one with an empty ``part`` for a claim that was not
-        tested: number, title, claim_verdict (labelled where the scale is no evidence), part,
+        tested: number, title, claim_verdict (labelled with what the scale is worth), part,
         effect, low, high, unit, digits, verdict (of the part), method, rule, compared, paper (its
         value, if known), paper_evidence, paper_says, evidence (that it says so), missing, and
         confidence (of the intervals).

@@ -82,6 +82,9 @@ def rank_marks(values: Iterable[float | None], digits: int = 2) -> list[Mark]:
     """Mark the largest and second-largest of ``values`` as printed; ties share a mark.
 
     Values that are None or not a number are never marked, and a single value is not either.
+
+    >>> rank_marks([25.004, 25.001, 24.2, 23.9])
+    ['best', 'best', 'second', '']
     """
     rounded = [None if v is None or v != v else round(v, digits) for v in values]
     order = sorted({v for v in rounded if v is not None}, reverse=True)
@@ -94,7 +97,11 @@ def rank_marks(values: Iterable[float | None], digits: int = 2) -> list[Mark]:
 def number(
     value: float | None, std: float | None = None, digits: int = 2, sign: bool = False
 ) -> str:
-    """Print a value, with its standard deviation where there is one."""
+    """Print a value, with its standard deviation where there is one.
+
+    >>> number(0.634, 0.451, sign=True), number(-0.001, sign=True), number(None)
+    ('+0.63 ± 0.45', '0.00', '--')
+    """
     if value is None or value != value:
         return EMPTY
     text = f"{value:{'+' if sign else ''}.{digits}f}"
@@ -107,6 +114,9 @@ def digits_for(values: Iterable[float], significant: int = 3) -> int:
     """Return how many decimals show the smallest of some values with ``significant`` digits.
 
     At least one and at most five; for no value above 0, two.
+
+    >>> digits_for([137.7]), digits_for([0.0134, 0.5])
+    (1, 4)
     """
     sizes = [abs(value) for value in values if value == value and value != 0]
     if not sizes:
