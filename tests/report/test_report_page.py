@@ -179,7 +179,7 @@ def test_figure_is_embedded_with_alt_text_and_caption(made, page):
     assert base64.b64decode(image["src"].split(",")[1]) == png.read_bytes()
     assert "Lines of validation PSNR" in image["alt"]
     assert int(image["width"]) == round(335 * 96 * 1.3 / 100)
-    assert "Validation PSNR while training." in page.texts["figcaption"][0]
+    assert "Validation PSNR during training." in page.texts["figcaption"][0]
 
 
 def test_tables_have_headers_and_values(page):
