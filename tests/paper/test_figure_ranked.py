@@ -173,3 +173,26 @@ def test_layer_that_was_not_ablated_is_named(context, ablation):
 def test_missing_run_is_named(make_context, saliency):
     with pytest.raises(ReflashError, match=rf"run {PLAIN}/seed2: not among .* reflash saliency"):
         saliency_distribution.gather(make_context(seeds=(0, 2)), SaliencyDistribution(), **saliency)
+
+
+def test_names_of_axes_and_notes_of_four_models_lie_inside_the_figure(make_context, write_rows):
+    """Four models have their notes below; long tick labels leave room for the name of the axis."""
+    models = tuple(f"srresnet/multi/b{n}-channel-p0.2" for n in (4, 8, 12, 16))
+    rows = [
+        (f"{model}/seed0", "ant", "last", channel, 25.0 - 12.7 * (channel == 0), 25.0)
+        for model in models
+        for channel in range(16)
+    ]
+    path = write_rows("ablation", "run,image,layer,channel,psnr,psnr_full", rows)
+    context = make_context(models=models)
+    drawing = channel_ablation.gather(context, ChannelAblation(), [path])
+    with rc(STYLE):
+        figure = channel_ablation.draw(drawing, STYLE)
+        figure.draw_without_rendering()
+        (axes,) = figure.axes
+        name = axes.xaxis.label.get_window_extent()
+        for artist in (axes.yaxis.label, axes.xaxis.label, axes.get_legend()):
+            box = artist.get_window_extent()
+            assert min(box.x0, box.y0) >= 0
+            assert box.x1 <= figure.bbox.width
+        assert axes.get_legend().get_window_extent().y1 <= name.y0 + 1

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from reflash.core.errors import ReflashError
 from reflash.paper.analyses import layer_label, read_analysis
-from reflash.paper.figures.drawing import Drawing
+from reflash.paper.figures.drawing import Drawing, sentences
 from reflash.paper.figures.lines import (
     PSNR_SPAN,
     draw_panels,
@@ -72,17 +72,15 @@ def gather(context: Context, settings: ChannelAblation, ablation: Iterable[Path 
         name=NAME,
         frame=frame,
         title="Channel ablation",
-        caption=" ".join(
-            [
-                f"PSNR without one channel at {where} (the others rescaled) minus PSNR with all "
-                "channels, sorted within each image; in the legend: PSNR with all channels. The "
-                f"axis spans at least {PSNR_SPAN} dB.",
-                f"8-bit RGB, {border_phrase(context)} (none in the authors' analysis code, seen).",
-                f"Mean over {images_phrase(context, images)}.",
-                seeds_sentence(context, "bands are"),
-                "The paper's values were not found.",
-                scale_sentence(context),
-            ]
+        caption=sentences(
+            f"PSNR without one channel at {where} (the others rescaled) minus PSNR with all "
+            "channels, sorted within each image; in the legend: PSNR with all channels. The "
+            f"axis spans at least {PSNR_SPAN} dB.",
+            f"8-bit RGB, {border_phrase(context)} (none in the authors' analysis code, seen).",
+            f"Mean over {images_phrase(context, images)}.",
+            seeds_sentence(context, "bands are"),
+            "The paper's values were not found.",
+            scale_sentence(context),
         ),
         alt=f"Sorted changes of PSNR when a channel is removed. {_numbers(frame)}.",
     )

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from reflash.core.errors import ReflashError
 from reflash.degradations.settings import KINDS
 from reflash.paper.analyses import layer_label, read_analysis
-from reflash.paper.figures.drawing import Drawing
+from reflash.paper.figures.drawing import Drawing, sentences
 from reflash.paper.figures.lines import in_front
 from reflash.paper.figures.style import (
     fit_height,
@@ -106,17 +106,15 @@ def gather(
         name=NAME,
         frame=frame,
         title="Deep degradation representations",
-        caption=" ".join(
-            [
-                f"t-SNE of the features at {layer_label(settings.layer)}, {images} images{place} "
-                f"({shown}) per degradation; axes have no unit.",
-                "CHI: Calinski-Harabasz index with the degradation as label, of the t-SNE plane "
-                f"and of the {frame['components'].iloc[0]} principal components; lower: less "
-                "separated by degradation.",
-                f"Seed {context.seeds[0]}.",
-                "Which images and layer the paper used, and its values, were not found.",
-                scale_sentence(context),
-            ]
+        caption=sentences(
+            f"t-SNE of the features at {layer_label(settings.layer)}, {images} images{place} "
+            f"({shown}) per degradation; axes have no unit.",
+            "CHI: Calinski-Harabasz index with the degradation as label, of the t-SNE plane "
+            f"and of the {frame['components'].iloc[0]} principal components; lower: less "
+            "separated by degradation.",
+            f"Seed {context.seeds[0]}.",
+            "Which images and layer the paper used, and its values, were not found.",
+            scale_sentence(context),
         ),
         alt=f"Scatter plots of deep features. {_numbers(frame)}.",
     )

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from reflash.paper.analyses import layer_label, read_analysis, read_classifier
-from reflash.paper.figures.drawing import Drawing
+from reflash.paper.figures.drawing import Drawing, sentences
 from reflash.paper.figures.lines import (
     PSNR_AXIS,
     PSNR_SPAN,
@@ -69,20 +69,17 @@ def gather(
         name=NAME,
         frame=frame,
         title="Dropping features at test time",
-        caption=" ".join(
-            [
-                f"A share of the {context.sensitivity_dimension}s "
-                f"at {layer_label(context.sensitivity_layer)} is set to zero at test time{rest}. "
-                f"Left: PSNR of the models{place} ({crop_phrase(context.analysis_crop)}, "
-                f"8-bit RGB, {border_phrase(context)}). Right: accuracy of a small network that "
-                "classifies scikit-learn's digits, its last features dropped the same way.",
-                PSNR_AXIS,
-                f"Mean over {frame['draws'].max()} random choices; {spread}",
-                f"Seed{'s' if len(context.seeds) > 1 else ''} "
-                f"{', '.join(map(str, context.seeds))}.",
-                "The paper's networks, layer and values were not found.",
-                scale_sentence(context),
-            ]
+        caption=sentences(
+            f"A share of the {context.sensitivity_dimension}s "
+            f"at {layer_label(context.sensitivity_layer)} is set to zero at test time{rest}. "
+            f"Left: PSNR of the models{place} ({crop_phrase(context.analysis_crop)}, "
+            f"8-bit RGB, {border_phrase(context)}). Right: accuracy of a small network that "
+            "classifies scikit-learn's digits, its last features dropped the same way.",
+            PSNR_AXIS,
+            f"Mean over {frame['draws'].max()} random choices; {spread}",
+            f"Seed{'s' if len(context.seeds) > 1 else ''} {', '.join(map(str, context.seeds))}.",
+            "The paper's networks, layer and values were not found.",
+            scale_sentence(context),
         ),
         alt=f"Two panels. {_numbers(frame)}.",
     )

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from reflash.paper.analyses import depth_sentence
 from reflash.paper.figures.channel_maps import Array, draw_maps, gather_maps
-from reflash.paper.figures.drawing import Drawing
+from reflash.paper.figures.drawing import Drawing, sentences
 from reflash.study.artefacts import FeatureMaps, FigureStyle
 from reflash.study.context import Context, images_phrase, listing, scale_sentence
 
@@ -30,21 +30,16 @@ def gather(context: Context, settings: FeatureMaps, features: Mapping[str, Path 
         name=NAME,
         frame=frame,
         title="Feature maps",
-        caption=" ".join(
-            part
-            for part in [
-                "Features of a layer, with dropout off. Every channel is scaled on its own, so "
-                f"that weak channels show: black and white are the {ENDS[0]:g}th and "
-                f"{ENDS[1]:g}th percentile of its values.",
-                "Channels at even steps from the largest to the smallest mean magnitude of each "
-                "model; below: share of the layer's magnitude.",
-                depth_sentence(settings.layers),
-                f"{images_phrase(context, [str(frame['image'].iloc[0])])}, seed "
-                f"{context.seeds[0]}.",
-                "Which image and layer the paper shows was not found.",
-                scale_sentence(context),
-            ]
-            if part
+        caption=sentences(
+            "Features of a layer, with dropout off. Every channel is scaled on its own, so "
+            f"that weak channels show: black and white are the {ENDS[0]:g}th and "
+            f"{ENDS[1]:g}th percentile of its values.",
+            "Channels at even steps from the largest to the smallest mean magnitude of each "
+            "model; below: share of the layer's magnitude.",
+            depth_sentence(settings.layers),
+            f"{images_phrase(context, [str(frame['image'].iloc[0])])}, seed {context.seeds[0]}.",
+            "Which image and layer the paper shows was not found.",
+            scale_sentence(context),
         ),
         alt=(
             "Rows of feature maps, one row per model, strongest channel first. Share of the "

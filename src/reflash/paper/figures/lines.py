@@ -142,8 +142,14 @@ def draw_lines(
             markevery=((count - 1) % every, every),
             zorder=2 if own.line == "-" else 2.1,  # broken lines show on top of solid ones
         )
-    axes.grid(axis="y")
+    settle(axes)
     return lines
+
+
+def settle(axes: Axes) -> None:
+    """Choose ticks that do not depend on the size of the axes, which the layout changes."""
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    axes.grid(axis="y")
 
 
 def draw_panels(
@@ -205,9 +211,9 @@ def write_notes(axes: Axes, lines: Mapping[str, Line2D], notes: list[str]) -> No
         list(lines.values()),
         notes,
         handlelength=2.2,
-        borderaxespad=0,
         loc="upper center",
-        bbox_to_anchor=(0.5, -0.26),
+        bbox_to_anchor=(0.5, 0),
+        borderaxespad=4.5,  # in font sizes: below tick labels and axis label
         ncols=2,
     )
 

@@ -20,6 +20,7 @@ from reflash.paper.figures.lines import (
     interval,
     intervals,
     seeds_phrase,
+    settle,
     span_at_least,
 )
 from reflash.paper.figures.looks import looks
@@ -168,7 +169,7 @@ def draw_dimensions(
         plain["value"], color=color, linestyle="--", label="no dropout", zorder=1.5
     )
     axes.set_ylabel(f"PSNR (dB), {seeds_phrase(rows)}")
-    axes.grid(axis="y")
+    settle(axes)
     axes.margins(y=0.12)
     span_at_least(axes, PSNR_SPAN)
     return legend

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from reflash.core.errors import ReflashError
 from reflash.models.names import place_label
-from reflash.paper.figures.drawing import Drawing
+from reflash.paper.figures.drawing import Drawing, sentences
 from reflash.paper.figures.lines import PSNR_AXIS
 from reflash.paper.figures.placements import (
     alt_values,
@@ -91,19 +91,17 @@ def _position(place: str, shown: list[str]) -> float:
 
 def _caption(context: Context, setting: str, p: float, frame: pd.DataFrame, label: str) -> str:
     images = {str(frame["set"].iloc[0]): int(frame["images"].iloc[0])}
-    return " ".join(
-        [
-            f"One dropout layer with p = {p:g} at each position of {label}, trained in the "
-            f"{setting}-degradation setting; dashed: the same network without dropout.",
-            "BK: after K/16 of the blocks; last-conv: before the last convolution.",
-            f"Test set {sets_phrase(images)}, {kinds_phrase(setting)}.",
-            metric_sentence("psnr", context),
-            PSNR_AXIS,
-            seeds_sentence(context, "error bars are"),
-            "The paper's values were not found; that its positions were compared at p = 0.2 is "
-            "inferred.",
-            scale_sentence(context),
-        ]
+    return sentences(
+        f"One dropout layer with p = {p:g} at each position of {label}, trained in the "
+        f"{setting}-degradation setting; dashed: the same network without dropout.",
+        "BK: after K/16 of the blocks; last-conv: before the last convolution.",
+        f"Test set {sets_phrase(images)}, {kinds_phrase(setting)}.",
+        metric_sentence("psnr", context),
+        PSNR_AXIS,
+        seeds_sentence(context, "error bars are"),
+        "The paper's values were not found; that its positions were compared at p = 0.2 is "
+        "inferred.",
+        scale_sentence(context),
     )
 
 

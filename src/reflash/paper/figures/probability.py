@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from reflash.core.errors import ReflashError
 from reflash.models.names import place_label
-from reflash.paper.figures.drawing import Drawing
+from reflash.paper.figures.drawing import Drawing, sentences
 from reflash.paper.figures.lines import PSNR_AXIS
 from reflash.paper.figures.placements import (
     MEASURED,
@@ -77,17 +77,15 @@ def _caption(
     images = {str(frame["set"].iloc[0]): int(frame["images"].iloc[0])}
     tested = listing([f"{setting}: {kinds_phrase(setting)}" for setting in shown])
     label = context.label(f"{settings.network}/{shown[0]}/none")
-    return " ".join(
-        [
-            f"{label} with one dropout layer at {place_label(settings.place)}; dashed: the same "
-            "network without dropout.",
-            f"Test set {sets_phrase(images)}; {tested}.",
-            metric_sentence("psnr", context),
-            PSNR_AXIS,
-            seeds_sentence(context, "error bars are"),
-            "The paper's values were not found.",
-            scale_sentence(context),
-        ]
+    return sentences(
+        f"{label} with one dropout layer at {place_label(settings.place)}; dashed: the same "
+        "network without dropout.",
+        f"Test set {sets_phrase(images)}; {tested}.",
+        metric_sentence("psnr", context),
+        PSNR_AXIS,
+        seeds_sentence(context, "error bars are"),
+        "The paper's values were not found.",
+        scale_sentence(context),
     )
 
 

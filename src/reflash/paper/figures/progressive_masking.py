@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from reflash.core.errors import ReflashError
 from reflash.paper.analyses import layer_label, read_analysis
-from reflash.paper.figures.drawing import Drawing
+from reflash.paper.figures.drawing import Drawing, sentences
 from reflash.paper.figures.lines import (
     PSNR_AXIS,
     PSNR_SPAN,
@@ -86,24 +86,22 @@ def gather(
         name=NAME,
         frame=frame,
         title="Progressive channel masking",
-        caption=" ".join(
-            [
-                f"PSNR while the channels at {layer_label(layers[0])} are set to zero one after "
-                "another (the others rescaled by the sum of magnitudes); 8-bit RGB, "
-                f"{border_phrase(context)}.",
-                PSNR_AXIS,
-                f"Random order: mean of {draws} order{'s' if draws != 1 else ''}, the same for "
-                "every model."
-                if "random" in set(frame["order"])
-                else "",
-                "Area: area under the curve, divided by its height without masking (1: masking "
-                "costs nothing).",
-                f"Mean over {images_phrase(context, images)}.",
-                seeds_sentence(context, "bands are"),
-                "Method of the authors' analysis code (seen); the paper's values were not found.",
-                scale_sentence(context),
-            ]
-        ).replace("  ", " "),
+        caption=sentences(
+            f"PSNR while the channels at {layer_label(layers[0])} are set to zero one after "
+            "another (the others rescaled by the sum of magnitudes); 8-bit RGB, "
+            f"{border_phrase(context)}.",
+            PSNR_AXIS,
+            f"Random order: mean of {draws} order{'s' if draws != 1 else ''}, the same for "
+            "every model."
+            if "random" in set(frame["order"])
+            else "",
+            "Area: area under the curve, divided by its height without masking (1: masking "
+            "costs nothing).",
+            f"Mean over {images_phrase(context, images)}.",
+            seeds_sentence(context, "bands are"),
+            "Method of the authors' analysis code (seen); the paper's values were not found.",
+            scale_sentence(context),
+        ),
         alt=f"PSNR against masked channels. {_numbers(frame)}.",
     )
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from reflash.core.errors import ReflashError
 from reflash.datasets.images import Pixels, list_images, read_rgba
 from reflash.models.names import BICUBIC
-from reflash.paper.figures.drawing import Drawing
+from reflash.paper.figures.drawing import Drawing, sentences
 from reflash.paper.figures.pictures import (
     Cell,
     add_example,
@@ -106,14 +106,12 @@ def gather(
 def _caption(context: Context, settings: RealWorld, frame: pd.DataFrame) -> str:
     count = frame["row"].nunique()
     source = Path(settings.pictures).name if settings.pictures else "the sample photographs"
-    return " ".join(
-        [
-            f"{count} picture{'s' if count != 1 else ''} of {source} as they are, enlarged "
-            f"{ENLARGED} times: the crop with the most detail, of {settings.size} pixels at most; "
-            "LR enlarged without interpolation. There is no HR picture to compare with: no PSNR.",
-            f"Seed {context.seeds[0]}.",
-            scale_sentence(context),
-        ]
+    return sentences(
+        f"{count} picture{'s' if count != 1 else ''} of {source} as they are, enlarged "
+        f"{ENLARGED} times: the crop with the most detail, of {settings.size} pixels at most; "
+        "LR enlarged without interpolation. There is no HR picture to compare with: no PSNR.",
+        f"Seed {context.seeds[0]}.",
+        scale_sentence(context),
     )
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from reflash.paper.analyses import depth_label, depth_sentence, read_analysis, tap_of
-from reflash.paper.figures.drawing import Drawing
+from reflash.paper.figures.drawing import Drawing, sentences
 from reflash.paper.figures.lines import (
     draw_panels,
     in_front,
@@ -69,19 +69,15 @@ def gather(
         name=NAME,
         frame=frame,
         title="Distribution of channel saliency",
-        caption=" ".join(
-            part
-            for part in [
-                "Share of each channel in its layer's saliency, sorted within each image; "
-                "dotted: equal shares.",
-                depth_sentence(settings.layers),
-                "Gini coefficient: 0 for equal shares; normalised entropy: 1 for equal shares.",
-                f"Mean over {images_phrase(context, images)}.",
-                seeds_sentence(context, "bands are"),
-                "The paper's values were not found.",
-                scale_sentence(context),
-            ]
-            if part
+        caption=sentences(
+            "Share of each channel in its layer's saliency, sorted within each image; "
+            "dotted: equal shares.",
+            depth_sentence(settings.layers),
+            "Gini coefficient: 0 for equal shares; normalised entropy: 1 for equal shares.",
+            f"Mean over {images_phrase(context, images)}.",
+            seeds_sentence(context, "bands are"),
+            "The paper's values were not found.",
+            scale_sentence(context),
         ),
         alt=f"Sorted shares of saliency. {_numbers(frame)}.",
     )

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from reflash.paper.analyses import depth_sentence
 from reflash.paper.figures.channel_maps import Array, draw_maps, gather_maps
-from reflash.paper.figures.drawing import Drawing
+from reflash.paper.figures.drawing import Drawing, sentences
 from reflash.study.artefacts import FigureStyle, SaliencyMaps
 from reflash.study.context import Context, images_phrase, listing, scale_sentence
 
@@ -27,22 +27,17 @@ def gather(context: Context, settings: SaliencyMaps, maps: Mapping[str, Path | s
         name=NAME,
         frame=frame,
         title="Channel saliency maps",
-        caption=" ".join(
-            part
-            for part in [
-                "Magnitude of the derivative of the output's gradient magnitude with respect to a "
-                "channel, divided by the largest of the layer; the colour scale is its square "
-                "root, so that weak channels show.",
-                "Channels at even steps from the most to the least salient of each model; below: "
-                "share of the layer's saliency.",
-                depth_sentence(settings.layers),
-                f"{images_phrase(context, [str(frame['image'].iloc[0])])}, seed "
-                f"{context.seeds[0]}.",
-                "Method of the authors' analysis code (seen); the paper's maps cannot be compared "
-                "value by value.",
-                scale_sentence(context),
-            ]
-            if part
+        caption=sentences(
+            "Magnitude of the derivative of the output's gradient magnitude with respect to a "
+            "channel, divided by the largest of the layer; the colour scale is its square "
+            "root, so that weak channels show.",
+            "Channels at even steps from the most to the least salient of each model; below: "
+            "share of the layer's saliency.",
+            depth_sentence(settings.layers),
+            f"{images_phrase(context, [str(frame['image'].iloc[0])])}, seed {context.seeds[0]}.",
+            "Method of the authors' analysis code (seen); the paper's maps cannot be compared "
+            "value by value.",
+            scale_sentence(context),
         ),
         alt=(
             "Rows of saliency maps, one row per model, strongest channel first. Share of the "

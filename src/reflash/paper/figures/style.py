@@ -137,31 +137,24 @@ def legend_above(
     figure: Figure, handles: Sequence[Artist], labels: Sequence[str], style: FigureStyle
 ) -> Legend:
     """Put a legend above the axes, in as many columns as fit, read row by row."""
-    size = small(style)
-    width = figure.get_figwidth()
-    handle = 2.4 * size / 72
-    gap = 1.4 * size / 72
-    labels = [wrap(label, width - handle - 0.15, size) for label in labels]
-    widths = [max(text_width(line, size) for line in lab.split("\n")) + handle for lab in labels]
-    columns = len(labels)
-    while columns > 1 and _row_width(widths, columns) + gap * (columns - 1) > width - 0.15:
-        columns -= 1
-    rows = -(-len(labels) // columns)
-    columns = -(-len(labels) // rows)
-    order = _row_major(len(labels), columns)
-    return figure.legend(
-        [handles[i] for i in order],
-        [labels[i] for i in order],
-        loc="outside upper center",
-        ncols=columns,
-        borderaxespad=0.2,
-        borderpad=0.1,
-    )
-
-
-def _row_width(widths: Sequence[float], columns: int) -> float:
-    """Width of a legend of ``columns`` columns without gaps: each as wide as its widest entry."""
-    return sum(max(widths[c::columns]) for c in range(columns))
+    width, size = figure.get_figwidth(), small(style)
+    labels = [wrap(label, width - 4 * size / 72, size) for label in labels]
+    rows = 1
+    while True:
+        columns = -(-len(labels) // rows)
+        order = _row_major(len(labels), columns)
+        legend = figure.legend(
+            [handles[i] for i in order],
+            [labels[i] for i in order],
+            loc="outside upper center",
+            ncols=columns,
+            borderaxespad=0.2,
+            borderpad=0.1,
+        )
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return legend
+        legend.remove()
+        rows += 1
 
 
 def _row_major(count: int, columns: int) -> list[int]:

@@ -18,7 +18,7 @@ from matplotlib.patheffects import withStroke
 
 from reflash.core.errors import ReflashError
 from reflash.degradations.settings import KINDS
-from reflash.paper.figures.drawing import Drawing
+from reflash.paper.figures.drawing import Drawing, sentences
 from reflash.paper.figures.lines import interval, intervals
 from reflash.paper.figures.looks import Look, looks
 from reflash.paper.figures.style import (
@@ -125,15 +125,13 @@ def _caption(
         paper = "The paper's values for these models were not found."
     else:
         paper = "The paper's values are not comparable with these and are not shown."
-    return " ".join(
-        [
-            f"Test set {sets_phrase(images)}.",
-            metric_sentence(metric, context),
-            "The axis does not start at 0.",
-            seeds_sentence(context, "error bars are"),
-            paper,
-            scale_sentence(context),
-        ]
+    return sentences(
+        f"Test set {sets_phrase(images)}.",
+        metric_sentence(metric, context),
+        "The axis does not start at 0.",
+        seeds_sentence(context, "error bars are"),
+        paper,
+        scale_sentence(context),
     )
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from reflash.core.errors import ReflashError
-from reflash.paper.figures.drawing import Drawing
+from reflash.paper.figures.drawing import Drawing, sentences
 from reflash.paper.figures.lines import (
     PSNR_AXIS,
     PSNR_SPAN,
@@ -80,14 +80,12 @@ def gather(context: Context, settings: TrainingCurves, logs: Iterable[Path | str
 def _caption(context: Context, kinds: list[str]) -> str:
     mean = f", mean over {listing(kinds)} images" if len(kinds) > 1 else ""
     only = f" on {kinds[0]} images" if len(kinds) == 1 else ""
-    return " ".join(
-        [
-            "PSNR in dB of the moving average of the weights on the validation images"
-            f"{only}{mean} (8-bit RGB, border of {context.crop} pixels left out).",
-            PSNR_AXIS,
-            seeds_sentence(context, "bands are"),
-            scale_sentence(context),
-        ]
+    return sentences(
+        "PSNR in dB of the moving average of the weights on the validation images"
+        f"{only}{mean} (8-bit RGB, border of {context.crop} pixels left out).",
+        PSNR_AXIS,
+        seeds_sentence(context, "bands are"),
+        scale_sentence(context),
     )
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from reflash.core.errors import ReflashError
 from reflash.datasets.images import Pixels, list_images, read_rgb
 from reflash.models.names import BICUBIC
-from reflash.paper.figures.drawing import Drawing
+from reflash.paper.figures.drawing import Drawing, sentences
 from reflash.paper.figures.pictures import (
     Cell,
     add_example,
@@ -138,16 +138,14 @@ def _caption(
     context: Context, settings: VisualComparison, test_set: str, frame: pd.DataFrame
 ) -> str:
     count = frame["row"].nunique()
-    return " ".join(
-        [
-            f"{count} image{'s' if count != 1 else ''} of {test_set}, degradation "
-            f"{kind_label(settings.kind)}: the crop with the most detail, of {settings.size} "
-            "pixels at most; LR enlarged without interpolation.",
-            "Below: PSNR of the whole image in dB (8-bit RGB, border of "
-            f"{context.crop} pixels left out), best bold.",
-            f"Seed {context.seeds[0]}.",
-            scale_sentence(context),
-        ]
+    return sentences(
+        f"{count} image{'s' if count != 1 else ''} of {test_set}, degradation "
+        f"{kind_label(settings.kind)}: the crop with the most detail, of {settings.size} "
+        "pixels at most; LR enlarged without interpolation.",
+        "Below: PSNR of the whole image in dB (8-bit RGB, border of "
+        f"{context.crop} pixels left out), best bold.",
+        f"Seed {context.seeds[0]}.",
+        scale_sentence(context),
     )
 
 
