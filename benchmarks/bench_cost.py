@@ -51,14 +51,14 @@ def persistent(run: Run) -> int:
 def peak(run: Run, batch: Any, device: torch.device) -> float:
     """Return the MiB that tensors take at most during a step."""
     if device.type == "cuda":
-        run.optimiser.forget_gradients()
+        run.optimiser.zero_grad()
         torch.cuda.synchronize(device)
         before = torch.cuda.memory_allocated(device)
         torch.cuda.reset_peak_memory_stats(device)
         run._update(*batch)
         top = torch.cuda.max_memory_allocated(device) - before
         return (top + persistent(run)) / 2**20
-    run.optimiser.forget_gradients()
+    run.optimiser.zero_grad()
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
         run.step(0, *batch)
     with tempfile.TemporaryDirectory() as folder:

@@ -19,9 +19,9 @@ from plain import PlainLoop
 
 from reflash.datasets.cache import ImageCache
 from reflash.report.benchmarks import Result, Table, digits, in_turns, options
-from reflash.training.ahead import Ahead
 from reflash.training.pairs import OnlinePairs
-from reflash.training.run import Run
+from reflash.training.prefetcher import Prefetcher
+from reflash.training.run import Run, step_all
 from reflash.training.settings import RunSettings
 
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -55,7 +55,7 @@ def fed(
 ) -> Any:
     """Return a function that trains several runs with pairs online, all included."""
     trained = [Run(settings, device) for _ in range(runs)]
-    source = Ahead(OnlinePairs(settings, cache, device), device, enabled=True, total=10**9)
+    source = Prefetcher(OnlinePairs(settings, cache, device), device, enabled=True, total=10**9)
     count = 0
 
     def steps() -> None:
@@ -66,20 +66,6 @@ def fed(
             count += 1
 
     return steps
-
-
-def step_all(runs: list[Run], iteration: int, lr: torch.Tensor, hr: torch.Tensor) -> None:
-    """Step every run, on a GPU side by side, as `reflash train` does."""
-    current = torch.cuda.current_stream()
-    ready = current.record_event()
-    for run in runs:
-        assert run.stream is not None
-        run.stream.wait_event(ready)
-        with torch.cuda.stream(run.stream):
-            run.step(iteration, lr, hr)
-    for run in runs:
-        assert run.stream is not None
-        current.wait_stream(run.stream)
 
 
 def compare(

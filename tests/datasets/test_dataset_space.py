@@ -119,4 +119,4 @@ def test_a_lock_is_waited_for_and_said(tmp_path: Path, capsys: pytest.CaptureFix
         order.append("first")
     thread.join(5)
     assert order == ["first", "second"]
-    assert capsys.readouterr().err == "waiting for the first\n"
+    assert capsys.readouterr().err.startswith("waiting for the first (process ")

@@ -98,8 +98,11 @@ def make_results(folder: Path, about: Context) -> tuple[list[Path], list[Path], 
             "training": {"iterations": 12345, "batch": 8},
             "pairs": {"patch": 64},
         }
-        (home / "settings.json").write_text(json.dumps(settings))
-        (home / "timing.json").write_text(json.dumps({"seconds": 62.0, "device": "cpu"}))
+        record = {"run": run, "settings": settings, "iterations": 12345, "done": 12345}
+        record |= dict.fromkeys(("recipe", "settings_key", "data", "code", "processor"), "x")
+        record |= {"seconds": 62.0, "device": "cpu", "threads": 1, "runs_together": 1}
+        record |= {"weights": {}, "versions": {}, "commit": None, "finished": None, "sessions": 0}
+        (home / "run.json").write_text(json.dumps(record))
         evaluations.append(home / "evaluation.csv")
         logs.append(home / "log.csv")
         runs.append(home)
@@ -369,8 +372,7 @@ def test_same_input_gives_the_same_page(inputs, made):
         "results/demo/multi_degradation.tex",
         "figures 1/training_curves.png",
         "figures 1/training_curves.pdf",
-        f"runs/{PLAIN}/seed0/settings.json",
-        f"runs/{PLAIN}/seed0/timing.json",
+        f"runs/{PLAIN}/seed0/run.json",
     ],
 )
 def test_missing_file_is_named_and_no_page_is_written(tmp_path, inputs, missing):

@@ -10,9 +10,8 @@ from toy_run import run_settings
 
 from reflash.datasets.cache import ImageCache
 from reflash.training import synthesis
-from reflash.training.pairs import OnlinePairs, PoolPairs
+from reflash.training.pairs import OnlinePairs, PairQueue, PoolPairs
 from reflash.training.settings import RunSettings
-from reflash.training.shuffle import PairQueue
 from reflash.training.windows import bytes_on
 
 CPU = torch.device("cpu")

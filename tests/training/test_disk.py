@@ -66,7 +66,7 @@ def test_a_damaged_pool_is_named(cache: ImageCache, tmp_path: Path) -> None:
 def test_weights_that_are_no_numbers_are_noticed(cache: ImageCache) -> None:
     run = Run(run_settings(), CPU)
     run.step(0, *OnlinePairs(run_settings(), cache, CPU).batch(0))
-    assert run.finite()
+    assert run.is_finite()
     with torch.no_grad():
         run._weights[3].view(-1)[0] = torch.nan
-    assert not run.finite()
+    assert not run.is_finite()

@@ -11,7 +11,8 @@ from toy_run import run_settings
 from reflash.core.errors import ReflashError
 from reflash.datasets.cache import ImageCache
 from reflash.training.pairs import OnlinePairs
-from reflash.training.trainer import Options, Validation, train
+from reflash.training.trainer import Options, Trainer, train
+from reflash.training.validation import Validation
 
 CPU = torch.device("cpu")
 
@@ -20,7 +21,8 @@ def start(cache: ImageCache, images: Path, out: Path, events: Path) -> None:
     settings = run_settings()
     validation = Validation(settings.training.validation, images)
     options = Options(tensorboard=events)
-    train(settings, OnlinePairs(settings, cache, CPU), validation, out, CPU, options)
+    trainer = Trainer(settings, validation, out)
+    train([trainer], OnlinePairs(settings, cache, CPU), CPU, options)
 
 
 def test_events_hold_the_log(cache: ImageCache, image_folder: Path, tmp_path: Path) -> None:

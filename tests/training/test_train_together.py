@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -16,8 +15,9 @@ from reflash.cli.app import main
 from reflash.core.errors import ReflashError
 from reflash.datasets.cache import ImageCache
 from reflash.training.pairs import OnlinePairs
+from reflash.training.record import read_record
 from reflash.training.settings import RunSettings
-from reflash.training.trainer import Interrupted, Job, Options, check_agreement, train_together
+from reflash.training.trainer import Interrupted, Options, Trainer, check_agreement, train
 from reflash.training.validation import Validation
 
 CPU = torch.device("cpu")
@@ -38,11 +38,11 @@ def three_runs() -> list[RunSettings]:
 def start(
     runs: list[RunSettings], cache: ImageCache, images: Path, out: Path, **options: object
 ) -> None:
-    jobs = [
-        Job(run, Validation(run.training.validation, images), out / name)
+    trainers = [
+        Trainer(run, Validation(run.training.validation, images), out / name)
         for run, name in zip(runs, NAMES, strict=False)
     ]
-    train_together(jobs, OnlinePairs(runs[0], cache, CPU), CPU, Options(**options))  # type: ignore[arg-type]
+    train(trainers, OnlinePairs(runs[0], cache, CPU), CPU, Options(**options))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_together_as_alone(
 ) -> None:
     start(three_runs(), cache, image_folder, tmp_path)
     assert results(tmp_path) == alone
-    assert json.loads((tmp_path / "a/timing.json").read_text())["runs_together"] == 3
+    assert read_record(tmp_path / "a").runs_together == 3
     assert not list(tmp_path.glob("*/state-*"))
 
 
@@ -112,7 +112,7 @@ def test_a_finished_run_is_not_done_again(
         start(three_runs(), cache, image_folder, tmp_path, time_budget=10, clock=Clock())
     written = (tmp_path / "c/params.safetensors").stat().st_mtime_ns
     start(three_runs(), cache, image_folder, tmp_path)
-    assert "short: continuing after iteration 8" in capsys.readouterr().out
+    assert "short: already finished" in capsys.readouterr().err
     assert (tmp_path / "c/params.safetensors").stat().st_mtime_ns == written
     assert results(tmp_path) == alone
 
@@ -154,9 +154,9 @@ def test_a_run_or_folder_given_twice_is_refused(
         check_agreement([run_settings(), run_settings()])
     runs = [run_settings(), run_settings(id="other", dropout="none")]
     validation = Validation(runs[0].training.validation, image_folder)
-    jobs = [Job(run, validation, tmp_path / "same") for run in runs]
+    trainers = [Trainer(run, validation, tmp_path / "same") for run in runs]
     with pytest.raises(ReflashError, match="same: given for several runs"):
-        train_together(jobs, OnlinePairs(runs[0], cache, CPU), CPU)
+        train(trainers, OnlinePairs(runs[0], cache, CPU), CPU)
 
 
 def test_by_the_command(
@@ -167,7 +167,7 @@ def test_by_the_command(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     arguments = ["train", "--images", str(cache.folder), "--validation", str(image_folder)]
-    arguments += ["--device", "cpu", "--ahead"]
+    arguments += ["--device", "cpu", "--prefetch"]
     for run, name in zip(three_runs(), NAMES, strict=True):
         arguments += ["--config", run.model_dump_json(), "--out", str(tmp_path / name)]
     with pytest.raises(SystemExit) as stop:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import signal
@@ -23,11 +24,13 @@ from reflash.degradations.settings import BenchmarkSettings
 from reflash.evaluation.metrics import psnr
 from reflash.models.build import build_network
 from reflash.models.weights import load_weights
+from reflash.training.optim import learning_rate
 from reflash.training.pairs import OnlinePairs
-from reflash.training.schedule import learning_rate
+from reflash.training.record import read_record, recipe
+from reflash.training.run import Run
 from reflash.training.settings import RunSettings
-from reflash.training.state import run_key
-from reflash.training.trainer import Interrupted, Options, Run, Validation, train
+from reflash.training.trainer import Interrupted, Options, Trainer, train
+from reflash.training.validation import Validation
 
 CPU = torch.device("cpu")
 
@@ -37,7 +40,7 @@ def start(
 ) -> None:
     pairs = OnlinePairs(settings, cache, CPU)
     validation = Validation(settings.training.validation, images)
-    train(settings, pairs, validation, out, CPU, Options(**options))  # type: ignore[arg-type]
+    train([Trainer(settings, validation, out)], pairs, CPU, Options(**options))  # type: ignore[arg-type]
 
 
 def test_weights_equal_a_plain_loop(cache: ImageCache, image_folder: Path, tmp_path: Path) -> None:
@@ -140,16 +143,38 @@ def test_time_budget_stops_with_saved_state_and_resumes_exactly(
         try:
             start(settings, cache, image_folder, tmp_path / "parts", time_budget=3, clock=Clock())
             break
-        except Interrupted:
+        except Interrupted as stop:
             stops += 1
+            _require_usable(tmp_path / "parts/partial", str(stop), stops - 1)
     assert stops >= 2
     assert _results(tmp_path / "whole") == _results(tmp_path / "parts")
-    assert not list((tmp_path / "parts").glob("state-*"))
+    assert _names(tmp_path / "parts") == _names(tmp_path / "whole") == RESULTS
+    record = read_record(tmp_path / "parts")
+    assert record is not None
+    assert (record.sessions, record.done) == (stops, 12)
+
+
+def _require_usable(folder: Path, message: str, sessions: int) -> None:
+    """Check that the weights of a stopped run are there, with a record that fits them."""
+    record = read_record(folder)
+    assert record is not None
+    assert (record.iterations, record.finished, record.sessions) == (12, None, sessions)
+    assert f"after iteration {record.done} of 12; the weights so far are in partial/" in message
+    for which, digest in record.weights.items():
+        path = folder / f"{which}.safetensors"
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == digest
+        assert load_weights(path)[1]["done"] == record.done
+
+
+RESULTS = ["log.csv", "params.safetensors", "params_ema.safetensors", "run.json"]
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 def _results(folder: Path) -> dict[str, bytes]:
-    names = ("params.safetensors", "params_ema.safetensors", "log.csv", "settings.json")
-    return {name: (folder / name).read_bytes() for name in names}
+    return {name: (folder / name).read_bytes() for name in RESULTS[:3]}
 
 
 def test_changed_settings_start_afresh(
@@ -159,17 +184,21 @@ def test_changed_settings_start_afresh(
         start(run_settings(), cache, image_folder, tmp_path, time_budget=3, clock=Clock())
     changed = run_settings(dropout="last_conv-channel-p0.2")
     start(changed, cache, image_folder, tmp_path)
-    assert "continuing" not in capsys.readouterr().out
+    told = capsys.readouterr().err
+    assert "continuing" not in told
+    assert "starts over; the state saved in" in told
     start(changed, cache, image_folder, tmp_path / "fresh")
     assert _results(tmp_path) == _results(tmp_path / "fresh")
 
 
-def test_the_key_of_a_run_covers_settings_and_data() -> None:
+def test_a_recipe_covers_settings_data_and_code() -> None:
     settings = run_settings()
-    assert run_key(settings, "a") == run_key(run_settings(), "a")
-    assert run_key(settings, "a") != run_key(settings, "b")
-    assert run_key(settings, "a") != run_key(run_settings(seed=2), "a")
-    assert run_key(settings, "a", "x") != run_key(settings, "a", "y")
+    key = recipe(settings, "a", "x")
+    assert recipe(run_settings(), "a", "x") == key
+    assert recipe(settings, "b", "x") != key
+    assert recipe(settings, "a", "y") != key
+    assert recipe(run_settings(seed=2), "a", "x") != key
+    assert recipe(settings, "a", "x", code="another") != key
 
 
 def test_other_validation_images_have_another_key(image_folder: Path, tmp_path: Path) -> None:
@@ -198,7 +227,7 @@ def test_nan_loss_stops_and_keeps_the_last_state(
     with pytest.raises(
         ReflashError, match="loss is nan at iteration 8, or a weight is not a number; lower"
     ):
-        train(settings, pairs, validation, tmp_path, CPU, options)
+        train([Trainer(settings, validation, tmp_path)], pairs, CPU, options)
     assert not (tmp_path / "params.safetensors").exists()
     start(settings, cache, image_folder, tmp_path)  # continues after iteration 7
     start(settings, cache, image_folder, tmp_path / "whole")

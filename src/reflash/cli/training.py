@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -59,6 +61,9 @@ def train(
         float | None,
         typer.Option(min=0, callback=finite, help="Stop, resumable, after this many seconds."),
     ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Train again what is finished, and replace it.")
+    ] = False,
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard.")] = None,
     compiled: Annotated[
         bool, typer.Option("--compile/--no-compile", help="Fuse operations with torch.compile.")
@@ -66,10 +71,10 @@ def train(
     graphs: Annotated[
         bool, typer.Option("--graphs/--no-graphs", help="On a GPU, replay steps as CUDA graphs.")
     ] = True,
-    ahead: Annotated[
+    prefetch: Annotated[
         bool | None,
         typer.Option(
-            "--ahead/--no-ahead",
+            "--prefetch/--no-prefetch",
             help="Make each batch one iteration early; default: on a GPU only.",
             show_default=False,
         ),
@@ -77,8 +82,10 @@ def train(
 ) -> None:
     """Train one run, or several on the same pairs, resumably.
 
-    Killed or stopped, the same command continues bit by bit. Several runs (--config and --out as
-    often) see the same pairs, made once for all of them, and end as if each had been trained alone.
+    Killed or stopped, the same command resumes; results are bit-identical. Stopped by its time
+    budget or a signal, a run leaves its weights so far in partial/. A finished run is left as it
+    is (--again). Several runs (--config and --out as often) see the same pairs, made once for all
+    of them, and end as if each had been trained alone.
     """
     from reflash.training.settings import RunSettings
 
@@ -95,33 +102,51 @@ def train(
         )
     set_threads(threads)
     from reflash.core.devices import choose_device
-    from reflash.core.progress import training_progress
+    from reflash.core.progress import say, training_progress
     from reflash.datasets.cache import ImageCache
+    from reflash.training.graphs import CaptureError
     from reflash.training.pairs import OnlinePairs, PoolPairs
-    from reflash.training.trainer import Job, Options, check_agreement, train_together
+    from reflash.training.pool import read_pool
+    from reflash.training.record import already_finished
+    from reflash.training.trainer import Options, Trainer, check_agreement
+    from reflash.training.trainer import train as train_runs
     from reflash.training.validation import Validation
 
     check_agreement(runs)
+    cache = ImageCache.open(given) if settings.pairs.synthesis == "online" else None
+    data = cache.key if cache else read_pool(given)["key"]
+    # `train_runs` looks again, but only after this process has waited for a GPU.
+    told = [not again and already_finished(*run, data) for run in zip(out, runs, strict=True)]
+    if all(told):
+        for line in told:
+            say(str(line))
+        return
     chosen = choose_device(device)
     source: OnlinePairs | PoolPairs
-    if settings.pairs.synthesis == "pool":
-        source = PoolPairs(given, settings.training.batch, settings.seed, chosen, settings)
-    else:
-        cache = ImageCache.open(given)
+    if cache:
         source = OnlinePairs(settings, cache, chosen, graphs=graphs, compiled=compiled)
-    jobs = [
-        Job(run, Validation(run.training.validation, validation), folder)
+    else:
+        source = PoolPairs(given, settings.training.batch, settings.seed, chosen, settings)
+    trainers = [
+        Trainer(run, Validation(run.training.validation, validation), folder)
         for run, folder in zip(runs, out, strict=True)
     ]
     name = settings.id if len(runs) == 1 else f"{len(runs)} runs"
-    with training_progress(name, max(run.training.iterations for run in runs)) as report:
-        options = Options(
-            save_seconds=save_every,
-            time_budget=time_budget,
-            tensorboard=tensorboard,
-            report=report,
-            graphs=graphs,
-            compiled=compiled,
-            ahead=ahead,
-        )
-        train_together(jobs, source, chosen, options)
+    try:
+        with training_progress(name, max(run.training.iterations for run in runs)) as report:
+            options = Options(
+                save_seconds=save_every,
+                time_budget=time_budget,
+                again=again,
+                tensorboard=tensorboard,
+                report=report,
+                graphs=graphs,
+                compiled=compiled,
+                prefetch=prefetch,
+            )
+            train_runs(trainers, source, chosen, options)
+    except CaptureError as error:
+        # Nothing on the GPU works after a failed capture, so a new process goes on in this one's
+        # place: the same command with one option more.
+        say(f"warning: {str(error).removesuffix('; run with --no-graphs')}; going on without")
+        os.execv(sys.executable, [*sys.orig_argv, "--no-graphs"])

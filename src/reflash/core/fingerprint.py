@@ -52,6 +52,7 @@ PLUMBING = (
     "core.progress",  # what is shown meanwhile
     "core.lock",  # who waits for whom
     "core.allocation",  # how memory is kept
+    "core.machine",  # what a record says of the machine
     "core.devices",  # where it runs; results per device are the device's
     "core.fingerprint",  # this
     "core.settings",  # settings reach a stage as parameters of its rule, with every default
@@ -67,6 +68,8 @@ PLUMBING = (
     "datasets.download",  # how files travel; their hashes are checked
     "datasets.fetch",
     "datasets.meter",
+    "training.record",  # what is said of a run
+    "training.state",  # how a resume state is kept
     "models.weights",  # file formats: weights arrive as they were saved or not at all
     "models.foreign",
 )
@@ -79,7 +82,7 @@ MONITORS: dict[str, tuple[str, ...]] = {
 }
 """Modules that a stage imports to watch or record itself."""
 
-_MESSAGES = re.compile(r"print|echo|warn|log|debug|info|warning|track|report")
+_MESSAGES = re.compile(r"print|say|echo|warn|log|debug|info|warning|track|report")
 
 
 def stage_fingerprint(stage: str) -> str:

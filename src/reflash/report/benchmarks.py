@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from reflash.core.errors import ReflashError
 from reflash.core.files import require_folder, write_json, write_text
+from reflash.core.machine import cpu_name
 
 if TYPE_CHECKING:
     import torch
@@ -165,15 +166,6 @@ def machine(device: str) -> dict[str, Any]:
         described["gpu"] = torch.cuda.get_device_name()
         described["versions"]["cuda"] = str(torch.version.cuda)
     return described
-
-
-def cpu_name() -> str:
-    """Return the processor's name where the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def timed(work: Callable[[], object], device: torch.device) -> float:

@@ -22,6 +22,7 @@ from reflash.paper.tables.layout import Layout, column_groups
 from reflash.report.claims import claims_section
 from reflash.report.comparison import main_comparison, restated_notes
 from reflash.study.context import Context, evidence_sentence, listing
+from reflash.training.record import RECORD, read_record
 
 TABLE_FILES = {"CSV": ".csv", "Markdown": ".md", "LaTeX": ".tex"}
 FIGURE_FILES = {"PDF": ".pdf", "PNG": ".png", "CSV": ".csv"}
@@ -60,7 +61,7 @@ def write_report(
     tables, figures
         Paths without suffix, as given to ``write_table`` and ``write_figure``, in order.
     runs
-        Folders of runs, with ``settings.json`` and ``timing.json``.
+        Folders of runs, each with its record ``run.json``.
     command
         What makes all of this again.
     versions
@@ -186,20 +187,20 @@ def _relative(path: Path, page: Path) -> str:
 
 def _run(folder: Path) -> dict[str, str]:
     """Return what the page says about one run."""
-    remedy = "train the run again with reflash train"
-    path = folder / "settings.json"
-    settings = _read_json(path, remedy)
-    timing = _read_json(folder / "timing.json", remedy)
+    remedy = "train the run again with reflash train --again"
+    path = require_file(folder / RECORD, remedy)
+    record = read_record(folder)
+    assert record is not None
     try:
-        network, training = settings["network"], settings["training"]
+        network, training = record.settings["network"], record.settings["training"]
         size = f"{network['name']}, {network['blocks']} blocks, {network['features']} features"
         return {
-            "id": str(settings["id"]),
+            "id": record.run,
             "network": size,
-            "iterations": f"{int(training['iterations']):,}",
-            "batch": f"{training['batch']} × {settings['pairs']['patch']} px",
-            "time": duration(float(timing["seconds"])),
-            "device": str(timing["device"]),
+            "iterations": f"{record.iterations:,}",
+            "batch": f"{training['batch']} × {record.settings['pairs']['patch']} px",
+            "time": duration(record.seconds),
+            "device": record.device,
         }
     except (KeyError, TypeError, ValueError) as error:
         raise ReflashError(f"{path}: does not describe a run ({error!r}); {remedy}") from error

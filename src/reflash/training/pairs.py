@@ -20,7 +20,6 @@ from reflash.core.keys import numpy_generator, torch_generator
 from reflash.datasets.cache import ImageCache
 from reflash.training.pool import pool_shapes, read_pool
 from reflash.training.settings import RunSettings
-from reflash.training.shuffle import PairQueue
 from reflash.training.synthesis import StaticSynthesis, make_pairs
 from reflash.training.windows import WindowSampler, bytes_on, fits, to_device, to_tensor
 
@@ -45,6 +44,52 @@ class Pairs(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where ``state_dict`` was taken."""
         ...
+
+
+class PairQueue:
+    """A store of pairs that exchanges new ones for old ones at random, as released per GPU.
+
+    Until it holds ``size`` pairs, batches pass through and fill it; then it is shuffled, its first
+    pairs leave and the new ones take their place. Pairs stay where they lie on the device; only
+    the order, a list of numbers on the host, is shuffled.
+
+    Examples
+    --------
+    >>> queue, draws = PairQueue(2), torch.Generator().manual_seed(0)
+    >>> lr = torch.arange(6.0).view(6, 1)
+    >>> [sorted(queue.exchange(new, new, draws)[0].flatten().tolist()) for new in lr.split(2)]
+    [[0.0, 1.0], [0.0, 1.0], [2.0, 3.0]]
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.order: list[int] = []
+        self.lr = self.hr = torch.empty(0)
+
+    def exchange(self, lr: Tensor, hr: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return as many pairs as are given."""
+        count = len(lr)
+        if len(self.order) < self.size:
+            self.lr = torch.cat([self.lr, lr]) if self.order else lr.clone()
+            self.hr = torch.cat([self.hr, hr]) if self.order else hr.clone()
+            self.order = list(range(len(self.lr)))
+            return lr, hr
+        shuffled = torch.randperm(len(self.order), generator=generator).tolist()
+        self.order = [self.order[i] for i in shuffled]
+        places = to_device(torch.tensor(self.order[:count]), lr.device)
+        out = self.lr[places], self.hr[places]
+        self.lr[places], self.hr[places] = lr, hr
+        return out
+
+    def state(self) -> list[Tensor]:
+        """Return the pairs in their order: lr and hr."""
+        order = to_device(torch.tensor(self.order), self.lr.device)
+        return [self.lr[order], self.hr[order]]
+
+    def restore(self, state: list[Tensor], device: torch.device) -> None:
+        """Continue from ``state``."""
+        self.lr, self.hr = (tensor.to(device, copy=True) for tensor in state)
+        self.order = list(range(len(self.lr)))
 
 
 class OnlinePairs:

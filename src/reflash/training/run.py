@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from reflash.core.files import write_json, write_text
 from reflash.core.keys import key_seed
 from reflash.models.build import build_network
 from reflash.models.weights import save_weights
-from reflash.training.adam import FusedAdam
-from reflash.training.recorded import Recorded
-from reflash.training.schedule import learning_rate
+from reflash.training.graphs import CUDAGraphStep
+from reflash.training.optim import FusedAdam, learning_rate
+from reflash.training.record import WEIGHTS
 from reflash.training.settings import RunSettings
 from reflash.training.validation import Validation
-
-PARAMS, PARAMS_EMA, LOG = "params.safetensors", "params_ema.safetensors", "log.csv"
 
 
 class Run:
@@ -35,6 +34,14 @@ class Run:
         On a GPU, replay a whole step (forward, backward, Adam, average) as a CUDA graph.
     compiled : bool
         Fuse the network's operations with torch.compile.
+
+    Examples
+    --------
+    A training loop without log, resume state and results::
+
+        run = Run(settings, torch.device("cpu"))
+        for iteration in range(settings.training.iterations):
+            loss = run.step(iteration, *pairs.batch(iteration))
     """
 
     def __init__(
@@ -62,31 +69,41 @@ class Run:
         rate = settings.training.lr
         self.rate: float | Tensor = torch.tensor(rate, device=device) if gpu else rate
         self.optimiser = FusedAdam(self._weights, settings.training.betas)
+        self.loss = torch.zeros((), device=device)
         self.loss_sum = torch.zeros((), device=device)
         self.loss_count = 0
         self.rows: list[dict[str, str | float]] = []
         self.stream = torch.cuda.Stream(device) if gpu else None
         self._mask_seed = 0
-        self._recorded = Recorded(
-            self._update, before=self._tensors, restore=self._restore, enabled=graphs
+        self._update_step = CUDAGraphStep(
+            self._update, snapshot=self._tensors, restore=self._restore, enabled=graphs
         )
 
     def step(self, iteration: int, lr: Tensor, hr: Tensor) -> Tensor:
         """Take one optimiser step on a batch and return its L1 loss (not synchronised).
 
+        Parameters
+        ----------
+        iteration : int
+            Counted from 0; decides learning rate and dropout masks.
+        lr, hr : Tensor
+            (B, 3, h, w) and (B, 3, 4h, 4w), float in [0, 1].
+
+        Notes
+        -----
         The loss is overwritten by the next step where steps are replayed on a GPU.
         """
         rate = learning_rate(iteration, self.settings.training)
         if isinstance(self.rate, float):
             self.rate = rate
         else:
-            self.rate.fill_(rate)
+            self.rate.fill_(rate)  # a graph reads the rate from the tensor it was captured with
         # Dropout masks are keyed by (seed, iteration): resuming draws the same ones.
         self._mask_seed = key_seed(self.settings.seed, "dropout", iteration)
         self._seed_masks()
-        (loss,) = self._recorded(lr, hr, device=self.device)
+        (self.loss,) = self._update_step(lr, hr, device=self.device)
         self.loss_count += 1
-        return loss
+        return self.loss
 
     def _update(self, lr: Tensor, hr: Tensor) -> tuple[Tensor]:
         """Do on the device all that a step does there."""
@@ -95,7 +112,7 @@ class Run:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
             sr = self.forward(lr)
         loss = nn.functional.l1_loss(sr.float(), hr)
-        self.optimiser.forget_gradients()
+        self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step(self.rate)
         self._average_weights(self._averaged, self._weights, 1)
@@ -123,6 +140,12 @@ class Run:
             tensor.copy_(copy)
         self._seed_masks()
 
+    def is_finite(self) -> bool:
+        """Whether the last loss and every weight are numbers; waits for the device."""
+        return math.isfinite(self.loss.item()) and bool(
+            torch.stack([w.detach().isfinite().all() for w in self._weights]).all()
+        )
+
     def log_row(self, done: int, validation: Validation) -> dict[str, str | float]:
         """Validate the averaged weights after ``done`` iterations and add a row to the log."""
         scores = validation(self.average.module, self.device)
@@ -139,12 +162,17 @@ class Run:
         self.loss_count = 0
         return row
 
-    def finite(self) -> bool:
-        """Whether every weight is a number; waits for the device."""
-        return bool(torch.stack([w.detach().isfinite().all() for w in self._weights]).all())
+    def log_text(self) -> str:
+        """Return the log as CSV, 8 digits per number."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(self.rows[0])
+        for row in self.rows:
+            writer.writerow(f"{v:.8g}" if isinstance(v, float) else v for v in row.values())
+        return text.getvalue()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything needed to continue bit by bit."""
+        """Return everything needed to continue; results are then bit-identical."""
         return {
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
@@ -163,25 +191,33 @@ class Run:
         self.loss_count = state["loss_count"]
         self.rows = state["rows"]
 
-    def write(self, folder: Path, metadata: dict[str, Any]) -> None:
-        """Write weights and log; each file whole or not at all, the log last."""
+    def save_weights(self, folder: Path, metadata: dict[str, Any]) -> None:
+        """Write raw and averaged weights with what ``load_network`` needs to read them."""
         described = {
             "network": self.settings.network.model_dump(mode="json"),
             "dropout": str(self.settings.dropout),
             "run": self.settings.id,
             **metadata,
         }
-        averaged = self.average.module.state_dict()
-        for name, weights in ((PARAMS, self.network.state_dict()), (PARAMS_EMA, averaged)):
-            save_weights(folder / name, weights, {**described, "which": Path(name).stem})
-        write_json(folder / "settings.json", self.settings.model_dump(mode="json"))
-        write_text(folder / LOG, self._log())
+        for which, network in (("params", self.network), ("params_ema", self.average.module)):
+            save_weights(
+                folder / WEIGHTS[which], network.state_dict(), {**described, "which": which}
+            )
 
-    def _log(self) -> str:
-        """Return the log as CSV, 8 digits per number."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(self.rows[0])
-        for row in self.rows:
-            writer.writerow(f"{v:.8g}" if isinstance(v, float) else v for v in row.values())
-        return text.getvalue()
+
+def step_all(runs: Sequence[Run], iteration: int, lr: Tensor, hr: Tensor) -> None:
+    """Take a step of every run on the same batch; on a GPU side by side on their own streams."""
+    if len(runs) < 2 or runs[0].device.type != "cuda":
+        for run in runs:
+            run.step(iteration, lr, hr)
+        return
+    current = torch.cuda.current_stream(runs[0].device)
+    ready = current.record_event()
+    for run in runs:
+        assert run.stream is not None
+        run.stream.wait_event(ready)
+        with torch.cuda.stream(run.stream):
+            run.step(iteration, lr, hr)
+    for run in runs:
+        assert run.stream is not None
+        current.wait_stream(run.stream)

@@ -22,7 +22,7 @@ from reflash.degradations.static import (
     degrade,
     first_side,
 )
-from reflash.training.recorded import Recorded
+from reflash.training.graphs import CUDAGraphStep
 from reflash.training.settings import PairSettings, RunSettings
 from reflash.training.windows import WindowSampler, bytes_on, fits, gather_windows
 
@@ -131,7 +131,7 @@ class StaticSynthesis:
         pixels = sampler.cache.pixels
         self.pixels = bytes_on(pixels, device) if fits(pixels.nbytes, device) else None
         self.generator = torch.Generator(device)
-        self.work: dict[tuple[int, Canvases], tuple[Recorded, NoiseFields]] = {}
+        self.steps: dict[tuple[int, Canvases], tuple[CUDAGraphStep, NoiseFields]] = {}
         self.draws: dict[int, Draws] = {}
 
     def pairs(self, iteration: int, count: int) -> tuple[Tensor, Tensor]:
@@ -153,9 +153,9 @@ class StaticSynthesis:
                 inputs = [numbers, windows[rows]]
             else:
                 inputs = [torch.cat([numbers, windows[rows].double()], dim=1)]
-            recorded, noise = self._work(rows.stop - rows.start, canvases)
+            step, noise = self._step(rows.stop - rows.start, canvases)
             noise.draw(self.generator.manual_seed(key_seed(*key, "noise", start)))
-            lr, hr = recorded(*inputs, device=self.device)
+            lr, hr = step(*inputs, device=self.device)
             parts.append((lr.clone(), hr.clone()))
         return torch.cat([lr for lr, _ in parts]), torch.cat([hr for _, hr in parts])
 
@@ -173,16 +173,16 @@ class StaticSynthesis:
             self.draws = dict(zip(ahead, drawn, strict=True))
         return self.draws.pop(iteration)
 
-    def _work(self, count: int, canvases: Canvases) -> tuple[Recorded, NoiseFields]:
-        if (count, canvases) not in self.work:
+    def _step(self, count: int, canvases: Canvases) -> tuple[CUDAGraphStep, NoiseFields]:
+        if (count, canvases) not in self.steps:
             noise = NoiseFields.empty(count, canvases, self.device)
             function: Callable[..., tuple[Tensor, Tensor]] = partial(
                 self._make, noise=noise, canvases=canvases
             )
             if self.compiled:
                 function = torch.compile(function, dynamic=False)
-            self.work[count, canvases] = (Recorded(function, enabled=self.graphs), noise)
-        return self.work[count, canvases]
+            self.steps[count, canvases] = CUDAGraphStep(function, enabled=self.graphs), noise
+        return self.steps[count, canvases]
 
     @torch.no_grad()
     def _make(

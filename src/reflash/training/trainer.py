@@ -2,39 +2,50 @@
 
 Run it with ``reflash train --config RUN.yaml --out DIR`` and ``--pairs`` (a pool) or ``--images``
 (a cache, pairs online); several ``--config`` and ``--out`` train several runs on the same pairs.
+`train` holds the loop. A step of it crosses `Prefetcher` (batches made early), `Run` (the network,
+its optimiser and one step) and, on a GPU, `CUDAGraphStep` (that step replayed).
+
 A run's folder then holds ``params.safetensors`` (raw weights), ``params_ema.safetensors`` (their
-moving average), ``log.csv`` (learning rate, loss, validation PSNR), ``settings.json`` (the resolved
-settings) and ``timing.json``.
+moving average), ``run.json`` (the record: settings, hashes, machine, duration) and ``log.csv``
+(learning rate, loss, validation PSNR), which is written last. While it is under way there are
+``state-*.pt`` (where it continues) and, once it was stopped, ``partial/`` (the weights so far).
 """
 
 from __future__ import annotations
 
 import math
-import platform
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from reflash.core.errors import ReflashError
-from reflash.core.files import write_json
-from reflash.training.ahead import Ahead
+from reflash.core.files import write_text
+from reflash.core.lock import only_one
+from reflash.core.progress import say
+from reflash.training.optim import learning_rate
 from reflash.training.pairs import Pairs
-from reflash.training.run import Run
-from reflash.training.schedule import learning_rate
+from reflash.training.prefetcher import Prefetcher
+from reflash.training.record import LOG, RECORD, WEIGHTS, already_finished, recipe, write_record
+from reflash.training.run import Run, step_all
 from reflash.training.settings import RunSettings
-from reflash.training.state import discard_states, load_state, run_key, save_state
+from reflash.training.state import discard_states, load_state, save_state, state_path
 from reflash.training.validation import Validation
 
 CHECK_EVERY = 100
-"""Iterations between two looks at the loss (a CPU-GPU synchronisation) for NaN and progress."""
+"""Iterations between two checks of the loss (a CPU-GPU synchronisation) for NaN and progress."""
+
+PARTIAL = "partial"
+"""Folder in a run's folder for the weights of a run that was stopped."""
+
+_NEW = ".new"
 
 
 class Interrupted(ReflashError):  # noqa: N818 (not a failure)
@@ -49,6 +60,8 @@ class Options:
     """Seconds between two saved states: what a killed job loses at most."""
     time_budget: float | None = None
     """Seconds after which to save and stop, resumable; None: no limit."""
+    again: bool = False
+    """Train again what is finished; the old results stay until the new ones replace them."""
     tensorboard: Path | None = None
     """Folder to write TensorBoard events to."""
     report: Callable[[int, float, float], None] | None = None
@@ -59,61 +72,73 @@ class Options:
     """Replay steps as CUDA graphs (on a GPU)."""
     compiled: bool = False
     """Fuse the network's operations with torch.compile."""
-    ahead: bool | None = None
+    prefetch: bool | None = None
     """Make each batch one iteration early; None: on a GPU."""
 
-
-@dataclass(frozen=True)
-class Job:
-    """A run to train: its settings, its validation and the folder of its results."""
-
-    settings: RunSettings
-    validation: Validation
-    folder: Path
+    def __post_init__(self) -> None:
+        for name in ("save_seconds", "time_budget"):
+            seconds = getattr(self, name)
+            if seconds is not None and (math.isnan(seconds) or seconds < 0):
+                raise ReflashError(f"{name}: {seconds} is not a number of seconds; give 0 or more")
 
 
-class _Training:
-    """A job under way."""
+class Trainer:
+    """Trains one run into a folder: what lies around its `Run` on the disk and in the log.
 
-    def __init__(
-        self, job: Job, pairs_key: str, device: torch.device, options: Options, together: bool
-    ) -> None:
-        self.settings, self.validation, self.folder = job.settings, job.validation, job.folder
-        self.total = job.settings.training.iterations
-        self.every = job.settings.training.validation.every
-        self.pairs_key = pairs_key
-        self.key = run_key(job.settings, pairs_key, job.validation.key)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.run = Run(job.settings, device, graphs=options.graphs, compiled=options.compiled)
-        self.start, self.elapsed = 0, 0.0
+    Parameters
+    ----------
+    settings : RunSettings
+    validation : Validation
+    folder : Path or str
+        Where the results go.
+
+    Examples
+    --------
+    ::
+
+        trainer = Trainer(settings, Validation(settings.training.validation, images), "run")
+        train([trainer], PoolPairs("pool", 16, seed=0, device=cpu), cpu)
+    """
+
+    run: Run
+    data: str
+    recipe: str
+
+    def __init__(self, settings: RunSettings, validation: Validation, folder: Path | str) -> None:
+        self.settings, self.validation, self.folder = settings, validation, Path(folder)
+        self.total = settings.training.iterations
+        self.start, self.elapsed, self.sessions = 0, 0.0, 0
         self.pairs_state: dict[str, Any] = {}
-        self.loss = torch.zeros(())
+
+    def open(self, data: str, device: torch.device, options: Options, together: int) -> None:
+        """Build the network and continue from the saved state where there is one."""
+        self.data, self.together = data, together
+        self.recipe = recipe(self.settings, data, self.validation.key)
+        self.run = Run(self.settings, device, graphs=options.graphs, compiled=options.compiled)
         events = options.tensorboard
-        self.writer = _tensorboard(events / job.settings.id if together and events else events)
-        state = load_state(self.folder, self.key)
+        if events is not None and together > 1:
+            events = events / self.settings.id
+        self.writer = _tensorboard(events)
+        state = load_state(self.folder, self.recipe)
         if state is not None:
             self.run.load_state_dict(state["run"])
             self.start, self.elapsed = state["iteration"], state["seconds"]
+            self.sessions = state["sessions"] + 1
             self.pairs_state = state["pairs"]
-            print(f"{self.settings.id}: continuing after iteration {self.start}", flush=True)
+            say(f"{self.settings.id}: continuing after iteration {self.start}")
+        elif any(self.folder.glob(state_path(Path(), "*").name)):
+            say(
+                f"{self.settings.id}: starts over; the state saved in {self.folder} is of other "
+                "settings, data or training code"
+            )
 
-    def active(self, iteration: int) -> bool:
-        """Whether the iteration is still to be done."""
+    def is_active(self, iteration: int) -> bool:
+        """Whether the iteration is still to be done; a run that is ahead of others waits."""
         return self.start <= iteration < self.total
 
-    def at_row(self, done: int) -> bool:
+    def is_validated(self, done: int) -> bool:
         """Whether a row of the log is due after ``done`` iterations."""
-        return done % self.every == 0 or done == self.total
-
-    def rate(self, iteration: int) -> float:
-        """Return the learning rate of an iteration."""
-        return learning_rate(iteration, self.settings.training)
-
-    def save(self, done: int, seconds: float, pairs_state: dict[str, Any]) -> None:
-        """Write the resume state."""
-        values = {"run": self.run.state_dict(), "pairs": pairs_state}
-        seconds += self.elapsed
-        save_state(self.folder, self.key, {**values, "iteration": done, "seconds": seconds})
+        return done % self.settings.training.validation.every == 0 or done == self.total
 
     def log(self, done: int) -> None:
         """Validate and add a row to the log."""
@@ -123,58 +148,194 @@ class _Training:
                 if name != "run":
                     self.writer.add_scalar(name, number, done)
 
-    def finish(self, seconds: float, together: int, device: torch.device) -> None:
-        """Write the results."""
+    def save(self, done: int, seconds: float, pairs_state: dict[str, Any]) -> None:
+        """Write the resume state after ``done`` iterations and ``seconds`` of this session."""
+        state = {
+            "run": self.run.state_dict(),
+            "pairs": pairs_state,
+            "iteration": done,
+            "seconds": self.elapsed + seconds,
+            "sessions": self.sessions,
+        }
+        save_state(self.folder, self.recipe, state)
+
+    def save_partial(self, done: int, seconds: float) -> None:
+        """Write the weights of a run that is stopped, with their record, for use as they are."""
+        self._write(self.folder / PARTIAL, done, seconds, {"done": done})
+
+    def finish(self, seconds: float) -> None:
+        """Write the results and put them in the place of older ones."""
         if self.writer:
             self.writer.close()
-        write_json(
-            self.folder / "timing.json",
-            {
-                "seconds": self.elapsed + seconds,
-                "iterations": self.total,
-                "runs_together": together,
-                "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-                "threads": torch.get_num_threads(),
-                "torch": torch.__version__,
-                "python": platform.python_version(),
-            },
+        new = self.folder / _NEW
+        try:
+            self._write(new, self.total, seconds, {})
+            write_text(new / LOG, self.run.log_text())
+        finally:
+            _publish(self.folder)
+        shutil.rmtree(self.folder / PARTIAL, ignore_errors=True)
+
+    def _write(self, folder: Path, done: int, seconds: float, metadata: dict[str, Any]) -> None:
+        self.run.save_weights(folder, {"iterations": self.total, "data": self.data, **metadata})
+        device = self.run.device
+        write_record(
+            folder,
+            self.settings,
+            recipe=self.recipe,
+            data=self.data,
+            done=done,
+            seconds=self.elapsed + seconds,
+            device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+            threads=torch.get_num_threads(),
+            runs_together=self.together,
+            sessions=self.sessions,
         )
-        self.run.write(self.folder, {"iterations": self.total, "data": self.pairs_key})
+
+
+def train(
+    trainers: Sequence[Trainer],
+    pairs: Pairs,
+    device: torch.device,
+    options: Options | None = None,
+) -> None:
+    """Train runs to their end on one stream of pairs, continuing from saved states.
+
+    Each ends as if it were trained alone, and each has its own resume state. A run that is further
+    than the others waits for them; one that is finished already is left as it is, unless
+    ``options.again``.
+
+    Raises
+    ------
+    Interrupted
+        The time budget is spent or the process was told to stop; the states are saved, and the
+        weights so far lie in ``partial/``.
+    ReflashError
+        The runs do not see the same pairs; a folder is in use by another process or holds the
+        finished results of other settings; a loss is not a number; the disk is full. The states of
+        the other runs are saved, the last saved state of this one stays.
+    """
+    options = options or Options()
+    check_agreement([trainer.settings for trainer in trainers])
+    if len({trainer.folder.resolve() for trainer in trainers}) < len(trainers):
+        raise ReflashError(f"{trainers[0].folder}: given for several runs; give each its own")
+    with ExitStack() as held:
+        for trainer in trainers:
+            trainer.folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(only_one(trainer.folder / ".lock", busy=str(trainer.folder)))
+            _publish(trainer.folder)
+        todo = []
+        for trainer in trainers:
+            told = None
+            if not options.again:
+                told = already_finished(trainer.folder, trainer.settings, pairs.key)
+            if told:
+                say(told)
+            else:
+                todo.append(trainer)
+        if not todo:
+            return
+        for trainer in todo:
+            trainer.open(pairs.key, device, options, len(trainers))
+        _loop(todo, pairs, device, options)
+        for trainer in trainers:
+            discard_states(trainer.folder)
+
+
+def _loop(
+    trainers: Sequence[Trainer], pairs: Pairs, device: torch.device, options: Options
+) -> None:
+    start, total = min(t.start for t in trainers), max(t.total for t in trainers)
+    prefetch = device.type == "cuda" if options.prefetch is None else options.prefetch
+    batches = Prefetcher(pairs, device, enabled=prefetch, total=total)
+    if start:
+        batches.load_state_dict(min(trainers, key=lambda t: t.start).pairs_state)
+    for trainer in trainers:
+        if trainer.start == trainer.total:  # stopped before the others had come to their end
+            trainer.finish(0.0)
+    began = saved = options.clock()
+    with closing(batches), _stop_on_signals() as signals:
+        for iteration in range(start, total):
+            lr, hr = batches.batch(iteration)
+            active = [t for t in trainers if t.is_active(iteration)]
+            step_all([t.run for t in active], iteration, lr, hr)
+
+            done, now = iteration + 1, options.clock()
+            save_due = now - saved > options.save_seconds
+            validated = [t for t in active if t.is_validated(done)]
+            stop = f"on {signals[0]}" if signals else ""
+            if options.time_budget is not None and now - began > options.time_budget:
+                stop = stop or "because its time budget is spent"
+            # What follows reads values of the device, which makes the host wait: not every time.
+            if not (done % CHECK_EVERY == 0 or validated or save_due or stop):
+                continue
+
+            sound = [t for t in active if t.run.is_finite()]
+            failed = [t for t in active if t not in sound]
+            ended = [t for t in sound if done == t.total]
+            if options.report and active and not failed:
+                loss = sum(t.run.loss.item() for t in active) / len(active)
+                options.report(done, loss, learning_rate(iteration, active[0].settings.training))
+            for trainer in sound:
+                if trainer in validated:
+                    trainer.log(done)
+                if trainer in ended:
+                    trainer.finish(options.clock() - began)
+            if done == total and not failed:
+                return
+            if save_due or stop or failed or ended:
+                # A run that ended is saved, too: it would start over if the others are stopped.
+                state = batches.state_dict()
+                for trainer in sound:
+                    trainer.save(done, options.clock() - began, state)
+                saved = options.clock()
+            if failed:
+                raise ReflashError(
+                    f"{failed[0].settings.id}: the loss is {failed[0].run.loss.item()} at "
+                    f"iteration {done}, or a weight is not a number; lower training.lr or look at "
+                    "the training images (the last saved state is kept)"
+                )
+            if stop:
+                for trainer in sound:
+                    if trainer not in ended:
+                        trainer.save_partial(done, options.clock() - began)
+                names = ", ".join(t.settings.id for t in trainers)
+                raise Interrupted(
+                    f"{names}: stopped {stop} after iteration {done} of {total}; the weights so "
+                    f"far are in {PARTIAL}/; run the same command to continue"
+                )
 
 
 @contextmanager
-def _stop_on_signals(stop: list[str]) -> Iterator[None]:
-    """Turn SIGTERM and SIGINT into a wish to stop, for a scheduler that takes a machine back."""
+def _stop_on_signals() -> Iterator[list[str]]:
+    """Yield a list that receives the names of SIGTERM and SIGINT instead of their effect.
+
+    A scheduler that takes a machine back sends one, and kills some seconds later.
+    """
+    received: list[str] = []
 
     def handler(number: int, frame: FrameType | None) -> None:
-        stop.append(signal.Signals(number).name)
+        received.append(signal.Signals(number).name)
 
     old = {s: signal.signal(s, handler) for s in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield
+        yield received
     finally:
         for number, previous in old.items():
             signal.signal(number, previous)
 
 
-def train(
-    settings: RunSettings,
-    pairs: Pairs,
-    validation: Validation,
-    folder: Path | str,
-    device: torch.device,
-    options: Options | None = None,
-) -> None:
-    """Train one run to its end, continuing from saved state where there is one.
+def _publish(folder: Path) -> None:
+    """Move the results that are whole in ``.new`` to the run's folder; remove what is not.
 
-    Raises
-    ------
-    Interrupted
-        The time budget is spent or the process was told to stop; the state is saved.
-    ReflashError
-        The loss is not a number, or the disk is full; the last saved state stays.
+    The log is the last to be written to ``.new`` and the last to leave it: a process that is killed
+    in between has either changed nothing, or the next one completes the move.
     """
-    train_together([Job(settings, validation, Path(folder))], pairs, device, options)
+    new = folder / _NEW
+    if (new / LOG).is_file():
+        for name in (*WEIGHTS.values(), RECORD, LOG):
+            if (new / name).is_file():
+                (new / name).replace(folder / name)
+    shutil.rmtree(new, ignore_errors=True)
 
 
 def check_agreement(settings: Sequence[RunSettings]) -> None:
@@ -203,120 +364,6 @@ def check_agreement(settings: Sequence[RunSettings]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise ReflashError(f"{name}: given twice; give each run once")
-
-
-def train_together(
-    jobs: Sequence[Job], pairs: Pairs, device: torch.device, options: Options | None = None
-) -> None:
-    """Train several runs on the same stream of pairs; each ends as if it were trained alone.
-
-    Every run has its own resume state. A run that is further than the others waits for them.
-
-    Raises
-    ------
-    Interrupted
-        The time budget is spent or the process was told to stop; the states are saved.
-    ReflashError
-        The runs do not see the same pairs, a loss is not a number, or the disk is full. The state
-        of the other runs is saved, the last saved state of this one stays.
-    """
-    options = options or Options()
-    check_agreement([job.settings for job in jobs])
-    if len({job.folder.resolve() for job in jobs}) < len(jobs):
-        raise ReflashError(f"{jobs[0].folder}: given for several runs; give each its own folder")
-    together = len(jobs) > 1
-    trainings = [_Training(job, pairs.key, device, options, together) for job in jobs]
-    start, total = min(t.start for t in trainings), max(t.total for t in trainings)
-    use_ahead = device.type == "cuda" if options.ahead is None else options.ahead
-    source = Ahead(pairs, device, enabled=use_ahead, total=total)
-    if start:
-        source.load_state_dict(min(trainings, key=lambda t: t.start).pairs_state)
-    stop: list[str] = []
-    with closing(source), _stop_on_signals(stop):
-        _loop(trainings, source, range(start, total), device, options, stop)
-    for training in trainings:
-        discard_states(training.folder)
-
-
-def _loop(
-    trainings: list[_Training],
-    source: Ahead,
-    iterations: range,
-    device: torch.device,
-    options: Options,
-    stop: list[str],
-) -> None:
-    began = saved = options.clock()
-
-    def save(which: Sequence[_Training], done: int) -> None:
-        state = source.state_dict()
-        for training in which:
-            training.save(done, options.clock() - began, state)
-
-    for iteration in iterations:
-        active = [t for t in trainings if t.active(iteration)]
-        _step(active, iteration, *source.batch(iteration), device)
-        done = iteration + 1
-        now = options.clock()
-        out_of_time = options.time_budget is not None and now - began > options.time_budget
-        due = now - saved > options.save_seconds
-        rows = [t for t in active if t.at_row(done)]
-        failed: list[_Training] = []
-        if done % CHECK_EVERY == 0 or rows or due or out_of_time or stop:
-            losses = [t.loss.item() for t in active]  # CPU-GPU synchronisation
-            failed = [
-                t
-                for t, loss in zip(active, losses, strict=True)
-                if not (math.isfinite(loss) and t.run.finite())
-            ]
-            if options.report and active and not failed:
-                options.report(done, sum(losses) / len(losses), active[0].rate(iteration))
-        for training in rows:
-            if training not in failed:
-                training.log(done)
-                if done == training.total:
-                    training.finish(options.clock() - began, len(trainings), device)
-        if failed:
-            save([t for t in active if t not in failed], done)
-            raise ReflashError(
-                f"{failed[0].settings.id}: the loss is {failed[0].loss.item()} at iteration "
-                f"{done}, or a weight is not a number; lower training.lr or look at the training "
-                "images (the last saved state is kept)"
-            )
-        if done == iterations.stop:
-            return
-        ended = [t for t in rows if done == t.total]
-        if due or out_of_time or stop or ended:
-            save([t for t in active if due or out_of_time or stop or t in ended], done)
-            saved = options.clock() if due else saved
-        if out_of_time or stop:
-            why = f"on {stop[0]}" if stop else "because its time budget is spent"
-            names = ", ".join(t.settings.id for t in trainings)
-            raise Interrupted(
-                f"{names}: stopped {why} after iteration {done} of {iterations.stop}; "
-                "run the same command to continue"
-            )
-
-
-def _step(
-    active: list[_Training], iteration: int, lr: Tensor, hr: Tensor, device: torch.device
-) -> None:
-    """Take a step of every run; on a GPU several run side by side on streams of their own."""
-    if device.type != "cuda" or len(active) == 1:
-        for training in active:
-            training.loss = training.run.step(iteration, lr, hr)
-        return
-    current = torch.cuda.current_stream(device)
-    ready = current.record_event()
-    for training in active:
-        stream = training.run.stream
-        assert stream is not None
-        stream.wait_event(ready)
-        with torch.cuda.stream(stream):
-            training.loss = training.run.step(iteration, lr, hr)
-    for training in active:
-        assert training.run.stream is not None
-        current.wait_stream(training.run.stream)
 
 
 def _tensorboard(folder: Path | None) -> Any:

@@ -1,13 +1,16 @@
-"""Adam against PyTorch's."""
+"""Adam against PyTorch's, and the released learning rates."""
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 
+import pytest
 import torch
 
-from reflash.training.adam import FusedAdam
+from reflash.training.optim import FusedAdam, learning_rate
+from reflash.training.settings import TrainingSettings
 
 
 def parameters(seed: int) -> list[torch.nn.Parameter]:
@@ -22,7 +25,7 @@ def with_gradients(of: list[torch.nn.Parameter], step: int) -> None:
         parameter.grad = torch.randn(parameter.shape, generator=generator) * 10.0 ** (-step % 5)
 
 
-def test_bit_by_bit_the_optimiser_of_pytorch() -> None:
+def test_results_are_bit_identical_to_pytorch() -> None:
     mine, theirs = parameters(0), parameters(0)
     ours = FusedAdam(mine, (0.9, 0.99))
     adam = torch.optim.Adam(theirs, betas=(0.9, 0.99), fused=True)
@@ -53,13 +56,13 @@ def test_a_state_continues() -> None:
             with_gradients(parameter, step)
             adam.step(1e-2)
     assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
-    assert not torch.equal(state["means"][0], first.means[0])
+    assert not torch.equal(state["exp_avgs"][0], first.exp_avgs[0])
 
 
-def test_gradients_are_forgotten() -> None:
+def test_zero_grad_removes_all_gradients() -> None:
     of = parameters(2)
     with_gradients(of, 0)
-    FusedAdam(of, (0.9, 0.99)).forget_gradients()
+    FusedAdam(of, (0.9, 0.99)).zero_grad()
     assert all(parameter.grad is None for parameter in of)
 
 
@@ -67,10 +70,54 @@ def test_training_imports_no_compiler() -> None:
     """It would take longer than loading PyTorch."""
     code = (
         "import sys, torch\n"
-        "from reflash.training.adam import FusedAdam\n"
+        "from reflash.training.optim import FusedAdam\n"
         "p = torch.nn.Parameter(torch.ones(3)); a = FusedAdam([p], (0.9, 0.99))\n"
         "p.sum().backward(); a.step(0.1)\n"
         "print(sorted({'torch._dynamo', 'sympy', 'pandas'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("iteration", "rate"),
+    [
+        (0, 2e-4),
+        (125_000, 1e-4),
+        (250_000, 0.0),
+        (250_001, 2e-4),  # the restart
+        (375_000, 1e-4 * (1 + math.cos(math.pi / 4))),
+        (499_999, 1.0e-4),  # half-way through the second period: the released end
+    ],
+)
+def test_released_restarts(iteration: int, rate: float) -> None:
+    assert learning_rate(iteration, TrainingSettings()) == pytest.approx(rate, abs=2e-9)
+
+
+def test_restarts_agree_with_torch_inside_a_period() -> None:
+    import torch
+
+    settings = TrainingSettings.model_validate(
+        {"schedule": {"kind": "cosine_restarts", "periods": [10, 20], "eta_min": 1e-6}}
+    )
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimiser = torch.optim.Adam([parameter], lr=settings.lr)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=10, eta_min=1e-6)
+    for iteration in range(11):
+        expected = optimiser.param_groups[0]["lr"]
+        assert learning_rate(iteration, settings) == pytest.approx(expected, rel=1e-9)
+        optimiser.step()
+        scheduler.step()
+    assert learning_rate(30, settings) == pytest.approx(1e-6)
+    assert learning_rate(31, settings) == pytest.approx(1e-6)
+
+
+def test_one_cosine_goes_from_full_to_its_minimum() -> None:
+    settings = TrainingSettings.model_validate(
+        {"iterations": 101, "schedule": {"kind": "cosine", "eta_min": 1e-7}}
+    )
+    rates = [learning_rate(i, settings) for i in range(101)]
+    assert rates[0] == 2e-4
+    assert rates[50] == pytest.approx((2e-4 + 1e-7) / 2)
+    assert rates[100] == pytest.approx(1e-7)
+    assert rates == sorted(rates, reverse=True)

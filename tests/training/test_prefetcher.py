@@ -10,14 +10,14 @@ import torch
 from toy_run import run_settings
 
 from reflash.datasets.cache import ImageCache
-from reflash.training.ahead import Ahead
 from reflash.training.pairs import OnlinePairs
+from reflash.training.prefetcher import Prefetcher
 
 CPU = torch.device("cpu")
 
 
-def source(cache: ImageCache, enabled: bool, total: int = 12) -> Ahead:
-    return Ahead(OnlinePairs(run_settings(), cache, CPU), CPU, enabled=enabled, total=total)
+def source(cache: ImageCache, enabled: bool, total: int = 12) -> Prefetcher:
+    return Prefetcher(OnlinePairs(run_settings(), cache, CPU), CPU, enabled=enabled, total=total)
 
 
 def test_the_same_batches_in_the_same_order(cache: ImageCache) -> None:
@@ -70,10 +70,10 @@ class Slow:
 
 def test_the_next_batch_is_begun_and_none_beyond_the_end() -> None:
     pairs = Slow()
-    ahead = Ahead(pairs, CPU, enabled=True, total=3)
-    assert float(ahead.batch(0)[0]) == 0
-    ahead.state_dict()  # waits for the batch in hand
+    batches = Prefetcher(pairs, CPU, enabled=True, total=3)
+    assert float(batches.batch(0)[0]) == 0
+    batches.state_dict()  # waits for the batch in hand
     assert pairs.asked == [0, 1]
-    assert [float(ahead.batch(t)[0]) for t in (1, 2)] == [1, 2]
-    ahead.close()
+    assert [float(batches.batch(t)[0]) for t in (1, 2)] == [1, 2]
+    batches.close()
     assert pairs.asked == [0, 1, 2]

@@ -13,12 +13,28 @@ from reflash.training.pairs import Pairs
 Batch = tuple[Tensor, Tensor]
 
 
-class Ahead:
+class Prefetcher:
     """The batches of ``pairs``, each made one iteration early if ``enabled``.
 
     On a GPU the work goes to a second stream, where it runs beside the step; on a CPU to a thread,
     which only pays where cores are idle. Batches are the same either way, and so is what is saved:
-    a state taken with a batch in hand holds that batch, and can be continued with or without.
+    a state taken while a batch is prefetched holds that batch, and can be continued with or
+    without prefetching.
+
+    Parameters
+    ----------
+    pairs : Pairs
+    device : torch.device
+    enabled : bool
+    total : int
+        Iterations of the training: no batch beyond them is made.
+
+    Examples
+    --------
+    A step of the training loop::
+
+        batches = Prefetcher(pairs, device, enabled=True, total=1000)
+        lr, hr = batches.batch(iteration)
     """
 
     def __init__(self, pairs: Pairs, device: torch.device, *, enabled: bool, total: int) -> None:
@@ -30,10 +46,14 @@ class Ahead:
         if enabled and device.type == "cuda":
             self.stream = torch.cuda.Stream(device)
         elif enabled:
-            self.thread = ThreadPoolExecutor(1, initializer=_like_this_thread())
+            # A new thread computes with as many cores as this one was given.
+            threads = torch.get_num_threads()
+            self.thread = ThreadPoolExecutor(
+                1, initializer=torch.set_num_threads, initargs=(threads,)
+            )
 
     def batch(self, iteration: int) -> Batch:
-        """Return the batch of ``iteration`` and begin the next one."""
+        """Return lr and hr of ``iteration``, and begin the next batch; see ``Pairs.batch``."""
         batch = self._take(iteration)
         if self.enabled and iteration + 1 < self.total:
             self._begin(iteration + 1)
@@ -54,7 +74,7 @@ class Ahead:
             current = torch.cuda.current_stream(self.device)
             current.wait_stream(self.stream)
             for tensor in batch:
-                tensor.record_stream(current)
+                tensor.record_stream(current)  # or its memory could be reused before the step
         return batch
 
     def _begin(self, iteration: int) -> None:
@@ -69,20 +89,20 @@ class Ahead:
         self.waiting = iteration, future
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of the pairs, and the batch in hand."""
+        """Return the state of the pairs, and the prefetched batch."""
         if self.waiting is not None:
             iteration, _ = self.waiting
             self.held = self._take(iteration)
         if self.stream is not None:
             self.stream.synchronize()
         state = self.pairs.state_dict()
-        return state if self.held is None else {**state, "ahead": list(self.held)}
+        return state if self.held is None else {**state, "prefetched": list(self.held)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where ``state_dict`` was taken."""
         state = dict(state)
-        if "ahead" in state:
-            lr, hr = (tensor.to(self.device) for tensor in state.pop("ahead"))
+        if "prefetched" in state:
+            lr, hr = (tensor.to(self.device) for tensor in state.pop("prefetched"))
             self.held = lr, hr
         if self.stream is None:
             self.pairs.load_state_dict(state)
@@ -94,9 +114,3 @@ class Ahead:
         """End the thread."""
         if self.thread is not None:
             self.thread.shutdown(cancel_futures=True)
-
-
-def _like_this_thread() -> Any:
-    """Return what gives a new thread this thread's number of cores."""
-    threads = torch.get_num_threads()
-    return lambda: torch.set_num_threads(threads)

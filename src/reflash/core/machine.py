@@ -1,0 +1,46 @@
+"""What a result was made with: the processor, and the state of the source."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from functools import cache
+from pathlib import Path
+
+_SOURCE = Path(__file__).parents[1]
+
+
+def cpu_name() -> str:
+    """Return the processor's name where the system tells it, otherwise its kind.
+
+    Examples
+    --------
+    >>> cpu_name() != ""
+    True
+    """
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+@cache
+def source_commit() -> str | None:
+    """Return the git commit of this package's source, ``+dirty`` where it has been changed.
+
+    None where the package does not lie in a working copy, or git is missing.
+    """
+    try:
+        # An installed copy may lie inside another repository, which does not track it.
+        _git("ls-files", "--error-unmatch", "__init__.py")
+        changed = _git("status", "--porcelain", "--untracked-files=no", ":/")
+        return _git("rev-parse", "HEAD") + ("+dirty" if changed else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(_SOURCE), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    return done.stdout.strip()
