@@ -7,13 +7,14 @@ continues; the folder itself is filled from there when every image is proven, it
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path, PurePosixPath
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from reflash.core.errors import ReflashError
 from reflash.core.lock import only_one
@@ -283,7 +284,7 @@ class _Job:
             ThreadPoolExecutor(self.network.parallel) as pool,
         ):
             try:
-                suffix = PurePosixPath(urlsplit(source.address("NAME")).path).suffix
+                suffix = PurePosixPath(address_parts(source.address("NAME")).path).suffix
                 jobs = [
                     pool.submit(
                         download,
@@ -363,7 +364,7 @@ class _Job:
 
     @staticmethod
     def _file_name(source: ArchiveSource) -> str:
-        return PurePosixPath(urlsplit(source.url).path).name
+        return PurePosixPath(re.split("[?#]", source.url)[0]).name
 
     def _put(self, match: Match) -> None:
         """Fill the dataset's folder with the images of ``match``."""
