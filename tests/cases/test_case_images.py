@@ -459,6 +459,20 @@ def test_a_name_that_is_not_utf_8(reflash: Reflash, own: Path, command: str) -> 
 
 
 @BOTH
+def test_images_that_cannot_be_read_are_all_named(
+    reflash: Reflash, own: Path, command: str
+) -> None:
+    for name in ("c.png", "d.jpg"):
+        (own / name).write_bytes(FORMATS["png"][:200])
+    outcome = gather(reflash, command, own)
+    assert outcome.status == 1
+    for name in ("c.png", "d.jpg"):
+        assert f"error: {own / name}: the image is truncated or damaged" in outcome.err
+    assert "out: 2 of 4 images could not be gathered (c.png, d.jpg)" in outcome.err
+    assert not (own.parent / "out" / "manifest.csv").exists()
+
+
+@BOTH
 def test_every_image_that_cannot_be_taken_is_named(
     reflash: Reflash, own: Path, command: str
 ) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from reflash.core.errors import ReflashError
+from reflash.core.failures import Failures
+from reflash.core.progress import track
 from reflash.datasets.dead_leaves import dead_leaves
 from reflash.datasets.folder import filling
 from reflash.datasets.images import Pixels, centre_crop, list_images, mod_crop, read_rgb
@@ -47,9 +49,10 @@ def prepare_training_images(
     Raises
     ------
     ReflashError
-        A dataset is not there or a file is not what it should be.
+        A dataset is not there; or, after all others were done, the files that are not what they
+        should be. There is then no manifest.
     """
-    dst = Path(dst)
+    dst, failures = Path(dst), Failures()
     images: list[tuple[str, Path, Entry | None]]
     if isinstance(settings, DeadLeavesSettings):
         with filling(dst) as filler:
@@ -68,12 +71,14 @@ def prepare_training_images(
             for path, entry in _dataset_images(name, Path(raw), dst)
         ]
     with filling(dst) as filler:
-        for name, path, entry in images:
-            rgb = _read(path, entry)
-            if _is_plain_png(path):
-                filler.copy(name, path, describe(path.name, rgb))
-            else:
-                filler.add(name, rgb)
+        for name, path, entry in track(images, "gathering images"):
+            with failures.caught(path.name):
+                rgb = _read(path, entry)
+                if _is_plain_png(path):
+                    filler.copy(name, path, describe(path.name, rgb))
+                else:
+                    filler.add(name, rgb)
+        failures.check(dst, len(images), "gathered")
     return dst / MANIFEST
 
 
@@ -90,9 +95,10 @@ def prepare_test_set(
     Raises
     ------
     ReflashError
-        A dataset or folder is not there, or an image is unreadable or smaller than ``mod``.
+        A dataset or folder is not there; or, after all others were done, the images that are
+        unreadable or smaller than ``mod``. There is then no manifest.
     """
-    dst = Path(dst)
+    dst, failures = Path(dst), Failures()
     images: list[tuple[str, Path, Entry | None]]
     if isinstance(settings, DatasetTestSettings):
         images = [(e.name, path, e) for path, e in _dataset_images(settings.name, Path(raw), dst)]
@@ -100,10 +106,13 @@ def prepare_test_set(
         images = _own_images(settings, dst)
     else:
         images = [(name, path, None) for name, path in sample_photos().items()]
+    images = images[: settings.limit]
     with filling(dst) as filler:
-        for name, path, entry in images[: settings.limit]:
-            rgb = _read(path, entry)
-            filler.add(name, mod_crop(centre_crop(rgb, settings.crop), mod, str(path)))
+        for name, path, entry in track(images, "gathering images"):
+            with failures.caught(path.name):
+                rgb = _read(path, entry)
+                filler.add(name, mod_crop(centre_crop(rgb, settings.crop), mod, str(path)))
+        failures.check(dst, len(images), "gathered")
     return dst / MANIFEST
 
 
