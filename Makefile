@@ -43,8 +43,7 @@ format: $(BIN)/.tested  ## Format the code
 	@$(EXPORTED) ruff check --fix . ; ruff format . ; snakefmt Snakefile workflow
 
 docs: $(BIN)/.installed  ## Write the generated parts of config/ again
-	@$(EXPORTED) reflash config schema > config/schema.json && reflash config readme > config/README.md \
-	  && reflash config dvc > dvc.yaml
+	@$(EXPORTED) reflash config schema > config/schema.json && reflash config readme > config/README.md
 
 publish: $(BIN)/.installed  ## Store the finished results of SCALE with DVC (and push them)
 	@$(EXPORTED) reflash store publish --scale $(SCALE)

@@ -23,7 +23,7 @@ if PLAN.config.weights == "trained":
 
 
 onsuccess:
-    print(f"report: {Path(REPORT).absolute()}")
+    print(f"report: {Path(FILES.report).absolute()}")
 
 
 rule all:
@@ -31,5 +31,5 @@ rule all:
     input:
         TABLES,
         FIGURES,
-        REPORT,
-        METRICS,
+        FILES.report,
+        FILES.metrics,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
+
+from reflash.study.workflow import LOGGED
 
 RULES = {
     name: text
@@ -32,9 +35,27 @@ def test_a_rule_has_all_parts(name: str) -> None:
 def test_a_rule_is_one_command_of_reflash(name: str) -> None:
     lines = RULES[name].split("shell:\n")[1]
     command = "".join(re.findall(r'(?m)^ +"(.*)"$', lines.split("\n\n")[0]))
-    assert re.fullmatch(
-        r"reflash [^|&;]+ > \{log\} 2>&1 \|\| \(tail -n 3 \{log\} >&2; exit 1\)", command
-    )
+    assert re.fullmatch(r"logged \{log\} reflash [^|&;>]+", command)
+
+
+def test_logged_keeps_what_earlier_tries_said_and_shows_why_the_last_failed(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "job.log"
+
+    def run(command: str) -> subprocess.CompletedProcess[str]:
+        script = f"set -euo pipefail; {LOGGED} logged {log} {command}"
+        return subprocess.run(["bash", "-c", script], capture_output=True, text=True)
+
+    failed = run("bash -c 'echo working; echo error: no weights >&2; exit 3'")
+    assert failed.returncode == 3
+    assert failed.stderr.splitlines()[-1] == "error: no weights"
+    done = run("echo 'all is well'")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    text = log.read_text()
+    assert "error: no weights" in text
+    assert text.endswith("all is well\n")
+    assert text.count("--- ") == 2
 
 
 def test_rules_that_use_a_network_connection_try_again() -> None:

@@ -354,10 +354,11 @@ def test_weights_of_others_are_evaluated(weights: Path, photo: Path, tmp_path: P
     assert len(out.read_text().splitlines()) == 2
 
 
-def test_tables_that_are_none_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "a.csv").write_text("")
-    assert "a.csv: cannot be read as CSV" in fails(
-        ["metrics", tmp_path / "a.csv", "--out", tmp_path / "m.json"], capsys
+def test_results_without_a_configuration_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "config.json: no such file; name the folder of a study's results" in fails(
+        ["metrics", "--results", tmp_path], capsys
     )
 
 

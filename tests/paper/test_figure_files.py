@@ -118,18 +118,18 @@ def test_drawn_again_from_its_files_it_has_the_same_bytes(tmp_path, make_context
 
 
 @pytest.mark.parametrize("name", [n for n in FIGURES if n != "dropout_placements"])
-def test_a_figure_without_its_inputs_names_the_option(tmp_path, make_context, name):
+def test_a_figure_without_its_inputs_names_them(tmp_path, make_context, name):
     need = settings_of(Figures, name).inputs[0]
-    with pytest.raises(ReflashError, match=f"figure {name}: needs {need}; give --"):
+    with pytest.raises(ReflashError, match=f"figure {name}: needs {need}, and the study has none"):
         make_figure(
             name, make_context(), settings_of(Figures, name), Inputs(), STYLE, tmp_path / name
         )
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_a_table_without_its_inputs_names_the_option(tmp_path, make_context, name):
+def test_a_table_without_its_inputs_names_them(tmp_path, make_context, name):
     settings = settings_of(Tables, name)
-    with pytest.raises(ReflashError, match=f"table {name}: needs {settings.inputs[0]}; give --"):
+    with pytest.raises(ReflashError, match=f"table {name}: needs {settings.inputs[0]}, and"):
         make_table(name, make_context(), settings, Inputs(), tmp_path / name)
 
 

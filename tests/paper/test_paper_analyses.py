@@ -13,7 +13,6 @@ from reflash.paper.analyses import (
     tap_of,
 )
 from reflash.paper.scores import same_images
-from reflash.study.inputs import Inputs, option
 
 PLAIN = "srresnet/multi/none"
 DROPPED = "srresnet/multi/last_conv-channel-p0.7"
@@ -155,11 +154,3 @@ def test_different_classifiers_are_refused(write_rows):
     ]
     with pytest.raises(ReflashError, match=r"one\.csv: and the other files hold different"):
         read_classifier(paths)
-
-
-def test_required_inputs_are_named_with_their_option():
-    inputs = Inputs(logs=("log.csv",))
-    assert inputs.required(("logs",), "figure x") == {"logs": ("log.csv",)}
-    with pytest.raises(ReflashError, match="figure x: needs masking_area; give --masking-area"):
-        inputs.required(("logs", "masking_area"), "figure x")
-    assert option("evaluations") == "--evaluation"

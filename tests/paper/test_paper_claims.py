@@ -603,5 +603,5 @@ def test_missing_evaluation_is_named(make_context, evaluate):
 
 
 def test_no_evaluation_at_all_is_named(make_context):
-    with pytest.raises(ReflashError, match="claims: needs evaluations; give --evaluation"):
+    with pytest.raises(ReflashError, match="claims: needs evaluations, and the study has none"):
         examine_claims(make_context(), SETTINGS, Inputs())

@@ -10,21 +10,16 @@ import pytest
 import yaml
 
 from reflash.core.errors import ReflashError
-from reflash.study.config import (
-    evidence_of,
-    json_schema,
-    load,
-    load_file,
-    merge,
-    parse_yaml,
-    readme,
-)
+from reflash.study.checks import load_plan, load_plan_file
+from reflash.study.config import evidence_of, merge
+from reflash.study.documents import json_schema, readme
+from reflash.study.reading import parse_yaml
 
 SCALES = ("benchmarks", "cpu", "cpu_no_usm", "demo", "hour", "paper", "tiny")
 
 
 def load_with(root: Path, **values: Any) -> Any:
-    return load(values, root / "config")
+    return load_plan(values, root / "config").resolved
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -208,7 +203,7 @@ def study(root: Path, tmp_path: Path, **changes: Any) -> Any:
     (tmp_path / "config/study").mkdir()
     values = {"title": "mine", "models": ["srresnet/multi/none"], **changes}
     (tmp_path / "config/study/mine.yaml").write_text(yaml.safe_dump(values))
-    return load({"study": "mine"}, tmp_path / "config")
+    return load_plan({"study": "mine"}, tmp_path / "config").resolved
 
 
 @pytest.mark.parametrize(
@@ -277,7 +272,7 @@ def test_a_scale_that_extends_itself_is_refused(root: Path, tmp_path: Path) -> N
     (tmp_path / "scale/a.yaml").write_text("extends: b\n")
     (tmp_path / "scale/b.yaml").write_text("extends: a\n")
     with pytest.raises(ReflashError, match="extends itself through a -> b"):
-        load({"scale": "a"}, tmp_path)
+        load_plan({"scale": "a"}, tmp_path)
 
 
 def test_generated_pages_are_in_step(root: Path) -> None:
@@ -301,5 +296,5 @@ def test_every_key_of_a_scale_is_in_the_table(root: Path) -> None:
 
 
 def test_the_config_file_is_valid(root: Path) -> None:
-    resolved = load_file(root / "config/config.yaml")
+    resolved = load_plan_file(root / "config/config.yaml").resolved
     assert (resolved.study_name, resolved.scale_name) == ("paper", "demo")

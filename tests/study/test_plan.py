@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from reflash.core.errors import ReflashError
-from reflash.study.config import load
+from reflash.study.checks import check_images, load_plan
 from reflash.study.plan import Plan
+from reflash.study.workflow import folder_key
 
 
 def plan(root: Path, **values: Any) -> Plan:
-    return Plan(load(values, root / "config"))
+    return load_plan(values, root / "config")
 
 
 def test_runs_are_models_times_seeds(root: Path) -> None:
@@ -49,7 +51,9 @@ def test_pool_changes_with_degradation_not_with_iterations(root: Path) -> None:
 
 
 def test_studies_share_runs_not_artefacts(root: Path) -> None:
-    assert plan(root).name == "demo"
+    paper, mine = plan(root).files, plan(root, study="mine").files
+    assert paper.runs == mine.runs == "results/demo/runs"
+    assert (paper.results, mine.results) == ("results/demo", "results/demo/mine")
 
 
 def test_a_run_of_an_unknown_network_is_refused(root: Path) -> None:
@@ -68,7 +72,7 @@ def test_a_run_of_an_unknown_network_is_refused(root: Path) -> None:
         ({"scale": "paper", "mirror": "/nowhere"}, "^/nowhere: no such folder; give the folder of"),
         (
             {"overrides": {"training_images": {"source": "folder", "folder": "/nowhere"}}},
-            "^/nowhere: no such folder .images of training_images.",
+            "^/nowhere: no such folder .training images.",
         ),
         ({"scale": "demo"}, None),
     ],
@@ -83,10 +87,10 @@ def test_what_cannot_be_fetched_is_said_before_any_work(
     made = plan(root, **values)
     monkeypatch.chdir(tmp_path)
     if message is None:
-        made.check_datasets("data/x", "results/x/runs")
+        check_images(made)
     else:
         with pytest.raises(ReflashError, match=message):
-            made.check_datasets("data/x", "results/x/runs")
+            check_images(made)
 
 
 def test_what_was_made_of_a_dataset_needs_it_no_more(
@@ -94,16 +98,15 @@ def test_what_was_made_of_a_dataset_needs_it_no_more(
 ) -> None:
     made = plan(root, scale="hour")
     monkeypatch.chdir(tmp_path)
-    for name in (*made.test_sets, "validation"):
-        (tmp_path / f"data/x/test/{name}/hr").mkdir(parents=True)
-        (tmp_path / f"data/x/test/{name}/hr/manifest.csv").touch()
-    for run in made.all_runs:
-        (tmp_path / "runs" / run).mkdir(parents=True)
-        (tmp_path / "runs" / run / "params.safetensors").touch()
-    made.check_datasets("data/x", "runs")
-    (tmp_path / "runs" / made.all_runs[0] / "params.safetensors").unlink()
+    files = [made.files.hr(name) for name in (*made.test_sets, "validation")]
+    files += [made.files.weights(run) for run in made.all_runs]
+    for file in files:
+        (tmp_path / file).parent.mkdir(parents=True)
+        (tmp_path / file).touch()
+    check_images(made)
+    (tmp_path / files[-1]).unlink()
     with pytest.raises(ReflashError, match="^DIV2K_train: read their terms"):
-        made.check_datasets("data/x", "runs")
+        check_images(made)
 
 
 def test_a_run_holds_only_what_its_setting_uses(root: Path) -> None:
@@ -123,12 +126,25 @@ def test_a_run_holds_only_what_its_setting_uses(root: Path) -> None:
         assert tuple(a == b for a, b in zip((single, multi), runs(**changes), strict=True)) == same
 
 
-def test_images_of_ones_own_folders_are_inputs(root: Path, tmp_path: Path) -> None:
-    own = {"source": "folder", "folder": str(tmp_path)}
+def test_images_of_ones_own_folders_are_parameters(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By name and content: another image changes the key, a touched one does not."""
+    monkeypatch.chdir(tmp_path)
+    own = {"source": "folder", "folder": "photos"}
     made = plan(root, overrides={"test_sets": {"mine": own}, "training_images": own})
-    assert made.own_images("mine") == []
-    for name in ("b.png", "a.jpg", "notes.txt"):
-        (tmp_path / name).touch()
-    expected = [str(tmp_path / "a.jpg"), str(tmp_path / "b.png")]
-    assert made.own_images("mine") == made.own_images("training") == expected
-    assert made.own_images("photos") == made.own_images("validation") == []
+    assert folder_key(*made.own_images("photos")) == folder_key(None) == ""
+    folder = made.own_folder("mine")
+    assert folder == made.own_folder("training") == Path("photos")
+    assert folder_key(folder) == "unreadable"
+    folder.mkdir()
+    for name in ("a{b}.png", "sp ace.jpg", "notes.txt"):
+        (folder / name).write_text(name)
+    first = folder_key(folder)
+    os.utime(folder / "a{b}.png", (1, 1))
+    (folder / "notes.txt").write_text("other notes")
+    assert folder_key(folder) == first
+    (folder / "a{b}.png").write_text("other")
+    second = folder_key(folder)
+    (folder / "a{b}.png").rename(folder / "c.png")
+    assert len({first, second, folder_key(folder)}) == 3

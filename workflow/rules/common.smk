@@ -1,49 +1,36 @@
-# Names and paths that the rules share. What exists is decided by reflash.study.plan, not here.
+# Names that the rules share. What exists is decided by reflash.study, where it lies by its Files.
 import sys
 from pathlib import Path
-from shlex import quote
 
-from reflash.study.config import load
+PROJECT = Path(workflow.basedir)
+if (PROJECT / "src/reflash").is_dir():
+    sys.path.insert(0, str(PROJECT / "src"))
+
 from reflash.core.errors import ReflashError
-from reflash.study.plan import Plan
-from reflash.study.workflow import code, prepare_environment, text
+from reflash.core.fingerprint import stage_fingerprint
+from reflash.study.checks import check_images, check_published, load_plan
+from reflash.study.files import raw
+from reflash.study.inputs import evaluation_files, files_read
+from reflash.study.runs import made_from, protect_finished_runs
+from reflash.study.workflow import LOGGED, folder_key, prepare_environment, text
 
 try:
-    PLAN = Plan(load(config))
+    PLAN = load_plan(config)
     if PLAN.config.weights == "published":
-        PLAN.check_published(f"results/{PLAN.resolved.scale_name}/runs")
+        check_published(PLAN)
     else:
-        scale = PLAN.resolved.scale_name
-        PLAN.check_datasets(f"data/{scale}", f"results/{scale}/runs")
+        check_images(PLAN)
+        protect_finished_runs(PLAN)
 except ReflashError as error:
     sys.exit(f"error: {error}")
 
-SCALE = PLAN.resolved.scale_name
-DATA = f"data/{SCALE}"
-RUNS = f"results/{SCALE}/runs"
-LOGS = f"results/{SCALE}/logs"
-BENCHMARKS = f"results/{SCALE}/benchmarks"
-TABLE = f"results/{PLAN.name}/tables/{{name}}"
-FIGURE = f"figures/{PLAN.name}/{{name}}"
-TABLES = expand(f"{TABLE}.csv", name=PLAN.artefacts("tables"))
-FIGURES = expand(f"{FIGURE}.pdf", name=PLAN.artefacts("figures"))
-REPORT = f"results/{PLAN.name}/report/index.html"
-METRICS = f"results/{PLAN.name}/metrics.json"
-PER_RUN = {
-    "logs": "log.csv",
-    "saliency": "analysis/saliency.csv",
-    "concentration": "analysis/concentration.csv",
-    "ablation": "analysis/ablation.csv",
-    "masking": "analysis/masking.csv",
-    "masking_area": "analysis/masking_area.csv",
-    "points": "analysis/points.csv",
-    "chi": "analysis/chi.csv",
-    "sensitivity": "analysis/sensitivity.csv",
-}
-CLAIMS = f"results/{PLAN.name}/claims.json"
-COST = "benchmarks/results/cost.csv"
+FILES = PLAN.files
+TABLES = [f"{FILES.table(name)}.csv" for name in PLAN.artefacts("tables")]
+FIGURES = [f"{FILES.figure(name)}.pdf" for name in PLAN.artefacts("figures")]
 
-prepare_environment(PLAN.config)
+prepare_environment(PLAN.config, PROJECT)
+# Commands write to their log by `logged LOG COMMAND`; Snakemake reads braces as names.
+shell.prefix("set -euo pipefail; " + LOGGED.replace("{", "{{").replace("}", "}}"))
 
 
 wildcard_constraints:
@@ -54,77 +41,28 @@ wildcard_constraints:
     name=r"[A-Za-z0-9_]+",
 
 
+def code(stage):
+    """Fingerprint of the code that decides a stage's numbers, found when a job is planned."""
+    return lambda wildcards: stage_fingerprint(stage.format(**wildcards))
+
+
 def evaluated_weights(wildcards):
     """Weights file of a run; the bicubic baseline has none."""
     if wildcards.run == "bicubic":
         return []
-    return f"{RUNS}/{wildcards.run}/{PLAN.scale.evaluation.weights}.safetensors"
+    return FILES.weights(wildcards.run, PLAN.scale.evaluation.weights)
 
 
-def input_files(need, kind, name):
-    """Files behind an input that a table, figure or the claims ask for."""
-    settings = PLAN.artefacts(kind)[name]
-    shown = PLAN.shown_set(kind, name)
-    one_seed = [
-        f"{model}/seed{PLAN.scale.seeds[0]}"
-        for model in PLAN.shown_models(kind, name, need)
-    ]
-    runs = PLAN.shown_runs(kind, name, need)
-    if need == "evaluations":
-        sets = [shown] if shown else PLAN.test_sets
-        return expand(
-            f"{RUNS}/{{run}}/evaluation/{{set}}.csv", run=["bicubic", *runs], set=sets
-        )
-    if need in PER_RUN:
-        return [f"{RUNS}/{run}/{PER_RUN[need]}" for run in runs]
-    if need in ("maps", "features"):
-        return [f"{RUNS}/{run}/analysis/saliency.csv" for run in one_seed]
-    if need == "sr":
-        part = "real" if name == "real_world" else f"examples/{shown}/{settings.kind}"
-        return [f"{RUNS}/{run}/{part}/manifest.csv" for run in ["bicubic", *one_seed]]
-    single = {
-        "hr": f"{DATA}/test/{shown}/hr/manifest.csv",
-        "lr": f"{DATA}/test/{shown}/{getattr(settings, 'kind', 'clean')}/manifest.csv",
-        "real": f"{DATA}/real/manifest.csv",
-        "cost": COST,
-        "claims": CLAIMS,
-    }
-    return [single[need]] if need in single else []
+def weights_option(wildcards, input):
+    """What `reflash --weights` takes: a file, or the word bicubic."""
+    return input.get("weights") or "bicubic"
 
 
-def named_inputs(kind, name, needs):
-    """Input files by need."""
-    return {need: input_files(need, kind, name) for need in needs if need != "network"}
+def gpus(wildcards):
+    """GPUs that a job uses: one for a network, none for bicubic."""
+    return int(wildcards.run != "bicubic")
 
 
-def options(kind, name, needs, input):
-    """Options of `reflash` that name the input files."""
-    words = []
-    for need in needs:
-        option = f"--{PLAN.option(need)}"
-        if need == "network":
-            network = PLAN.scale.networks[PLAN.artefacts(kind)[name].network]
-            words.append(f"{option} {quote(text(network))}")
-            continue
-        for file in [input[need]] if isinstance(input[need], str) else input[need]:
-            folder = {"maps": "maps", "features": "features"}.get(need)
-            if folder:
-                file = Path(file).parent / folder
-            elif need in ("hr", "lr", "sr", "real"):
-                file = Path(file).parent
-            words.append(f"{option} {file}")
-    return words
-
-
-def inputs_of(kind):
-    """Input function of the rule that makes artefacts of a kind."""
-    return lambda wildcards: named_inputs(
-        kind, wildcards.name, PLAN.artefacts(kind)[wildcards.name].inputs
-    )
-
-
-def options_of(kind):
-    """Params function of the rule that makes artefacts of a kind."""
-    return lambda wildcards, input: options(
-        kind, wildcards.name, PLAN.artefacts(kind)[wildcards.name].inputs, input
-    )
+def folders(manifests):
+    """Options --lr that name the folders of manifests."""
+    return [f"--lr {Path(manifest).parent}" for manifest in manifests]

@@ -2,13 +2,33 @@
 # lists its images with their pixel hashes; the manifest is what the rules pass on.
 
 
+rule save_configuration:
+    output:
+        FILES.config,
+    log:
+        FILES.log("save_configuration", FILES.name),
+    benchmark:
+        FILES.benchmark("save_configuration", FILES.name)
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        # Functions, because Snakemake takes braces in plain texts for wildcards.
+        resolved=lambda wildcards: PLAN.resolved.model_dump_json(),
+        values=lambda wildcards: text(config),
+    message:
+        "Saving the resolved configuration"
+    shell:
+        "logged {log} reflash config save --values {params.values:q} --out {output}"
+
+
 rule fetch_dataset:
     output:
-        "data/raw/{name}/manifest.csv",
+        raw("{name}"),
     log:
-        f"{LOGS}/fetch_dataset/{{name}}.log",
+        FILES.log("fetch_dataset", "{name}"),
     benchmark:
-        f"{BENCHMARKS}/fetch_dataset/{{name}}.tsv"
+        FILES.benchmark("fetch_dataset", "{name}")
     retries: 2
     resources:
         mem_mb=1000,
@@ -16,52 +36,52 @@ rule fetch_dataset:
     message:
         "Fetching and verifying {wildcards.name}"
     shell:
-        "reflash data fetch {wildcards.name:q} --raw data/raw > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
+        "logged {log} reflash data fetch {wildcards.name:q} --raw data/raw"
 
 
 rule make_test_set:
     input:
-        raw=lambda wildcards: PLAN.raw_manifest(wildcards.set),
-        own=lambda wildcards: PLAN.own_images(wildcards.set),
-        code=code("reflash.datasets.sources", data=False),
+        lambda wildcards: map(raw, PLAN.dataset_of(wildcards.set)),
     output:
-        f"{DATA}/test/{{set}}/hr/manifest.csv",
+        FILES.hr("{set}"),
     log:
-        f"{LOGS}/make_test_set/{{set}}.log",
+        FILES.log("make_test_set", "{set}"),
     benchmark:
-        f"{BENCHMARKS}/make_test_set/{{set}}.tsv"
+        FILES.benchmark("make_test_set", "{set}")
     resources:
         mem_mb=1000,
         runtime=30,
     params:
         settings=lambda wildcards: text(PLAN.image_set(wildcards.set)),
         mod=lambda wildcards: PLAN.mod(wildcards.set),
+        own=lambda wildcards: folder_key(*PLAN.own_images(wildcards.set)),
+        code=code("images"),
     message:
         "Preparing HR images of {wildcards.set}"
     shell:
-        "reflash data test-set $(dirname {output}) --settings {params.settings:q}"
-        " --mod {params.mod} --raw data/raw > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
+        "logged {log} reflash data test-set $(dirname {output}) --settings {params.settings:q}"
+        " --mod {params.mod} --raw data/raw"
 
 
 rule gather_pictures:
     input:
-        raw=PLAN.picture_manifest,
-        own=PLAN.own_images("pictures"),
-        code=code("reflash.datasets.pictures", data=False),
+        map(raw, PLAN.real_dataset),
     output:
-        f"{DATA}/real/manifest.csv",
+        FILES.real,
     log:
-        f"{LOGS}/gather_pictures.log",
+        FILES.log("gather_pictures"),
     benchmark:
-        f"{BENCHMARKS}/gather_pictures.tsv"
+        FILES.benchmark("gather_pictures")
     resources:
         mem_mb=1000,
         runtime=30,
     params:
         pictures=PLAN.pictures_option,
         limit=PLAN.picture_count,
+        own=lambda wildcards: folder_key(*PLAN.own_images("real")),
+        code=code("images"),
     message:
         "Gathering real pictures"
     shell:
-        "reflash data pictures $(dirname {output}) {params.pictures} --limit {params.limit}"
-        " --raw data/raw > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
+        "logged {log} reflash data pictures $(dirname {output}) {params.pictures}"
+        " --limit {params.limit} --raw data/raw"

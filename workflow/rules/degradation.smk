@@ -3,21 +3,21 @@
 
 rule degrade_test_set:
     input:
-        hr=f"{DATA}/test/{{set}}/hr/manifest.csv",
-        code=code("reflash.degradations.benchmark"),
+        FILES.hr("{set}"),
     output:
-        f"{DATA}/test/{{set}}/{{kind}}/manifest.csv",
+        FILES.lr("{set}", "{kind}"),
     log:
-        f"{LOGS}/degrade_test_set/{{set}}-{{kind}}.log",
+        FILES.log("degrade_test_set", "{set}-{kind}"),
     benchmark:
-        f"{BENCHMARKS}/degrade_test_set/{{set}}-{{kind}}.tsv"
+        FILES.benchmark("degrade_test_set", "{set}-{kind}")
     resources:
         mem_mb=1000,
         runtime=30,
     params:
         settings=lambda wildcards: text(PLAN.benchmark_settings(wildcards.kind)),
+        code=code("degradation"),
     message:
         "Degrading {wildcards.set}: {wildcards.kind}"
     shell:
-        "reflash degrade $(dirname {input.hr}) $(dirname {output}) --kind {wildcards.kind}"
-        " --settings {params.settings:q} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
+        "logged {log} reflash degrade $(dirname {input}) $(dirname {output}) --kind {wildcards.kind}"
+        " --settings {params.settings:q}"

@@ -4,102 +4,101 @@
 rule evaluate_network:
     input:
         weights=evaluated_weights,
-        hr=f"{DATA}/test/{{set}}/hr/manifest.csv",
-        lr=expand(f"{DATA}/test/{{{{set}}}}/{{kind}}/manifest.csv", kind=PLAN.kinds),
-        code=code("reflash.evaluation.evaluate"),
+        hr=FILES.hr("{set}"),
+        lr=[FILES.lr("{set}", kind) for kind in PLAN.kinds],
     output:
-        f"{RUNS}/{{run}}/evaluation/{{set}}.csv",
+        FILES.evaluation("{run}", "{set}"),
     log:
-        f"{LOGS}/evaluate_network/{{run}}/{{set}}.log",
+        FILES.log("evaluate_network", "{run}", "{set}"),
     benchmark:
-        f"{BENCHMARKS}/evaluate_network/{{run}}/{{set}}.tsv"
+        FILES.benchmark("evaluate_network", "{run}", "{set}")
     threads: PLAN.scale.threads
     resources:
-        gpu=1,
+        gpu=gpus,
         mem_mb=4000,
         runtime=120,
     params:
-        weights=lambda wildcards, input: input.get("weights") or "bicubic",
+        weights=weights_option,
         settings=text(PLAN.scale.evaluation),
-        lr=lambda wildcards, input: [f"--lr {Path(m).parent}" for m in input.lr],
+        lr=lambda wildcards, input: folders(input.lr),
+        code=code("evaluation"),
     message:
         "Evaluating {wildcards.run} on {wildcards.set}"
     shell:
-        "reflash evaluate --weights {params.weights} --hr $(dirname {input.hr}) {params.lr}"
-        " --out {output} --run {wildcards.run} --set {wildcards.set}"
-        " --settings {params.settings:q} --threads {threads} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
+        "logged {log} reflash evaluate --weights {params.weights} --hr $(dirname {input.hr})"
+        " {params.lr} --out {output} --run {wildcards.run} --set {wildcards.set}"
+        " --settings {params.settings:q} --threads {threads}"
 
 
 rule upscale_examples:
     input:
         weights=evaluated_weights,
-        lr=f"{DATA}/test/{{set}}/{{kind}}/manifest.csv",
-        code=code("reflash.evaluation.upscale"),
+        lr=FILES.lr("{set}", "{kind}"),
     output:
-        f"{RUNS}/{{run}}/examples/{{set}}/{{kind}}/manifest.csv",
+        FILES.upscaled("{run}", "{set}", "{kind}"),
     log:
-        f"{LOGS}/upscale_examples/{{run}}/{{set}}-{{kind}}.log",
+        FILES.log("upscale_examples", "{run}", "{set}-{kind}"),
     benchmark:
-        f"{BENCHMARKS}/upscale_examples/{{run}}/{{set}}-{{kind}}.tsv"
+        FILES.benchmark("upscale_examples", "{run}", "{set}-{kind}")
     threads: PLAN.scale.threads
     resources:
-        gpu=1,
+        gpu=gpus,
         mem_mb=4000,
         runtime=30,
     params:
-        weights=lambda wildcards, input: input.get("weights") or "bicubic",
+        weights=weights_option,
         limit=lambda wildcards: PLAN.example_count,
+        code=code("upscaling"),
     message:
         "Upscaling example images with {wildcards.run}"
     shell:
-        "reflash upscale $(dirname {input.lr}) $(dirname {output}) --weights {params.weights}"
-        " --limit {params.limit} --manifest --overwrite --threads {threads} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
+        "logged {log} reflash upscale $(dirname {input.lr}) $(dirname {output})"
+        " --weights {params.weights} --limit {params.limit} --manifest --overwrite --threads {threads}"
 
 
 rule upscale_pictures:
     input:
         weights=evaluated_weights,
-        lr=f"{DATA}/real/manifest.csv",
-        code=code("reflash.evaluation.upscale"),
+        lr=FILES.real,
     output:
-        f"{RUNS}/{{run}}/real/manifest.csv",
+        FILES.upscaled_real("{run}"),
     log:
-        f"{LOGS}/upscale_pictures/{{run}}.log",
+        FILES.log("upscale_pictures", "{run}"),
     benchmark:
-        f"{BENCHMARKS}/upscale_pictures/{{run}}.tsv"
+        FILES.benchmark("upscale_pictures", "{run}")
     threads: PLAN.scale.threads
     resources:
-        gpu=1,
+        gpu=gpus,
         mem_mb=4000,
         runtime=60,
     params:
-        weights=lambda wildcards, input: input.get("weights") or "bicubic",
+        weights=weights_option,
+        code=code("upscaling"),
     message:
         "Upscaling real pictures with {wildcards.run}"
     shell:
-        "reflash upscale $(dirname {input.lr}) $(dirname {output}) --weights {params.weights}"
-        " --manifest --overwrite --threads {threads} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
+        "logged {log} reflash upscale $(dirname {input.lr}) $(dirname {output})"
+        " --weights {params.weights} --manifest --overwrite --threads {threads}"
 
 
 rule summarise_metrics:
     input:
-        evaluations=expand(
-            f"{RUNS}/{{run}}/evaluation/{{set}}.csv",
-            run=["bicubic", *PLAN.all_runs],
-            set=PLAN.test_sets,
-        ),
-        code=code("reflash.evaluation.summary"),
+        evaluation_files(PLAN),
+        config=ancient(FILES.config),
     output:
-        metrics=METRICS,
-        bars=f"results/{PLAN.name}/metrics.csv",
+        metrics=FILES.metrics,
+        bars=FILES.metrics.replace(".json", ".csv"),
     log:
-        f"{LOGS}/summarise_metrics/{PLAN.name}.log",
+        FILES.log("summarise_metrics", FILES.name),
     benchmark:
-        f"{BENCHMARKS}/summarise_metrics/{PLAN.name}.tsv"
+        FILES.benchmark("summarise_metrics", FILES.name)
     resources:
         mem_mb=500,
         runtime=10,
+    params:
+        labels=lambda wildcards: text(PLAN.main_labels),
+        code=code("metrics"),
     message:
         "Mean PSNR of every run"
     shell:
-        "reflash metrics {input.evaluations} --out {output.metrics} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
+        "logged {log} reflash metrics --results $(dirname {input.config})"

@@ -1,21 +1,17 @@
 # Interpretation of trained networks: one job per run and analysis.
-ANALYSIS = f"{RUNS}/{{run}}/analysis"
-ANALYSED = f"{DATA}/test/{PLAN.analysis_set}"
-REPRESENTED = f"{DATA}/test/{PLAN.representation_set}"
 
 
 rule measure_saliency:
     input:
         weights=evaluated_weights,
-        lr=f"{ANALYSED}/clean/manifest.csv",
-        code=code("reflash.interpretation.saliency"),
+        lr=FILES.lr(PLAN.analysis_set, "clean"),
     output:
-        table=f"{ANALYSIS}/saliency.csv",
-        summary=f"{ANALYSIS}/concentration.csv",
+        table=FILES.analysis("{run}", "saliency"),
+        summary=FILES.analysis("{run}", "concentration"),
     log:
-        f"{LOGS}/measure_saliency/{{run}}.log",
+        FILES.log("measure_saliency", "{run}"),
     benchmark:
-        f"{BENCHMARKS}/measure_saliency/{{run}}.tsv"
+        FILES.benchmark("measure_saliency", "{run}")
     threads: PLAN.scale.threads
     resources:
         gpu=1,
@@ -23,26 +19,26 @@ rule measure_saliency:
         runtime=60,
     params:
         settings=text(PLAN.analysis_settings("images", "crop")),
+        code=code("saliency"),
     message:
         "Channel saliency of {wildcards.run}"
     shell:
-        "reflash saliency --weights {input.weights} --lr $(dirname {input.lr})"
-        " --out $(dirname {output.table}) --run {wildcards.run} --arrays"
-        " --settings {params.settings:q} --threads {threads} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
+        "logged {log} reflash saliency --weights {input.weights} --lr $(dirname {input.lr})"
+        " --out $(dirname {output.table}) --arrays"
+        " --run {wildcards.run} --settings {params.settings:q} --threads {threads}"
 
 
 rule ablate_channels:
     input:
         weights=evaluated_weights,
-        lr=f"{ANALYSED}/clean/manifest.csv",
-        hr=f"{ANALYSED}/hr/manifest.csv",
-        code=code("reflash.interpretation.ablation"),
+        lr=FILES.lr(PLAN.analysis_set, "clean"),
+        hr=FILES.hr(PLAN.analysis_set),
     output:
-        f"{ANALYSIS}/ablation.csv",
+        FILES.analysis("{run}", "ablation"),
     log:
-        f"{LOGS}/ablate_channels/{{run}}.log",
+        FILES.log("ablate_channels", "{run}"),
     benchmark:
-        f"{BENCHMARKS}/ablate_channels/{{run}}.tsv"
+        FILES.benchmark("ablate_channels", "{run}")
     threads: PLAN.scale.threads
     resources:
         gpu=1,
@@ -51,27 +47,27 @@ rule ablate_channels:
     params:
         settings=text(PLAN.analysis_settings("images", "crop", "border")),
         layers=[f"--layer {layer}" for layer in PLAN.ablated_layers],
+        code=code("ablation"),
     message:
         "Removing single channels of {wildcards.run}"
     shell:
-        "reflash ablate --weights {input.weights} --lr $(dirname {input.lr})"
-        " --hr $(dirname {input.hr}) --out {output} --run {wildcards.run} {params.layers}"
-        " --settings {params.settings:q} --threads {threads} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
+        "logged {log} reflash ablate --weights {input.weights} --lr $(dirname {input.lr})"
+        " --hr $(dirname {input.hr}) --out {output} {params.layers}"
+        " --run {wildcards.run} --settings {params.settings:q} --threads {threads}"
 
 
 rule mask_channels:
     input:
         weights=evaluated_weights,
-        lr=f"{ANALYSED}/clean/manifest.csv",
-        hr=f"{ANALYSED}/hr/manifest.csv",
-        code=code("reflash.interpretation.masking"),
+        lr=FILES.lr(PLAN.analysis_set, "clean"),
+        hr=FILES.hr(PLAN.analysis_set),
     output:
-        table=f"{ANALYSIS}/masking.csv",
-        summary=f"{ANALYSIS}/masking_area.csv",
+        table=FILES.analysis("{run}", "masking"),
+        summary=FILES.analysis("{run}", "masking_area"),
     log:
-        f"{LOGS}/mask_channels/{{run}}.log",
+        FILES.log("mask_channels", "{run}"),
     benchmark:
-        f"{BENCHMARKS}/mask_channels/{{run}}.tsv"
+        FILES.benchmark("mask_channels", "{run}")
     threads: PLAN.scale.threads
     resources:
         gpu=1,
@@ -82,28 +78,29 @@ rule mask_channels:
             PLAN.analysis_settings("images", "crop", "border", "masking_draws", "seed")
         ),
         layer=PLAN.masked_layer,
+        code=code("masking"),
     message:
         "Masking channels of {wildcards.run}"
     shell:
-        "reflash mask --weights {input.weights} --lr $(dirname {input.lr})"
-        " --hr $(dirname {input.hr}) --out {output.table} --run {wildcards.run}"
-        " --layer {params.layer} --settings {params.settings:q} --threads {threads} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
+        "logged {log} reflash mask --weights {input.weights} --lr $(dirname {input.lr})"
+        " --hr $(dirname {input.hr}) --out {output.table} --layer {params.layer}"
+        " --run {wildcards.run} --settings {params.settings:q} --threads {threads}"
 
 
 rule represent_degradations:
     input:
         weights=evaluated_weights,
-        lr=expand(
-            f"{REPRESENTED}/{{kind}}/manifest.csv", kind=PLAN.scale.analysis.kinds
-        ),
-        code=code("reflash.interpretation.representations"),
+        lr=[
+            FILES.lr(PLAN.representation_set, kind)
+            for kind in PLAN.scale.analysis.kinds
+        ],
     output:
-        table=f"{ANALYSIS}/points.csv",
-        summary=f"{ANALYSIS}/chi.csv",
+        table=FILES.analysis("{run}", "points"),
+        summary=FILES.analysis("{run}", "chi"),
     log:
-        f"{LOGS}/represent_degradations/{{run}}.log",
+        FILES.log("represent_degradations", "{run}"),
     benchmark:
-        f"{BENCHMARKS}/represent_degradations/{{run}}.tsv"
+        FILES.benchmark("represent_degradations", "{run}")
     threads: PLAN.scale.threads
     resources:
         gpu=1,
@@ -121,26 +118,27 @@ rule represent_degradations:
                 "seed",
             )
         ),
-        lr=lambda wildcards, input: [f"--lr {Path(m).parent}" for m in input.lr],
+        lr=lambda wildcards, input: folders(input.lr),
+        code=code("representations"),
     message:
         "Deep degradation representations of {wildcards.run}"
     shell:
-        "reflash represent --weights {input.weights} {params.lr} --out $(dirname {output.table})"
-        " --run {wildcards.run} --settings {params.settings:q} --threads {threads} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
+        "logged {log} reflash represent --weights {input.weights} {params.lr}"
+        " --out $(dirname {output.table})"
+        " --run {wildcards.run} --settings {params.settings:q} --threads {threads}"
 
 
 rule drop_features:
     input:
         weights=evaluated_weights,
-        lr=f"{ANALYSED}/clean/manifest.csv",
-        hr=f"{ANALYSED}/hr/manifest.csv",
-        code=code("reflash.interpretation.sensitivity"),
+        lr=FILES.lr(PLAN.analysis_set, "clean"),
+        hr=FILES.hr(PLAN.analysis_set),
     output:
-        f"{ANALYSIS}/sensitivity.csv",
+        FILES.analysis("{run}", "sensitivity"),
     log:
-        f"{LOGS}/drop_features/{{run}}.log",
+        FILES.log("drop_features", "{run}"),
     benchmark:
-        f"{BENCHMARKS}/drop_features/{{run}}.tsv"
+        FILES.benchmark("drop_features", "{run}")
     threads: PLAN.scale.threads
     resources:
         gpu=1,
@@ -160,9 +158,10 @@ rule drop_features:
                 "sensitivity_rescale",
             )
         ),
+        code=code("sensitivity"),
     message:
         "Dropping features of {wildcards.run} at test time"
     shell:
-        "reflash sensitivity --weights {input.weights} --lr $(dirname {input.lr})"
-        " --hr $(dirname {input.hr}) --out {output} --run {wildcards.run}"
-        " --settings {params.settings:q} --threads {threads} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
+        "logged {log} reflash sensitivity --weights {input.weights} --lr $(dirname {input.lr})"
+        " --hr $(dirname {input.hr}) --out {output}"
+        " --run {wildcards.run} --settings {params.settings:q} --threads {threads}"

@@ -3,16 +3,14 @@
 
 rule make_table:
     input:
-        unpack(inputs_of("tables")),
-        code=lambda wildcards: code(
-            "reflash.paper.tables.registry", f"reflash.paper.tables.{wildcards.name}"
-        ),
+        unpack(lambda wildcards: files_read(PLAN, "tables", wildcards.name)),
+        config=ancient(FILES.config),
     output:
-        multiext(TABLE, csv=".csv", md=".md", tex=".tex", json=".json"),
+        multiext(FILES.table("{name}"), csv=".csv", md=".md", tex=".tex", json=".json"),
     log:
-        f"{LOGS}/make_table/{PLAN.name}/{{name}}.log",
+        FILES.log("make_table", FILES.name, "{name}"),
     benchmark:
-        f"{BENCHMARKS}/make_table/{PLAN.name}/{{name}}.tsv"
+        FILES.benchmark("make_table", FILES.name, "{name}")
     resources:
         mem_mb=1000,
         runtime=10,
@@ -21,26 +19,25 @@ rule make_table:
         context=lambda wildcards: text(
             PLAN.context(PLAN.artefact_models(wildcards.name, "tables"))
         ),
-        inputs=options_of("tables"),
+        code=code("table/{name}"),
     message:
         "Table {wildcards.name}"
     shell:
-        "reflash table {wildcards.name} --context {params.context:q} --settings {params.settings:q}"
-        " {params.inputs} --out {output.csv} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
+        "logged {log} reflash table {wildcards.name} --results $(dirname {input.config})"
 
 
 rule make_figure:
     input:
-        unpack(inputs_of("figures")),
-        code=lambda wildcards: code(
-            "reflash.paper.figures.make", f"reflash.paper.figures.{wildcards.name}"
-        ),
+        unpack(lambda wildcards: files_read(PLAN, "figures", wildcards.name)),
+        config=ancient(FILES.config),
     output:
-        multiext(FIGURE, csv=".csv", pdf=".pdf", png=".png", json=".json"),
+        multiext(
+            FILES.figure("{name}"), csv=".csv", pdf=".pdf", png=".png", json=".json"
+        ),
     log:
-        f"{LOGS}/make_figure/{PLAN.name}/{{name}}.log",
+        FILES.log("make_figure", FILES.name, "{name}"),
     benchmark:
-        f"{BENCHMARKS}/make_figure/{PLAN.name}/{{name}}.tsv"
+        FILES.benchmark("make_figure", FILES.name, "{name}")
     resources:
         mem_mb=1000,
         runtime=10,
@@ -49,38 +46,37 @@ rule make_figure:
         context=lambda wildcards: text(
             PLAN.context(PLAN.artefact_models(wildcards.name, "figures"))
         ),
+        networks=lambda wildcards: PLAN.described_network(wildcards.name),
         style=text(PLAN.config.style),
-        inputs=options_of("figures"),
+        code=code("figure/{name}"),
     message:
         "Figure {wildcards.name}"
     shell:
-        "reflash figure {wildcards.name} --context {params.context:q} --settings {params.settings:q}"
-        " --style {params.style:q} {params.inputs} --out {output.csv} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
+        "logged {log} reflash figure {wildcards.name} --results $(dirname {input.config})"
 
 
 if PLAN.claim_needs:
 
     rule test_claims:
         input:
-            **named_inputs("tables", "claims", PLAN.claim_needs),
-            code=code("reflash.paper.claims.tests"),
+            **files_read(PLAN, "claims"),
+            config=ancient(FILES.config),
         output:
-            CLAIMS,
+            FILES.claims,
         log:
-            f"{LOGS}/test_claims/{PLAN.name}.log",
+            FILES.log("test_claims", FILES.name),
         benchmark:
-            f"{BENCHMARKS}/test_claims/{PLAN.name}.tsv"
+            FILES.benchmark("test_claims", FILES.name)
         resources:
             mem_mb=2000,
             runtime=30,
         params:
-            settings=text(PLAN.artefacts("tables")["claims"]),
-            context=text(PLAN.context(PLAN.artefact_models("claims", "tables"))),
-            inputs=lambda wildcards, input: options(
-                "tables", "claims", PLAN.claim_needs, input
+            settings=lambda wildcards: text(PLAN.artefacts("tables")["claims"]),
+            context=lambda wildcards: text(
+                PLAN.context(PLAN.artefact_models("claims", "tables"))
             ),
+            code=code("claims"),
         message:
             "Testing the paper's claims"
         shell:
-            "reflash claims --context {params.context:q} --settings {params.settings:q}"
-            " {params.inputs} --out {output} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
+            "logged {log} reflash claims --results $(dirname {input.config})"

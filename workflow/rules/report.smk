@@ -4,32 +4,27 @@
 rule make_report:
     input:
         tables=TABLES,
-        figures=expand(
-            f"{FIGURE}.{{suffix}}",
-            name=PLAN.artefacts("figures"),
-            suffix=["pdf", "png", "csv", "json"],
-        ),
-        runs=expand(f"{RUNS}/{{run}}/log.csv", run=PLAN.all_runs),
-        claims=CLAIMS if PLAN.claim_needs else [],
-        code=code("reflash.report.page"),
+        figures=[
+            f"{FILES.figure(name)}.{suffix}"
+            for name in PLAN.artefacts("figures")
+            for suffix in ("pdf", "png", "csv", "json")
+        ],
+        runs=[FILES.training_log(run) for run in PLAN.all_runs],
+        claims=FILES.claims if PLAN.claim_needs else [],
+        config=ancient(FILES.config),
     output:
-        REPORT,
+        FILES.report,
     log:
-        f"{LOGS}/make_report/{PLAN.name}.log",
+        FILES.log("make_report", FILES.name),
     benchmark:
-        f"{BENCHMARKS}/make_report/{PLAN.name}.tsv"
+        FILES.benchmark("make_report", FILES.name)
     resources:
         mem_mb=1000,
         runtime=10,
     params:
-        context=text(PLAN.context(PLAN.models)),
-        tables=[f"--table {Path(t).with_suffix('')}" for t in TABLES],
-        figures=[f"--figure {Path(f).with_suffix('')}" for f in FIGURES],
-        runs=[f"--run {RUNS}/{run}" for run in PLAN.all_runs],
-        claims=f"--claims {CLAIMS}" if PLAN.claim_needs else "",
-        command=f"snakemake --cores all --config study={PLAN.resolved.study_name} scale={SCALE}",
+        context=lambda wildcards: text(PLAN.context(PLAN.models)),
+        code=code("report"),
     message:
         "Report {output}"
     shell:
-        "reflash report {output} --context {params.context:q} {params.tables} {params.figures}"
-        " {params.runs} {params.claims} --command {params.command:q} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
+        "logged {log} reflash report --results $(dirname {input.config})"

@@ -1,111 +1,110 @@
 # Training: its images, the pool of pairs, and one job per run. Left out with weights: published.
-# A run declares only its weights and log, so that the resume state beside them survives when
-# Snakemake removes the outputs of a job it starts again.
+# A run declares only its weights and log, so that the resume state and the record beside them
+# survive when Snakemake removes the outputs of a job it starts again.
 
 
 rule make_training_images:
     input:
-        raw=PLAN.training_manifests,
-        own=PLAN.own_images("training"),
-        code=code("reflash.datasets.sources", data=False),
+        map(raw, PLAN.training_datasets),
     output:
-        f"{DATA}/train/images/manifest.csv",
+        FILES.training_images,
     log:
-        f"{LOGS}/make_training_images.log",
+        FILES.log("make_training_images"),
     benchmark:
-        f"{BENCHMARKS}/make_training_images.tsv"
+        FILES.benchmark("make_training_images")
     resources:
         mem_mb=1000,
         runtime=30,
     params:
         settings=text(PLAN.scale.training_images),
+        own=lambda wildcards: folder_key(*PLAN.own_images("training")),
+        code=code("images"),
     message:
         "Making training images"
     shell:
-        "reflash data training-images $(dirname {output}) --settings {params.settings:q}"
-        " --raw data/raw > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
+        "logged {log} reflash data training-images $(dirname {output})"
+        " --settings {params.settings:q} --raw data/raw"
 
 
 rule cache_training_images:
     input:
-        images=f"{DATA}/train/images/manifest.csv",
-        code=code("reflash.datasets.cache"),
+        FILES.training_images,
     output:
-        f"{DATA}/train/cache/cache.json",
+        FILES.cache,
     log:
-        f"{LOGS}/cache_training_images.log",
+        FILES.log("cache_training_images"),
     benchmark:
-        f"{BENCHMARKS}/cache_training_images.tsv"
-    resources:
-        mem_mb=2000,
-        runtime=120,
-    message:
-        "Decoding training images once for all runs"
-    shell:
-        "reflash data cache $(dirname {input.images}) $(dirname {output}) > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
-
-
-rule check_leaks:
-    input:
-        train=f"{DATA}/train/images/manifest.csv",
-        test=expand(f"{DATA}/test/{{set}}/hr/manifest.csv", set=PLAN.test_sets),
-        code=code("reflash.datasets.leaks"),
-    output:
-        f"{DATA}/train/leaks.csv",
-    log:
-        f"{LOGS}/check_leaks.log",
-    benchmark:
-        f"{BENCHMARKS}/check_leaks.tsv"
+        FILES.benchmark("cache_training_images")
     resources:
         mem_mb=2000,
         runtime=120,
     params:
-        test=lambda wildcards, input: [f"--test {Path(m).parent}" for m in input.test],
+        code=code("cache"),
+    message:
+        "Decoding training images once for all runs"
+    shell:
+        "logged {log} reflash data cache $(dirname {input}) $(dirname {output})"
+
+
+rule check_leaks:
+    input:
+        train=FILES.training_images,
+        test=[FILES.hr(name) for name in PLAN.test_sets],
+        config=ancient(FILES.config),
+    output:
+        FILES.leaks,
+    log:
+        FILES.log("check_leaks"),
+    benchmark:
+        FILES.benchmark("check_leaks")
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    params:
+        code=code("leaks"),
     message:
         "Looking for test images among the training images"
     shell:
-        "reflash data leaks --train $(dirname {input.train}) {params.test} --out {output}"
-        " > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
+        "logged {log} reflash data leaks --results $(dirname {input.config}) --out {output}"
 
 
 rule synthesise_pairs:
     input:
-        images=f"{DATA}/train/cache/cache.json",
-        code=code("reflash.training.pairs"),
+        FILES.cache,
     output:
-        f"{DATA}/train/pairs/{{setting}}/pool.json",
+        FILES.pool("{setting}"),
     log:
-        f"{LOGS}/synthesise_pairs/{{setting}}.log",
+        FILES.log("synthesise_pairs", "{setting}"),
     benchmark:
-        f"{BENCHMARKS}/synthesise_pairs/{{setting}}.tsv"
+        FILES.benchmark("synthesise_pairs", "{setting}")
     threads: PLAN.scale.threads
     resources:
         mem_mb=4000,
         runtime=240,
     params:
         settings=lambda wildcards: text(PLAN.pool_settings(wildcards.setting)),
+        code=code("pairs"),
     message:
         "Synthesising training pairs: {wildcards.setting}"
     shell:
-        "reflash pairs --config {params.settings:q} --images $(dirname {input.images})"
-        " --out $(dirname {output}) --threads {threads} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
+        "logged {log} reflash pairs --config {params.settings:q} --images $(dirname {input})"
+        " --out $(dirname {output}) --threads {threads}"
 
 
 rule train_network:
     input:
-        data=lambda wildcards: PLAN.pairs_source(wildcards.run, DATA),
-        validation=f"{DATA}/test/validation/hr/manifest.csv",
+        data=lambda wildcards: PLAN.training_source(wildcards.run),
+        validation=FILES.hr("validation"),
         # Must exist, but a new check of new test sets does not train again.
-        leaks=ancient(f"{DATA}/train/leaks.csv") if PLAN.may_leak else [],
-        code=code("reflash.training.trainer"),
+        leaks=ancient(FILES.leaks) if PLAN.may_leak else [],
     output:
-        params=f"{RUNS}/{{run}}/params.safetensors",
-        params_ema=f"{RUNS}/{{run}}/params_ema.safetensors",
-        table=f"{RUNS}/{{run}}/log.csv",
+        params=FILES.weights("{run}", "params"),
+        params_ema=FILES.weights("{run}", "params_ema"),
+        table=FILES.training_log("{run}"),
     log:
-        f"{LOGS}/train_network/{{run}}.log",
+        FILES.log("train_network", "{run}"),
     benchmark:
-        f"{BENCHMARKS}/train_network/{{run}}.tsv"
+        FILES.benchmark("train_network", "{run}")
     threads: PLAN.scale.threads
     resources:
         gpu=1,
@@ -114,9 +113,11 @@ rule train_network:
     params:
         settings=lambda wildcards: text(PLAN.run_settings(wildcards.run)),
         source="--pairs" if PLAN.scale.pairs.synthesis == "pool" else "--images",
+        made_from=lambda wildcards: made_from(PLAN, wildcards.run),
+        code=code("training"),
     message:
         "Training {wildcards.run}"
     shell:
-        "reflash train --config {params.settings:q} {params.source} $(dirname {input.data})"
-        " --validation $(dirname {input.validation}) --out $(dirname {output.table})"
-        " --threads {threads} > {log} 2>&1 || (tail -n 3 {log} >&2; exit 1)"
+        "logged {log} reflash train --config {params.settings:q} {params.source}"
+        " $(dirname {input.data}) --validation $(dirname {input.validation})"
+        " --out $(dirname {output.table}) --made-from {params.made_from} --again --threads {threads}"

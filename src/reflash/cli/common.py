@@ -49,7 +49,7 @@ SettingsText = Annotated[str, typer.Option(help="YAML file, or YAML/JSON text st
 
 def parse_settings(model: Any, text: str) -> Any:
     """Return the settings in the YAML file ``text``, or in ``text`` itself if it starts with {."""
-    from reflash.study.config import parse_yaml, read_yaml, validate
+    from reflash.study.reading import parse_yaml, read_yaml, validate
 
     if text.lstrip().startswith("{"):
         return validate(model, parse_yaml(text, "settings"), "settings")

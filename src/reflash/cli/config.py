@@ -21,9 +21,9 @@ def config_check(
     ),
 ) -> None:
     """Check the configuration and show what it would make."""
-    from reflash.study.plan import load_plan
+    from reflash.study.checks import load_plan_file
 
-    plan = load_plan(config)
+    plan = load_plan_file(config)
     for model in plan.models:
         for run in plan.runs(model):
             typer.echo(f"run     {run}")
@@ -43,11 +43,11 @@ def config_run(
     folder: Annotated[Path, typer.Option(help="Folder of study/ and scale/.")] = Path("config"),
 ) -> None:
     """Print every setting of one run as JSON, to change and give to `reflash train --config`."""
-    from reflash.study.config import load, parse_yaml
-    from reflash.study.plan import Plan
+    from reflash.study.checks import load_plan
+    from reflash.study.reading import parse_yaml
 
     values = {"scale": scale, "overrides": parse_yaml(overrides, "--overrides")}
-    settings = Plan(load(values, folder)).run_settings(f"{model}/seed{seed}")
+    settings = load_plan(values, folder).run_settings(f"{model}/seed{seed}")
     typer.echo(settings.model_dump_json(indent=2))
 
 
@@ -56,28 +56,34 @@ def config_schema() -> None:
     """Print the JSON schema of the configuration (config/schema.json)."""
     import json
 
-    from reflash.study.config import json_schema
+    from reflash.study.documents import json_schema
 
     typer.echo(json.dumps(json_schema(), indent=2, sort_keys=True))
 
 
-@config_app.command("dvc")
-def config_dvc(
+@config_app.command("save")
+def config_save(
+    values: Annotated[str, typer.Option(help="YAML file or text: the keys of config.yaml.")],
     folder: Annotated[Path, typer.Option(help="Folder of study/ and scale/.")] = Path("config"),
+    out: Annotated[
+        Path | None, typer.Option(help="File to write; default: config.json of the results.")
+    ] = None,
 ) -> None:
-    """Print dvc.yaml: what is stored of every scale."""
-    from reflash.study.config import load
-    from reflash.study.plan import Plan
-    from reflash.study.store import STORED_SCALES, dvc_yaml
+    """Save the resolved configuration beside the results, for the commands that read these.
 
-    plans = {scale: Plan(load({"scale": scale}, folder)) for scale in STORED_SCALES}
-    seeds = {scale: plan.scale.seeds for scale, plan in plans.items()}
-    typer.echo(dvc_yaml(list(plans["paper"].models), seeds), nl=False)
+    Example: reflash config save --values '{scale: demo, study: main}'
+    """
+    from reflash.study.checks import load_plan
+    from reflash.study.reading import parse_yaml, read_yaml
+    from reflash.study.saved import save_config
+
+    given = parse_yaml(values, "--values") if values.startswith("{") else read_yaml(Path(values))
+    typer.echo(save_config(load_plan(given, folder), out))
 
 
 @config_app.command("readme")
 def config_readme() -> None:
     """Print every key of the configuration as Markdown (config/README.md)."""
-    from reflash.study.config import readme
+    from reflash.study.documents import readme
 
     typer.echo(readme(), nl=False)

@@ -95,14 +95,26 @@ def data_verify(
 
 @data_app.command("leaks")
 def data_leaks(
-    train: Annotated[list[Path], typer.Option(help="Folder of training images; repeat.")],
-    test: Annotated[list[Path], typer.Option(help="Folder of test images; repeat.")],
+    train: Annotated[
+        list[Path] | None, typer.Option(help="Folder of training images; repeat.")
+    ] = None,
+    test: Annotated[list[Path] | None, typer.Option(help="Folder of test images; repeat.")] = None,
+    results: Annotated[
+        Path | None, typer.Option(help="Instead: results of a study whose images are compared.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="CSV to write, also without leaks.")] = None,
 ) -> None:
     """Look for test images among the training images: equal, scaled, flipped or cropped."""
     from reflash.datasets.leaks import find_leaks, write_leaks
+    from reflash.study.saved import open_results
 
-    leaks = find_leaks(train, test)
+    if (results is None) == (train is None or test is None):
+        raise ReflashError("leaks: give --train and --test, or --results alone")
+    if results is not None:
+        plan, root = open_results(results)
+        train = [(root / plan.files.training_images).parent]
+        test = [(root / plan.files.hr(name)).parent for name in plan.test_sets]
+    leaks = find_leaks(train or [], test or [])
     if out is not None:
         write_leaks(out, leaks)
     for leak in leaks:

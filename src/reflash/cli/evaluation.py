@@ -63,27 +63,6 @@ def evaluate(
 
 
 @app.command()
-def metrics(
-    evaluation: Annotated[list[Path], typer.Argument(help="CSVs of `reflash evaluate`.")],
-    out: Annotated[Path, typer.Option(help="JSON to write.")],
-) -> None:
-    """Write the mean PSNR per run, set and kind as JSON, and over kinds as CSV beside it.
-
-    DVC shows them: `dvc metrics show` and `dvc plots show`.
-    """
-    import pandas as pd
-
-    from reflash.core.files import write_csv, write_json
-    from reflash.evaluation.summary import mean_psnr, nested_psnr
-    from reflash.paper.scores import read_table
-
-    columns = ("run", "set", "kind", "image", "psnr")
-    table = pd.concat(read_table(p, columns, "make it with reflash evaluate") for p in evaluation)
-    write_csv(out.with_suffix(".csv"), mean_psnr(table))
-    write_json(out, nested_psnr(table))
-
-
-@app.command()
 def upscale(
     source: Annotated[Path, typer.Argument(help="Image or folder of images.")],
     destination: Annotated[Path, typer.Argument(help="Image file or folder to write.")],

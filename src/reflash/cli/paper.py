@@ -1,191 +1,147 @@
-"""Tables, figures, claims and the report."""
+"""Tables, figures, claims, metrics and the report, each from the results of a study."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from reflash.cli.common import (
-    SettingsText,
-    make_app,
-    parse_settings,
-)
+from reflash.cli.common import make_app, parse_settings
 from reflash.core.errors import ReflashError
 
 app = make_app("")
 
-ContextText = Annotated[str, typer.Option(help="YAML file or text: study, scale, models, labels.")]
-RunFiles = Annotated[list[Path] | None, typer.Option(help="The CSV of a run; repeat.")]
-ModelFolders = Annotated[
-    list[Path] | None, typer.Option(help="A folder for each model, in order; repeat.")
+Results = Annotated[
+    Path, typer.Option(help="Folder of a study's results (the one with config.json).")
 ]
-SrFolders = Annotated[
-    list[Path] | None,
-    typer.Option(help="Folder of SR images, for bicubic and each model in order; repeat."),
-]
+DEMO = Path("results/demo")
+
+SUFFIXES = (".csv", ".json", ".md", ".tex", ".pdf", ".png")
 
 
-def _by_model(option: str, models: tuple[str, ...], folders: list[Path] | None) -> dict[str, Path]:
-    """Return the folders of an option by model."""
-    if folders and len(folders) != len(models):
-        raise ReflashError(
-            f"{option}: {len(folders)} folders for {len(models)} models; give one for each"
-        )
-    return dict(zip(models, folders or (), strict=False))
+def without_suffix(path: Path) -> Path:
+    """Return ``path`` without the suffix of a format we write; ``fig_p0.7`` has none."""
+    return path.with_suffix("") if path.suffix in SUFFIXES else path
 
 
 @app.command()
 def table(
     name: Annotated[str, typer.Argument(help="multi_degradation, dropout_grid, …")],
-    context: ContextText,
-    out: Annotated[Path, typer.Option(help="File to write; other formats go beside it.")],
-    settings: SettingsText = "{}",
-    evaluation: RunFiles = None,
-    chi: RunFiles = None,
-    cost: Annotated[Path | None, typer.Option(help="CSV of the benchmark of dropout.")] = None,
-    claims: Annotated[Path | None, typer.Option(help="JSON of `reflash claims`.")] = None,
+    results: Results = DEMO,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write, other formats beside it; default: there.")
+    ] = None,
 ) -> None:
-    """Make a table of the paper: CSV, Markdown and LaTeX."""
+    """Make a table of a study: CSV, Markdown and LaTeX."""
     from reflash.paper.tables.registry import make_table
-    from reflash.study.artefacts import Tables
-    from reflash.study.context import Context
-    from reflash.study.inputs import Inputs
+    from reflash.study.inputs import read_inputs
+    from reflash.study.runs import artefact_context
+    from reflash.study.saved import open_results
 
-    inputs = Inputs(evaluations=evaluation or (), chi=chi or (), cost=cost, claims=claims)
-    own = parse_settings(_artefact_settings(Tables, "table", name), settings)
-    make_table(name, parse_settings(Context, context), own, inputs, out.with_suffix(""))
+    plan, root = open_results(results)
+    settings = plan.artefact("tables", name)
+    stem = without_suffix(out) if out else root / plan.files.table(name)
+    context = artefact_context(plan, "tables", name, root)
+    make_table(name, context, settings, read_inputs(plan, "tables", name, root), stem)
 
 
 @app.command()
 def figure(
     name: Annotated[str, typer.Argument(help="teaser_bars, training_curves, …")],
-    out: Annotated[Path, typer.Option(help="File to write; other formats go beside it.")],
+    results: Results = DEMO,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write, other formats beside it; default: there.")
+    ] = None,
     redraw_from: Annotated[
         Path | None, typer.Option("--from", help="CSV of the figure: only draw it again.")
     ] = None,
-    context: Annotated[
-        str | None, typer.Option(help="YAML file or text: study, scale, models, labels.")
+    style: Annotated[
+        str | None, typer.Option(help="YAML file or text of the key style of config.yaml.")
     ] = None,
-    settings: SettingsText = "{}",
-    style: SettingsText = "{}",
-    evaluation: RunFiles = None,
-    log: RunFiles = None,
-    saliency: RunFiles = None,
-    concentration: RunFiles = None,
-    ablation: RunFiles = None,
-    masking: RunFiles = None,
-    masking_area: RunFiles = None,
-    points: RunFiles = None,
-    chi: RunFiles = None,
-    sensitivity: RunFiles = None,
-    maps: ModelFolders = None,
-    features: ModelFolders = None,
-    sr: SrFolders = None,
-    hr: Annotated[Path | None, typer.Option(help="Folder of HR images.")] = None,
-    lr: Annotated[Path | None, typer.Option(help="Folder of LR images.")] = None,
-    real: Annotated[Path | None, typer.Option(help="Folder of LR pictures without HR.")] = None,
-    network: Annotated[str | None, typer.Option(help="YAML file or text of a network.")] = None,
 ) -> None:
-    """Draw a figure of the paper (PDF, PNG) from results, or again from its own CSV."""
-    from reflash.models.names import BICUBIC
-    from reflash.models.settings import NetworkSettings
+    """Draw a figure of a study (PDF, PNG) from results, or again from its own CSV."""
     from reflash.paper.figures.drawing import redraw
     from reflash.paper.figures.make import make_figure
-    from reflash.study.artefacts import Figures, FigureStyle
-    from reflash.study.context import Context
-    from reflash.study.inputs import Inputs
+    from reflash.study.artefacts import FigureStyle
+    from reflash.study.inputs import read_inputs
+    from reflash.study.runs import artefact_context
+    from reflash.study.saved import open_results
 
-    stem = out.with_suffix("")
-    own = _artefact_settings(Figures, "figure", name)
+    own_style = parse_settings(FigureStyle, style) if style else None
     if redraw_from is not None:
-        redraw(redraw_from, stem, None if style == "{}" else parse_settings(FigureStyle, style))
+        if out is None:
+            raise ReflashError("--from: give --out, the figure to write")
+        redraw(redraw_from, without_suffix(out), own_style)
         return
-    if context is None:
-        raise ReflashError(f"figure {name}: give --context, or --from to draw it again")
-    chosen = parse_settings(Context, context)
-    inputs = Inputs(
-        evaluations=evaluation or (),
-        logs=log or (),
-        saliency=saliency or (),
-        concentration=concentration or (),
-        ablation=ablation or (),
-        masking=masking or (),
-        masking_area=masking_area or (),
-        points=points or (),
-        chi=chi or (),
-        sensitivity=sensitivity or (),
-        maps=_by_model("--maps", chosen.models, maps),
-        features=_by_model("--features", chosen.models, features),
-        sr=_by_model("--sr", (BICUBIC, *chosen.models), sr),
-        hr=hr,
-        lr=lr,
-        real=real,
-        network=parse_settings(NetworkSettings, network) if network else None,
-    )
-    figure_style = parse_settings(FigureStyle, style)
-    make_figure(name, chosen, parse_settings(own, settings), inputs, figure_style, stem)
+    plan, root = open_results(results)
+    settings = plan.artefact("figures", name)
+    stem = without_suffix(out) if out else root / plan.files.figure(name)
+    context = artefact_context(plan, "figures", name, root)
+    inputs = read_inputs(plan, "figures", name, root)
+    make_figure(name, context, settings, inputs, own_style or plan.config.style, stem)
 
 
 @app.command()
 def claims(
-    context: ContextText,
-    out: Annotated[Path, typer.Option(help="JSON to write.")],
-    evaluation: RunFiles = None,
-    settings: SettingsText = "{}",
-    concentration: RunFiles = None,
-    ablation: RunFiles = None,
-    masking_area: RunFiles = None,
-    points: RunFiles = None,
-    chi: RunFiles = None,
-    sensitivity: RunFiles = None,
-    cost: Annotated[Path | None, typer.Option(help="CSV of the benchmark of dropout.")] = None,
+    results: Results = DEMO,
+    out: Annotated[Path | None, typer.Option(help="JSON to write; default: there.")] = None,
 ) -> None:
     """Test the paper's claims: effect, interval and verdict of each, as JSON."""
     from reflash.paper.claims.model import write_claims
     from reflash.paper.claims.tests import examine_claims
-    from reflash.study.artefacts import Claims
-    from reflash.study.context import Context
-    from reflash.study.inputs import Inputs
+    from reflash.study.inputs import read_inputs
+    from reflash.study.runs import artefact_context
+    from reflash.study.saved import open_results
 
-    inputs = Inputs(
-        evaluations=evaluation or (),
-        concentration=concentration or (),
-        ablation=ablation or (),
-        masking_area=masking_area or (),
-        points=points or (),
-        chi=chi or (),
-        sensitivity=sensitivity or (),
-        cost=cost,
-    )
-    chosen = parse_settings(Context, context)
-    write_claims(out, examine_claims(chosen, parse_settings(Claims, settings), inputs))
+    plan, root = open_results(results)
+    settings = plan.artefact("tables", "claims")
+    context = artefact_context(plan, "tables", "claims", root)
+    findings = examine_claims(context, settings, read_inputs(plan, "claims", root=root))
+    write_claims(out or root / plan.files.claims, findings)
 
 
-def _artefact_settings(declared: Any, kind: str, name: str) -> Any:
-    """Return the settings model of a table or figure, from the study's declaration of all."""
-    fields = declared.model_fields
-    if name not in fields:
-        raise ReflashError(f"{kind} {name!r}: no such {kind}; there are: {', '.join(fields)}")
-    return fields[name].annotation.__args__[0]
+@app.command()
+def metrics(
+    results: Results = DEMO,
+    out: Annotated[Path | None, typer.Option(help="JSON to write; default: there.")] = None,
+) -> None:
+    """Write the mean PSNR of every model as JSON for `dvc metrics show`, and all runs' as CSV."""
+    import pandas as pd
+
+    from reflash.core.files import write_csv, write_json
+    from reflash.evaluation.summary import main_psnr, mean_psnr
+    from reflash.paper.scores import read_table
+    from reflash.study.inputs import evaluation_files
+    from reflash.study.saved import open_results
+
+    plan, root = open_results(results)
+    path = out or root / plan.files.metrics
+    columns, remedy = ("run", "set", "kind", "image", "psnr"), "make it with reflash evaluate"
+    parts = [read_table(root / file, columns, remedy) for file in evaluation_files(plan)]
+    table = mean_psnr(pd.concat(parts))
+    write_csv(path.with_suffix(".csv"), table)
+    write_json(path, main_psnr(table, plan.test_sets[0], plan.main_labels))
 
 
 @app.command()
 def report(
-    out: Annotated[Path, typer.Argument(help="The page to write, e.g. report/index.html.")],
-    context: Annotated[str, typer.Option(help="YAML file or text: study, scale, models, labels.")],
-    table: Annotated[list[Path] | None, typer.Option(help="Table without suffix; repeat.")] = None,
-    figure: Annotated[
-        list[Path] | None, typer.Option(help="Figure without suffix; repeat.")
-    ] = None,
-    run: Annotated[list[Path] | None, typer.Option(help="Folder of a run; repeat.")] = None,
-    claims: Annotated[Path | None, typer.Option(help="JSON of `reflash claims`.")] = None,
-    command: Annotated[str, typer.Option(help="What makes all of this again.")] = "make reproduce",
+    results: Results = DEMO,
+    out: Annotated[Path | None, typer.Option(help="Page to write; default: there.")] = None,
 ) -> None:
     """Write the page that shows tables and figures with the paper's values beside."""
     from reflash.report.page import write_report
-    from reflash.study.context import Context
+    from reflash.study.runs import study_context
+    from reflash.study.saved import open_results
 
-    chosen = parse_settings(Context, context)
-    write_report(out, chosen, table or (), figure or (), run or (), command, claims=claims)
+    plan, root = open_results(results)
+    files, names = plan.files, plan.resolved
+    write_report(
+        out or root / files.report,
+        study_context(plan, root),
+        [root / files.table(name) for name in plan.artefacts("tables")],
+        [root / files.figure(name) for name in plan.artefacts("figures")],
+        [root / files.run(run) for run in plan.all_runs],
+        f"snakemake --cores all --config study={names.study_name} scale={names.scale_name}",
+        claims=root / files.claims if plan.claim_needs else None,
+    )

@@ -64,6 +64,9 @@ def train(
     again: Annotated[
         bool, typer.Option("--again", help="Train again what is finished, and replace it.")
     ] = False,
+    made_from: Annotated[
+        str, typer.Option(help="Kept in the record: what the pairs were made from.")
+    ] = "",
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard.")] = None,
     compiled: Annotated[
         bool, typer.Option("--compile/--no-compile", help="Fuse operations with torch.compile.")
@@ -128,7 +131,7 @@ def train(
     else:
         source = PoolPairs(given, settings.training.batch, settings.seed, chosen, settings)
     trainers = [
-        Trainer(run, Validation(run.training.validation, validation), folder)
+        Trainer(run, Validation(run.training.validation, validation), folder, made_from)
         for run, folder in zip(runs, out, strict=True)
     ]
     name = settings.id if len(runs) == 1 else f"{len(runs)} runs"

@@ -85,6 +85,7 @@ MONITORS: dict[str, tuple[str, ...]] = {
 _MESSAGES = re.compile(r"print|say|echo|warn|log|debug|info|warning|track|report")
 
 
+@cache
 def stage_fingerprint(stage: str) -> str:
     """Return the fingerprint of a stage of ``STAGES``, of ``table/NAME`` or ``figure/NAME``.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import pandas as pd
 
@@ -38,11 +38,19 @@ def mean_psnr(table: pd.DataFrame) -> pd.DataFrame:
     return bars
 
 
-def nested_psnr(table: pd.DataFrame) -> dict[str, Any]:
-    """Return run -> set -> kind -> mean PSNR over images (dB), for ``dvc metrics``."""
-    nested: dict[str, Any] = {}
-    means = mean_table(table)
-    keys = zip(*(means[key].astype(str) for key in _KEYS), strict=True)
-    for (run, test_set, kind), psnr in zip(keys, means["psnr"], strict=True):
-        nested.setdefault(run, {}).setdefault(test_set, {})[kind] = round(float(psnr), 4)
-    return nested
+def main_psnr(bars: pd.DataFrame, test_set: str, labels: Mapping[str, str]) -> dict[str, float]:
+    """Return label -> PSNR (dB) on one test set, mean over seeds, for ``dvc metrics show``.
+
+    Parameters
+    ----------
+    bars : pandas.DataFrame
+        Of :func:`mean_psnr`.
+    test_set : str
+        The set that is shown.
+    labels : mapping of str to str
+        Names shown of the models (network/setting/dropout, or bicubic) that are shown.
+    """
+    shown = bars[bars["set"] == test_set]
+    models = shown["run"].str.replace(r"/seed\d+$", "", regex=True)
+    means = shown["psnr"].groupby(models).mean()
+    return {label: round(float(means[model]), 4) for model, label in labels.items()}

@@ -59,6 +59,9 @@ class Context(Settings):
     analysis_border: Annotated[int, Field(ge=0)] = 0
     """Border in HR pixels left out of the PSNR of analyses."""
 
+    not_recorded: tuple[str, ...] = ()
+    """Runs whose weights are not those of their record."""
+
     def label(self, model: str) -> str:
         """Return the name shown for ``model``."""
         return self.labels.get(model, "Bicubic" if model == BICUBIC else model)
@@ -72,7 +75,17 @@ class Context(Settings):
 def scale_sentence(context: Context) -> str:
     """Say which scale this is, and what its results say about the paper."""
     description = context.description.strip().rstrip(".")
-    return f"Scale {context.scale}: {description}. {evidence_sentence(context)}".rstrip()
+    parts = [f"Scale {context.scale}: {description}.", evidence_sentence(context)]
+    return " ".join(part for part in (*parts, not_recorded_sentence(context)) if part)
+
+
+def not_recorded_sentence(context: Context) -> str:
+    """Warn of runs whose weights are not those their record describes; empty where all are."""
+    runs = context.not_recorded
+    if not runs:
+        return ""
+    shown = ", ".join(runs[:3]) + (f" and {len(runs) - 3} more" if len(runs) > 3 else "")
+    return f"Warning: not the weights that were trained here, by their record: {shown}."
 
 
 def evidence_sentence(context: Context) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
@@ -11,36 +12,80 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from reflash.core.imports import module_files
+from reflash.core.errors import ReflashError
+from reflash.core.files import write_json
+from reflash.datasets.images import list_images
 from reflash.study.config import Config
 
+HASHES = ".snakemake/reflash-image-hashes.json"
+"""Hashes of the images in users' own folders, kept so that only changed files are read again."""
 
-def prepare_environment(config: Config) -> None:
+LOGGED = r"""
+logged() {
+    log=$1; shift
+    printf -- '--- %s: %s\n' "$(date +%FT%T)" "$*" >> "$log"
+    "$@" >> "$log" 2>&1 || { status=$?; tail -n 3 "$log" >&2; exit $status; }
+}
+"""
+"""Shell function that runs a command with its output in a log; what earlier tries left there stays.
+
+After a failure the last lines are shown, so that the reason stands beside Snakemake's message.
+"""
+
+
+def prepare_environment(config: Config, project: Path | str) -> None:
     """Set the environment that jobs inherit: where ``reflash`` is, the mirror, accepted terms.
 
-    ``reflash`` of the environment that runs Snakemake is found also where that is not activated.
-    A mirror reaches jobs this way and not as a parameter, because fetching the same images from
-    elsewhere is no reason to train again.
+    ``reflash`` of the environment that runs Snakemake is found also where that is not activated,
+    and imports the source of this project where it has one, so that a copied project never runs
+    another one's code. A mirror reaches jobs this way and not as a parameter, because fetching
+    the same images from elsewhere is no reason to train again.
     """
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    source = Path(project) / "src"
+    if (source / "reflash").is_dir():
+        others = os.environ.get("PYTHONPATH")
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(source), *([others] if others else [])])
     if config.mirror is not None:
         os.environ["REFLASH_MIRROR"] = config.mirror
     if config.accept_terms:
         os.environ["REFLASH_ACCEPT_TERMS"] = "1"
 
 
-def code(*modules: str, data: bool = True) -> list[str]:
-    """Return the files that a stage imports, below the working directory as relative paths.
-
-    As inputs of a rule they make a change to one of them rerun the stage. Without ``data`` only
-    source files count: what the registry says of a dataset reaches a stage through the dataset.
-    """
-    here = Path.cwd()
-    files = module_files(*modules, data=data)
-    return [str(f.relative_to(here) if f.is_relative_to(here) else f) for f in files]
-
-
 def text(settings: BaseModel | Mapping[str, Any]) -> str:
     """Return settings as the JSON text that a command takes."""
     values = settings.model_dump(mode="json") if isinstance(settings, BaseModel) else settings
     return json.dumps(values, sort_keys=True)
+
+
+def folder_key(folder: Path | None, recursive: bool = False) -> str:
+    """Return a hash of the images in a user's own folder: names and bytes; empty where none is.
+
+    As a parameter of a rule it makes another image in the folder rerun it, whatever characters
+    the names hold, and a touched file does not.
+    """
+    if folder is None:
+        return ""
+    try:
+        images = list_images(folder, recursive)
+    except ReflashError:  # the rule's command says what is wrong
+        return "unreadable"
+    try:
+        known = json.loads(Path(HASHES).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        known = {}
+    before, total = dict(known), hashlib.sha256()
+    for path in images:
+        try:
+            state = path.stat()
+            stamp = f"{state.st_size} {state.st_mtime_ns}"
+            name = str(path.absolute()).encode("utf-8", "surrogateescape").hex()
+            if known.get(name, [""])[0] != stamp:
+                known[name] = [stamp, hashlib.sha256(path.read_bytes()).hexdigest()]
+            content = known[name][1]
+        except OSError:
+            content = "unreadable"
+        total.update(f"{os.fsencode(path.relative_to(folder)).hex()} {content}\n".encode())
+    if known != before:
+        write_json(HASHES, known)
+    return total.hexdigest()[:20]

@@ -44,6 +44,8 @@ class Record(BaseModel):
     """Hash of the settings alone."""
     data: str
     """Hash of the content that the training pairs are made from."""
+    made_from: str = ""
+    """Hash of the images' settings and the code behind the pairs, from a workflow; empty: none."""
     code: str
     """Fingerprint of the training code."""
     weights: dict[str, str]
@@ -109,6 +111,7 @@ def write_record(
     *,
     recipe: str,
     data: str,
+    made_from: str = "",
     done: int,
     seconds: float,
     device: str,
@@ -124,6 +127,7 @@ def write_record(
         recipe=recipe,
         settings_key=settings_key(settings),
         data=data,
+        made_from=made_from,
         code=stage_fingerprint("training"),
         weights={name: _file_hash(folder / file) for name, file in WEIGHTS.items()},
         iterations=total,

@@ -91,6 +91,8 @@ class Trainer:
     validation : Validation
     folder : Path or str
         Where the results go.
+    made_from : str
+        What the pairs are made from, as a workflow knows it; kept in the record.
 
     Examples
     --------
@@ -104,8 +106,15 @@ class Trainer:
     data: str
     recipe: str
 
-    def __init__(self, settings: RunSettings, validation: Validation, folder: Path | str) -> None:
+    def __init__(
+        self,
+        settings: RunSettings,
+        validation: Validation,
+        folder: Path | str,
+        made_from: str = "",
+    ) -> None:
         self.settings, self.validation, self.folder = settings, validation, Path(folder)
+        self.made_from = made_from
         self.total = settings.training.iterations
         self.start, self.elapsed, self.sessions = 0, 0.0, 0
         self.pairs_state: dict[str, Any] = {}
@@ -183,6 +192,7 @@ class Trainer:
             self.settings,
             recipe=self.recipe,
             data=self.data,
+            made_from=self.made_from,
             done=done,
             seconds=self.elapsed + seconds,
             device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,

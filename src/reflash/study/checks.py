@@ -1,0 +1,186 @@
+"""Checks before any work: models, layers, and whether images and weights can be had."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+from typing import Any
+
+from reflash.core.errors import ReflashError
+from reflash.datasets.registry import ManualSource, registry
+from reflash.models.names import BICUBIC, parse_model
+from reflash.models.placement import place, tap_names
+from reflash.study.config import VALIDATION, load
+from reflash.study.files import raw
+from reflash.study.plan import Plan
+from reflash.study.reading import read_yaml
+
+
+def load_plan(values: dict[str, Any], folder: Path | str = "config") -> Plan:
+    """Return the plan of a configuration whose models and layers are all there.
+
+    Parameters
+    ----------
+    values
+        Keys of ``config.yaml``, as Snakemake holds them.
+    folder
+        The folder that holds ``study/`` and ``scale/``.
+
+    Raises
+    ------
+    ReflashError
+        Anything unknown, missing or impossible, naming file and key.
+    """
+    plan = Plan(load(values, folder))
+    name = str(Path(folder) / "study" / f"{plan.resolved.study_name}.yaml")
+    check_models(plan, name)
+    check_layers(plan, name)
+    return plan
+
+
+def load_plan_file(path: Path | str = "config/config.yaml") -> Plan:
+    """Return the checked plan of a config.yaml, with the study and scale files beside it."""
+    return load_plan(read_yaml(Path(path)), Path(path).parent)
+
+
+def check_models(plan: Plan, name: str) -> None:
+    """Check every model the study names against the networks of the scale.
+
+    Raises
+    ------
+    ReflashError
+        A model cannot be parsed, its network is not in the scale, or it is labelled but unknown;
+        the message begins with ``name``, the study's file.
+    """
+    networks, scale = plan.scale.networks, plan.resolved.scale_name
+    try:
+        models = plan.models
+        labels = [parse_model(label).id for label in plan.study.labels if label != BICUBIC]
+    except ReflashError as error:
+        raise ReflashError(f"{name}: {error}") from error
+    for model in models:
+        network = parse_model(model).network
+        if network not in networks:
+            near = difflib.get_close_matches(network, networks, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(networks)}"
+            raise ReflashError(
+                f"{name}: model {model!r}: scale {scale} has no network {network!r}; {hint}"
+            )
+        try:
+            place(networks[network], parse_model(model).dropout)
+        except ReflashError as error:
+            raise ReflashError(f"{name}: model {model!r}: {error}") from error
+    for label in labels:
+        if label not in models:
+            raise ReflashError(f"{name}: labels: {label!r} is not a model of the study; remove it")
+
+
+def check_layers(plan: Plan, name: str) -> None:
+    """Check that the layers to analyse exist in every network that is analysed.
+
+    Raises
+    ------
+    ReflashError
+        One does not; the message begins with ``name``, the study's file.
+    """
+    analysis, study = plan.scale.analysis, plan.study
+    wanted = {
+        ("points", "analysis.layers"): analysis.layers,
+        ("chi", "analysis.layers"): analysis.layers,
+        ("sensitivity", "analysis.sensitivity_layer"): (analysis.sensitivity_layer,),
+        ("ablation", "figures.channel_ablation.layers"): plan.ablated_layers,
+        ("masking", "tables.claims.layer"): (plan.masked_layer,),
+    }
+    for kind in ("tables", "figures"):
+        for artefact, settings in plan.artefacts(kind).items():
+            for (need, key), layers in wanted.items():
+                models = plan.shown_models(kind, artefact, need) if need in settings.inputs else ()
+                for network in dict.fromkeys(model.split("/")[0] for model in models):
+                    taps = tap_names(plan.scale.networks[network])
+                    for layer in layers:
+                        if layer not in taps:
+                            raise ReflashError(
+                                f"{name}: {key}: {network} at scale {plan.resolved.scale_name} "
+                                f"has no layer {layer!r}; it has {', '.join(taps)}"
+                            )
+    clusters, claims = study.figures.degradation_clusters, study.tables.claims
+    shown = {"figures.degradation_clusters": clusters.layer} if clusters else {}
+    if claims and {"points", "chi"} & set(plan.claim_needs):
+        shown["tables.claims"] = claims.layer
+    for artefact, layer in shown.items():
+        if layer not in analysis.layers:
+            raise ReflashError(
+                f"{name}: {artefact}.layer: {layer!r} is not among analysis.layers of "
+                f"scale {plan.resolved.scale_name}; use one of {', '.join(analysis.layers)}"
+            )
+
+
+def check_images(plan: Plan, root: Path | str = ".") -> None:
+    """Check, before any work, that images still to be made or fetched can be had.
+
+    What is made of a dataset already needs it no more.
+
+    Raises
+    ------
+    ReflashError
+        A folder of images or the mirror is missing; or, without a mirror, a set is never
+        downloaded, or its terms are not accepted.
+    """
+    root = Path(root)
+    files, mirror = plan.files, plan.config.mirror or os.environ.get("REFLASH_MIRROR")
+    weights = plan.scale.evaluation.weights
+    users: dict[str, list[str]] = {}  # what is still to be made, and the datasets it takes
+    for name in (*plan.test_sets, VALIDATION):
+        if not (root / files.hr(name)).is_file():
+            users[name] = plan.dataset_of(name)
+    if not all((root / files.weights(run, weights)).is_file() for run in plan.all_runs):
+        users["training"] = plan.training_datasets
+    if not (root / files.real).is_file():
+        users["real"] = plan.real_dataset
+    for name in users:
+        folder = plan.own_folder(name)
+        if folder is not None and not folder.is_dir():
+            what = "training images" if name == "training" else f"images of {name}"
+            raise ReflashError(f"{folder}: no such folder ({what}); correct its path")
+    missing = [
+        dataset
+        for datasets in users.values()
+        for dataset in datasets
+        if not (root / raw(dataset)).is_file()
+    ]
+    if missing and mirror:
+        if "://" not in mirror and not Path(mirror).exists():
+            raise ReflashError(f"{mirror}: no such folder; give the folder of a mirror")
+        return
+    for name in dict.fromkeys(missing):
+        if all(isinstance(source, ManualSource) for source in registry()[name].sources):
+            raise ReflashError(
+                f"{name}: is never downloaded; give the folder that holds it, "
+                f"--config mirror=FOLDER (docs/data.md), or leave it out of the scale, "
+                f"overrides='{{test_sets: {{{name}: null}}}}'"
+            )
+    closed = [name for name in dict.fromkeys(missing) if registry()[name].accept_terms]
+    if closed and not (plan.config.accept_terms or os.environ.get("REFLASH_ACCEPT_TERMS")):
+        raise ReflashError(
+            f"{', '.join(closed)}: read their terms (reflash data list) and accept them, "
+            "--config accept_terms=true, or give a folder that holds them, mirror=FOLDER"
+        )
+
+
+def check_published(plan: Plan, root: Path | str = ".") -> None:
+    """Check that the weights and logs of every run are here.
+
+    Raises
+    ------
+    ReflashError
+        A file is missing; the message names it and how to restore it.
+    """
+    for run in plan.all_runs:
+        weights = plan.files.weights(run, plan.scale.evaluation.weights)
+        for file in (weights, plan.files.training_log(run)):
+            if not Path(root, file).is_file():
+                raise ReflashError(
+                    f"{file}: missing, but weights are `published`; restore them with "
+                    f"make restore SCALE={plan.resolved.scale_name}"
+                )

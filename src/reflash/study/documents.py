@@ -1,0 +1,121 @@
+"""The configuration's own documentation: config/schema.json and config/README.md."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from reflash.core.settings import Settings
+from reflash.study.config import Config, Scale, Study
+from reflash.study.reading import alternatives, dereference
+
+SCHEMAS: dict[str, type[Settings]] = {"config": Config, "study": Study, "scale": Scale}
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON schema of the three kinds of file under config/, for editors and checks."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "reflash configuration",
+        **{name: model.model_json_schema() for name, model in SCHEMAS.items()},
+    }
+
+
+INTRODUCTION = """# Configuration
+
+This page is generated (`make docs`); a test keeps it in step with the code.
+
+- `config.yaml` chooses a study, a scale and how figures look. Each of its keys can be given on the
+  command line: `snakemake --cores all --config scale=hour`.
+- `study/NAME.yaml` says what is compared: models, tables, figures. A study of your own needs a
+  title and the names of its models; every table and figure is made for it by default.
+- `scale/NAME.yaml` says how big: networks, images, training, test sets. `extends: OTHER` takes
+  every key that is not given from another scale; `null` removes an entry.
+- `overrides` replaces keys of the scale for one invocation:
+  `--config 'overrides={training: {iterations: 100}}'`.
+
+A model is named `network/setting/dropout`, where dropout is `none` or places joined by `+`, each
+`PLACE-DIMENSION-pP`: PLACE is `b1` … `b16`, `conv_hr`, `last_conv`, `quarter`, `half` or `all`;
+DIMENSION is `channel` or `element`; P lies in (0, 1). Example:
+`srresnet/multi/last_conv-channel-p0.7`.
+`config/schema.json` holds the same as a JSON schema for editors.
+"""
+
+
+def readme() -> str:
+    """Return config/README.md: an introduction and every key of the three kinds of file."""
+    parts = [INTRODUCTION]
+    for name, model in SCHEMAS.items():
+        title = "config.yaml" if name == "config" else f"{name}/*.yaml"
+        rows = "\n".join(_rows(model.model_json_schema()))
+        parts.append(
+            f"## {title}\n\n{(model.__doc__ or '').strip()}\n\n"
+            f"| key | type | default | meaning |\n|---|---|---|---|\n{rows}"
+        )
+    return "\n".join(f"{part.rstrip()}\n" for part in parts)
+
+
+def _rows(
+    schema: dict[str, Any], node: dict[str, Any] | None = None, prefix: str = "", form: str = ""
+) -> list[str]:
+    rows: list[str] = []
+    node = dereference(schema, node if node is not None else schema)
+    required = node.get("required", [])
+    for name, field in node.get("properties", {}).items():
+        if "const" in field:
+            continue
+        key = f"{prefix}{name}"
+        options = [o for o in alternatives(schema, field) if o.get("type") != "null"]
+        nested = [o for o in options if "properties" in o]
+        mapping = field.get("additionalProperties")
+        default = "required" if name in required else f"`{_show(field.get('default', {}))}`"
+        text = str(field.get("description", "")).replace("\n", " ").replace("|", "\\|")
+        if isinstance(mapping, dict):
+            rows.append(f"| `{key}`{form} | mapping | {default} | {text} |")
+            nested = [o for o in alternatives(schema, mapping) if "properties" in o]
+            key += ".NAME"
+        elif nested:
+            rows.append(
+                f"| `{key}`{form} | {_forms(nested)} | {'' if nested else default} | {text} |"
+            )
+        else:
+            rows.append(f"| `{key}`{form} | {_type(schema, options)} | {default} | {text} |")
+        for option in nested:
+            tag = _tag(option)
+            rows += _rows(schema, option, f"{key}.", f" ({tag})" if tag else "")
+    return rows
+
+
+def _forms(options: list[dict[str, Any]]) -> str:
+    tags = [_tag(option) for option in options]
+    return "one of " + ", ".join(t for t in tags if t) if len(options) > 1 else "keys below"
+
+
+def _tag(option: dict[str, Any]) -> str:
+    for name in ("source", "kind", "name"):
+        const = option.get("properties", {}).get(name, {}).get("const")
+        if const:
+            return f"{name}: {const}"
+    return ""
+
+
+def _type(schema: dict[str, Any], options: list[dict[str, Any]]) -> str:
+    names = []
+    for option in options:
+        if "enum" in option:
+            names.append(" \\| ".join(f"`{v}`" for v in option["enum"]))
+        elif option.get("type") == "array":
+            items = option.get("items") or {}
+            inner = _type(schema, alternatives(schema, items)) if items else ""
+            if not inner and option.get("prefixItems"):
+                inner = _type(schema, [dereference(schema, option["prefixItems"][0])])
+            names.append(f"list of {inner}")
+        else:
+            names.append(str(option.get("type", "any")))
+    return " \\| ".join(dict.fromkeys(names))
+
+
+def _show(value: Any) -> str:
+    text = yaml.safe_dump(value, default_flow_style=True, width=10_000).strip()
+    return text.removesuffix("...").strip().replace("|", "\\|")

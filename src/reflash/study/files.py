@@ -1,0 +1,171 @@
+"""Every path below data/, results/ and figures/: the one place that knows where things lie.
+
+Paths are relative to the project's folder, as Snakemake names its files. A part may be a wildcard
+of Snakemake (``{run}``), so that the rules and the commands share these functions. Folders of
+images stand for themselves by their manifest, which is written last.
+
+>>> files = Files("demo", "paper")
+>>> files.evaluation("srresnet/multi/none/seed0", "Set5")
+'results/demo/runs/srresnet/multi/none/seed0/evaluation/Set5.csv'
+>>> Files("demo", "mine").figure("teaser_bars")
+'figures/demo/mine/teaser_bars'
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reflash.datasets.manifest import MANIFEST
+
+RAW = "data/raw"
+"""Folder of named datasets, shared by all scales."""
+
+COST = "benchmarks/results/cost.csv"
+"""The benchmark of training with and without dropout."""
+
+ANALYSES = {
+    "saliency": "saliency.csv",
+    "concentration": "concentration.csv",
+    "ablation": "ablation.csv",
+    "masking": "masking.csv",
+    "masking_area": "masking_area.csv",
+    "points": "points.csv",
+    "chi": "chi.csv",
+    "sensitivity": "sensitivity.csv",
+}
+"""Tables of a run's ``analysis`` folder, by the names that artefacts ask for."""
+
+
+def raw(name: str) -> str:
+    """Return the manifest of a named dataset."""
+    return f"{RAW}/{name}/{MANIFEST}"
+
+
+@dataclass(frozen=True)
+class Files:
+    """The paths of one study at one scale; runs and images are shared by a scale's studies."""
+
+    scale: str
+    study: str
+
+    @property
+    def name(self) -> str:
+        """Folder of the artefacts below results/ and figures/: the paper's own lie at the top."""
+        return self.scale if self.study == "paper" else f"{self.scale}/{self.study}"
+
+    @property
+    def data(self) -> str:
+        """Folder of the scale's images."""
+        return f"data/{self.scale}"
+
+    @property
+    def runs(self) -> str:
+        """Folder of the scale's runs."""
+        return f"results/{self.scale}/runs"
+
+    @property
+    def results(self) -> str:
+        """Folder of the study's tables, claims and report."""
+        return f"results/{self.name}"
+
+    @property
+    def config(self) -> str:
+        """The resolved configuration, from which commands take what they need."""
+        return f"{self.results}/config.json"
+
+    def log(self, rule: str, *parts: str) -> str:
+        """Return the log of a job."""
+        return f"results/{self.scale}/logs/{'/'.join((rule, *parts))}.log"
+
+    def benchmark(self, rule: str, *parts: str) -> str:
+        """Return what Snakemake measured of a job."""
+        return f"results/{self.scale}/benchmarks/{'/'.join((rule, *parts))}.tsv"
+
+    # Images
+
+    def hr(self, test_set: str) -> str:
+        """Return the manifest of a test set's HR images."""
+        return f"{self.data}/test/{test_set}/hr/{MANIFEST}"
+
+    def lr(self, test_set: str, kind: str) -> str:
+        """Return the manifest of a test set's LR images of one degradation."""
+        return f"{self.data}/test/{test_set}/{kind}/{MANIFEST}"
+
+    @property
+    def real(self) -> str:
+        """The manifest of the LR photographs that have no HR counterpart."""
+        return f"{self.data}/real/{MANIFEST}"
+
+    @property
+    def training_images(self) -> str:
+        """The manifest of the HR training images."""
+        return f"{self.data}/train/images/{MANIFEST}"
+
+    @property
+    def cache(self) -> str:
+        """The decoded training images."""
+        return f"{self.data}/train/cache/cache.json"
+
+    @property
+    def leaks(self) -> str:
+        """The report on test images among the training images."""
+        return f"{self.data}/train/leaks.csv"
+
+    def pool(self, setting: str) -> str:
+        """Return the pool of training pairs of a setting."""
+        return f"{self.data}/train/pairs/{setting}/pool.json"
+
+    # Runs
+
+    def run(self, run: str) -> str:
+        """Return the folder of a run."""
+        return f"{self.runs}/{run}"
+
+    def weights(self, run: str, which: str = "params") -> str:
+        """Return the raw (``params``) or averaged (``params_ema``) weights of a run."""
+        return f"{self.run(run)}/{which}.safetensors"
+
+    def training_log(self, run: str) -> str:
+        """Return the training log of a run, its last file."""
+        return f"{self.run(run)}/log.csv"
+
+    def evaluation(self, run: str, test_set: str) -> str:
+        """Return the per-image scores of a run on a test set."""
+        return f"{self.run(run)}/evaluation/{test_set}.csv"
+
+    def upscaled(self, run: str, test_set: str, kind: str) -> str:
+        """Return the manifest of a run's upscaled examples."""
+        return f"{self.run(run)}/examples/{test_set}/{kind}/{MANIFEST}"
+
+    def upscaled_real(self, run: str) -> str:
+        """Return the manifest of a run's upscaled real photographs."""
+        return f"{self.run(run)}/real/{MANIFEST}"
+
+    def analysis(self, run: str, name: str) -> str:
+        """Return a table of a run's analyses; ``name`` is a key of ``ANALYSES``."""
+        return f"{self.run(run)}/analysis/{ANALYSES[name]}"
+
+    # Artefacts
+
+    def table(self, name: str) -> str:
+        """Return a table's path without suffix (.csv, .md, .tex, .json)."""
+        return f"{self.results}/tables/{name}"
+
+    def figure(self, name: str) -> str:
+        """Return a figure's path without suffix (.csv, .pdf, .png, .json)."""
+        return f"figures/{self.name}/{name}"
+
+    @property
+    def claims(self) -> str:
+        """The tested claims."""
+        return f"{self.results}/claims.json"
+
+    @property
+    def metrics(self) -> str:
+        """Mean PSNR of every run, for ``dvc metrics show``."""
+        return f"{self.results}/metrics.json"
+
+    @property
+    def report(self) -> str:
+        """The results page."""
+        return f"{self.results}/report/index.html"

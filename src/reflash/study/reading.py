@@ -1,0 +1,135 @@
+"""Reading YAML and checking it against settings: every mistake is one line with file and key."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from reflash.core.errors import ReflashError
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """A YAML loader that refuses a key given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} is given twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def parse_yaml(text: str, name: str) -> dict[str, Any]:
+    """Parse ``text`` as one YAML mapping; errors name ``name`` and the line."""
+    try:
+        value = yaml.load(text, Loader=_UniqueKeys)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "not valid YAML"
+        raise ReflashError(f"{name}{where}: {problem}; mend the YAML") from error
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ReflashError(f"{name}: holds {type(value).__name__}, not keys and values")
+    return value
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read one YAML mapping from ``path``."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        others = sorted(p.stem for p in path.parent.glob("*.yaml"))
+        have = f"; there are: {', '.join(others)}" if others else ""
+        raise ReflashError(f"{path}: no such file{have}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ReflashError(f"{path}: cannot be read as text ({error}); mend the file") from error
+    return parse_yaml(text, str(path))
+
+
+def validate(model: Any, values: Mapping[str, Any], name: str) -> Any:
+    """Return ``values`` as ``model``; the first mistake becomes one line naming ``name`` and key.
+
+    ``model`` is a settings model or a union of several, told apart by one of their keys.
+    """
+    adapter = TypeAdapter(model)
+    try:
+        return adapter.validate_python(values)
+    except ValidationError as error:
+        raise ReflashError(_explain(adapter.json_schema(), error, name)) from error
+
+
+def _explain(schema: dict[str, Any], error: ValidationError, name: str) -> str:
+    first, *rest = error.errors()
+    key = ".".join(str(part) for part in first["loc"]) or "(whole file)"
+    if first["type"] == "extra_forbidden":
+        unknown = str(first["loc"][-1])
+        known = _known_keys(schema, first["loc"][:-1])
+        near = difflib.get_close_matches(unknown, known, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+        line = f"{name}: {key}: unknown key; {hint}"
+    elif first["type"] == "missing":
+        line = f"{name}: {key}: missing; add it (config/README.md lists every key)"
+    else:
+        message = first["msg"].removeprefix("Value error, ")
+        message = message[:1].lower() + message[1:]
+        shown = "" if isinstance(first["input"], dict | BaseModel) else f", not {first['input']!r}"
+        line = f"{name}: {key}: {message}{shown if first['type'] != 'value_error' else ''}"
+        if ";" not in line:
+            line += "; see config/README.md"
+    return line + (f" (and {len(rest)} more)" if rest else "")
+
+
+def _known_keys(schema: dict[str, Any], path: tuple[int | str, ...]) -> list[str]:
+    """Names of the keys allowed at ``path`` (empty where it cannot be told)."""
+    node: dict[str, Any] = schema
+    for part in path:
+        options = [dereference(schema, option) for option in alternatives(schema, node)]
+        tagged = [o for o in options if _tag_matches(o, part)]
+        if tagged:
+            node = tagged[0]
+            continue
+        children = [
+            o.get("properties", {}).get(str(part)) or o.get("additionalProperties") for o in options
+        ]
+        found = [child for child in children if isinstance(child, dict)]
+        if not found:
+            return []
+        node = found[0]
+    names: list[str] = []
+    for option in alternatives(schema, node):
+        names += dereference(schema, option).get("properties", {})
+    return names
+
+
+def dereference(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+    """Follow the references of a node of a JSON schema."""
+    while "$ref" in node:
+        node = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
+    return node
+
+
+def alternatives(schema: dict[str, Any], node: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the forms a node of a JSON schema may take."""
+    node = dereference(schema, node)
+    options = node.get("anyOf") or node.get("oneOf")
+    return [dereference(schema, o) for o in options] if options else [node]
+
+
+def _tag_matches(node: dict[str, Any], tag: int | str) -> bool:
+    """Whether ``node`` is the alternative a discriminator value ``tag`` chooses."""
+    return any(
+        tag == field.get("const")
+        for name, field in node.get("properties", {}).items()
+        if name in ("source", "kind", "name")
+    )

@@ -1,0 +1,149 @@
+"""Runs as they are on disk: their records, what has changed since, and protecting finished ones.
+
+A finished run carries ``run.json``: its settings, the fingerprint of the training code, what its
+training pairs were made from, the hashes of its weights, versions, commit and time. Here it is
+compared with what the plan asks for now.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reflash.core.errors import ReflashError
+from reflash.core.fingerprint import stage_fingerprint
+from reflash.study.context import Context
+from reflash.study.plan import Plan
+from reflash.study.workflow import folder_key, text
+from reflash.training.record import Record, check_record, read_record
+
+
+@dataclass(frozen=True)
+class RunState:
+    """One run as it is on disk."""
+
+    run: str
+    planned: bool
+    """Whether the study asks for it."""
+    state: str
+    """``finished``, ``begun`` (a saved state waits to be resumed) or ``missing``."""
+    record: Record | None
+    """Its ``run.json``, where there is one."""
+    changes: tuple[str, ...]
+    """What has changed since it was trained: settings by key, code, training images."""
+    problems: tuple[str, ...]
+    """What does not agree with its record, such as other weights."""
+
+    @property
+    def hours(self) -> float:
+        """Recorded hours of training."""
+        return self.record.seconds / 3600 if self.record else 0.0
+
+
+def made_from(plan: Plan, run: str) -> str:
+    """Hash what the training pairs of a run are made from: images, their settings, the code."""
+    images = [text(plan.scale.training_images), folder_key(*plan.own_images("training"))]
+    stages = ["images", "cache"]
+    if plan.scale.pairs.synthesis == "pool":
+        images.append(text(plan.pool_settings(run.split("/")[1])))
+        stages.append("pairs")
+    parts = [*images, *(stage_fingerprint(stage) for stage in stages)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:20]
+
+
+def run_state(plan: Plan, run: str, root: Path | str = ".", verify: bool = True) -> RunState:
+    """Return what is on disk of a run, and how it differs from the plan.
+
+    With ``verify`` its weights are hashed and compared with the record.
+    """
+    folder = Path(root) / plan.files.run(run)
+    record = read_record(folder)
+    weights = Path(root) / plan.files.weights(run, plan.scale.evaluation.weights)
+    if weights.is_file():
+        state = "finished"
+    else:
+        begun = folder.is_dir() and any(folder.glob("state-*.pt"))
+        state = "begun" if begun else "missing"
+    planned = run in plan.all_runs
+    changes = tuple(_changes(plan, run, record)) if planned and record else ()
+    problems = tuple(check_record(folder)) if verify and state == "finished" else ()
+    return RunState(run, planned, state, record, changes, problems)
+
+
+def _changes(plan: Plan, run: str, record: Record) -> Iterable[str]:
+    """Say what has changed since a run was recorded."""
+    now = plan.run_settings(run).model_dump(mode="json")
+    yield from (
+        f"{key}: {before} -> {after}" for key, before, after in differences(record.settings, now)
+    )
+    if record.code != stage_fingerprint("training"):
+        yield "the training code"
+    if record.made_from not in ("", made_from(plan, run)):
+        yield "the training images or pairs"
+
+
+def differences(
+    before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = ""
+) -> Iterable[tuple[str, Any, Any]]:
+    """Yield (dotted key, old value, new value) where two nested mappings differ.
+
+    >>> list(differences({"a": 1, "b": {"c": 2}}, {"a": 1, "b": {"c": 3}}))
+    [('b.c', 2, 3)]
+    """
+    for key in dict.fromkeys((*before, *after)):
+        old, new = before.get(key), after.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from differences(old, new, f"{prefix}{key}.")
+        elif old != new:
+            yield f"{prefix}{key}", old, new
+
+
+def protect_finished_runs(plan: Plan, root: Path | str = ".") -> None:
+    """Stop before finished runs are replaced whose training took long.
+
+    A run is at risk where it is finished and its settings, the training code or its images have
+    changed since: Snakemake would train it again and remove the old weights first.
+
+    Raises
+    ------
+    ReflashError
+        Runs at risk took more than ``protect_hours`` together and ``replace`` is not set.
+    """
+    config = plan.config
+    if config.replace or config.weights != "trained":
+        return
+    states = [run_state(plan, run, root, verify=False) for run in plan.all_runs]
+    risky = [one for one in states if one.state == "finished" and one.changes]
+    hours = sum(one.hours for one in risky)
+    if hours <= config.protect_hours:
+        return
+    changes = list(dict.fromkeys(change for one in risky for change in one.changes))
+    shown = ", ".join(changes[:4]) + (f" and {len(changes) - 4} more" if len(changes) > 4 else "")
+    names = ", ".join(one.run for one in risky[:3])
+    names += f" and {len(risky) - 3} more" if len(risky) > 3 else ""
+    scale = plan.resolved.scale_name
+    raise ReflashError(
+        f"{len(risky)} finished run{'s' if len(risky) > 1 else ''} ({hours:.1f} hours of training) "
+        f"would be replaced ({names}), because these have changed since: {shown}. Nothing was "
+        f"touched. To try the change beside them, put it into a scale file of its own "
+        f"(config/scale/NAME.yaml with `extends: {scale}`) and run it with --config scale=NAME; "
+        "to replace them, add --config replace=true."
+    )
+
+
+def study_context(plan: Plan, root: Path | str = ".") -> Context:
+    """Return the context of the whole study, for the report."""
+    return _with_replaced(plan.context(plan.models), root, plan)
+
+
+def artefact_context(plan: Plan, kind: str, name: str, root: Path | str = ".") -> Context:
+    """Return the context of one table or figure, with what is wrong with the weights it shows."""
+    return _with_replaced(plan.context(plan.artefact_models(name, kind)), root, plan)
+
+
+def _with_replaced(context: Context, root: Path | str, plan: Plan) -> Context:
+    foreign = [run for run in context.runs if check_record(Path(root) / plan.files.run(run))]
+    return context.model_copy(update={"not_recorded": tuple(foreign)})
