@@ -114,7 +114,7 @@ def test_an_archive_on_disk(images: Path, tmp_path: Path, given: str) -> None:
             archive.write(path, f"Toy_HR/{path.name}")
     fetch("Toy", mirror / "toy_hr.zip" if given == "file" else mirror, tmp_path / "raw")
     assert verify("Toy", tmp_path / "raw") == []
-    assert sorted(path.name for path in (tmp_path / "raw").iterdir()) == [".Toy.lock", "Toy"]
+    assert sorted(path.name for path in (tmp_path / "raw").iterdir()) == ["Toy"]
     assert [path.name for path in mirror.iterdir()] == ["toy_hr.zip"]
 
 

@@ -84,7 +84,7 @@ def assert_whole(raw: Path, images: Path) -> None:
     assert verify("Toy", raw) == []
     for path in list_images(images):
         assert (raw / "Toy" / path.name).read_bytes() == path.read_bytes()
-    assert sorted(path.name for path in raw.iterdir()) == [".Toy.lock", "Toy"]
+    assert sorted(path.name for path in raw.iterdir()) == ["Toy"]
     inside = {path.name for path in (raw / "Toy").iterdir()}
     marks = {MANIFEST, SUMS, ".written-by-reflash"}
     assert inside == {f"{name}.png" for name in NAMES} | marks
