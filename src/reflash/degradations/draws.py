@@ -122,6 +122,13 @@ class Draws:
         values = {name: self[f"{blur}_kernel_{name}"] for name in _KERNEL_COLUMNS}
         return KernelDraws(**values)
 
+    def kernels(self) -> KernelDraws:
+        """Return the kernels of the three blurs together, (3 B,): first, second, final."""
+        names = [f"{blur}_kernel_{_KERNEL_COLUMNS[0]}" for blur in ("first", "second", "final")]
+        width = len(_KERNEL_COLUMNS)
+        parts = [self.table[:, _INDEX[name] : _INDEX[name] + width] for name in names]
+        return KernelDraws(*torch.cat(parts).unbind(dim=1))
+
     def rows(self, part: slice) -> Draws:
         """Return the decisions about some of the images."""
         return Draws(self.table[part])

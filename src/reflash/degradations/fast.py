@@ -19,7 +19,6 @@ A test bounds what that does: on average over batches fewer than 1 in 200 values
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
 from functools import lru_cache
 
 import cv2
@@ -30,7 +29,7 @@ from torch import Tensor
 from reflash.core.keys import Key
 from reflash.degradations.draws import Draws, draw
 from reflash.degradations.jpeg import jpeg
-from reflash.degradations.kernels import KERNEL_KINDS, KernelDraws, kernels
+from reflash.degradations.kernels import KERNEL_KINDS, kernels
 from reflash.degradations.kernels import blur as blur_plainly
 from reflash.degradations.noise import HALF_BIN, LUMA, NoiseKind, _poisson_table, noise_fields
 from reflash.degradations.resize import RESIZE_MODES, resize_by, resize_to
@@ -140,12 +139,9 @@ def _portions(draws: Draws, pixels: int) -> Iterator[slice]:
 
 def _blurs(draws: Draws) -> list[tuple[Tensor, Tensor, Tensor]]:
     """Return kernels (B, K, K), radii and separability of the first, second and final blur."""
-    parts = [draws.kernel(name) for name in ("first", "second", "final")]
-    joined = KernelDraws(
-        *(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(KernelDraws))
-    )
-    kernel = kernels(joined)
-    values = (kernel, effective_radius(kernel), joined.kind == KERNEL_KINDS.index("iso"))
+    drawn = draws.kernels()
+    kernel = kernels(drawn)
+    values = (kernel, effective_radius(kernel), drawn.kind == KERNEL_KINDS.index("iso"))
     return list(zip(*(v.split(len(draws)) for v in values), strict=True))
 
 

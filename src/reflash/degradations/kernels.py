@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch.nn import functional as F
@@ -69,37 +70,40 @@ def kernels(draws: KernelDraws, canvas: int = CANVAS) -> torch.Tensor:
              [0.1238, 0.2042, 0.1238],
              [0.0751, 0.1238, 0.0751]]])
     """
-    offset = torch.arange(canvas, device=draws.sigma_x.device, dtype=draws.sigma_x.dtype)
-    offset = offset - canvas // 2
-    x, y = offset[None, None, :], offset[None, :, None]
+    x, y, radius, centre, ring = _grid(canvas, draws.sigma_x.device, draws.sigma_x.dtype)
 
     def each(values: torch.Tensor) -> torch.Tensor:
-        return values[:, None, None]
+        return values.reshape(-1, 1, 1)
 
     cos, sin = each(draws.rotation.cos()), each(draws.rotation.sin())
     along, across = x * cos + y * sin, y * cos - x * sin
     distance = (along / each(draws.sigma_x)).square() + (across / each(draws.sigma_y)).square()
     power = distance.pow(each(draws.beta))
 
-    radius = (x.square() + y.square()).sqrt().expand_as(power)
     cutoff = each(draws.cutoff)
-    centre = radius == 0
-    ring = torch.special.bessel_j1(cutoff * radius) / radius.masked_fill(centre, 1)
-    sinc = torch.where(centre, cutoff.square() / (4 * math.pi), cutoff * ring / (2 * math.pi))
+    wave = torch.special.bessel_j1(cutoff * radius) / (radius + centre)
+    sinc = torch.where(centre > 0, cutoff.square() / (4 * math.pi), cutoff * wave / (2 * math.pi))
 
+    # From the commonest kind to the rarest: each line replaces the kernels of other kinds.
     kind = each(draws.kind)
     kernel = torch.exp(-0.5 * power)
-    for name, values in (
-        ("plateau_iso", 1 / (1 + power)),
-        ("plateau_aniso", 1 / (1 + power)),
-        ("sinc", sinc),
-        ("pulse", centre.to(power.dtype)),
-    ):
-        kernel = torch.where(kind == KERNEL_KINDS.index(name), values, kernel)
+    is_plateau = kind >= KERNEL_KINDS.index("plateau_iso")
+    kernel = torch.where(is_plateau, 1 / (1 + power), kernel)
+    kernel = torch.where(kind == KERNEL_KINDS.index("sinc"), sinc, kernel)
+    kernel = torch.where(kind == KERNEL_KINDS.index("pulse"), centre, kernel)
 
-    half = each(draws.size // 2)
-    kernel = kernel * ((x.abs() <= half) & (y.abs() <= half))
+    kernel = kernel * (ring <= each(draws.size // 2))
     return (kernel / kernel.sum(dim=(1, 2), keepdim=True)).float()
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(mode=False)
+def _grid(canvas: int, device: torch.device, dtype: torch.dtype) -> tuple[torch.Tensor, ...]:
+    """Return x, y, the distance from the centre, the pulse, and the square ring of a pixel."""
+    offset = torch.arange(canvas, device=device, dtype=dtype) - canvas // 2
+    x, y = offset[None, None, :], offset[None, :, None]
+    radius, ring = (x.square() + y.square()).sqrt(), torch.maximum(x.abs(), y.abs())
+    return x, y, radius, (radius == 0).to(dtype), ring
 
 
 def reflected(length: int, margin: int, device: torch.device) -> torch.Tensor:
