@@ -119,11 +119,11 @@ def test_a_layer_of_one_live_channel(srresnet, lr, hr):
 def test_only_the_channel_that_matters_costs_anything(srresnet, lr):
     lr = lr.float()
     srresnet.conv_last.weight[:, [0, 1, 3, 4]] = 0
-    taps = srresnet.forward_features(lr)[1]
-    without = list(silenced(srresnet, "last", taps["last"], lr, ~np.eye(5, dtype=bool)))
-    base = srresnet.forward_from("last", torch.zeros_like(taps["last"]), lr)
+    layers = srresnet.forward_features(lr)[1]
+    without = list(silenced(srresnet, "last", layers["last"], lr, ~np.eye(5, dtype=bool)))
+    base = srresnet.forward_from("last", torch.zeros_like(layers["last"]), lr)
     torch.testing.assert_close(without[2], base)
-    amounts = channel_amounts(taps["last"])
+    amounts = channel_amounts(layers["last"])
     residual = srresnet(lr) - base
     for channel in (0, 1, 3, 4):
         grown = base + residual * (amounts.sum() / (amounts.sum() - amounts[channel]))
@@ -178,7 +178,9 @@ def test_command_takes_two_images_and_names_a_csv(weights, lr_folders, hr_folder
 
 
 def test_an_unknown_layer_is_named_before_any_image_is_read(weights, tmp_path):
-    with pytest.raises(ReflashError, match="tap 'b3': no such tap; srresnet has first, b1 to b2"):
+    with pytest.raises(
+        ReflashError, match="layer 'b3': no such layer; srresnet has first, b1 to b2"
+    ):
         run_ablation(weights, tmp_path / "no.png", tmp_path / "no.png", tmp_path, layers=("b3",))
 
 

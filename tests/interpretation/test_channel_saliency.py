@@ -69,29 +69,29 @@ def test_closed_form_of_one_bright_pixel():
     expected[2, 3] = 1
     expected[1, 3] = expected[2, 2] = 1 / peak
     expected[3, 3] = expected[2, 4] = half / peak
-    for tap in maps.values():
-        torch.testing.assert_close(tap[1], expected)
-        assert not tap[0].any()
-        assert not tap[2].any()
+    for layer in maps.values():
+        torch.testing.assert_close(layer[1], expected)
+        assert not layer[0].any()
+        assert not layer[2].any()
     total = 1 + (2 + 2 * half) / peak
     assert channel_totals(maps["last"]) == pytest.approx([0, total, 0])
 
 
-@pytest.mark.parametrize("tap", ["first", "b1", "hr", "last"])
-def test_maps_are_the_finite_differences_of_the_objective(network, lr, tap):
-    features = network.forward_features(lr, (tap,))[1][tap]
+@pytest.mark.parametrize("layer", ["first", "b1", "hr", "last"])
+def test_maps_are_the_finite_differences_of_the_objective(network, lr, layer):
+    features = network.forward_features(lr, (layer,))[1][layer]
     step = 1e-6
     steps = torch.eye(features.numel()).double().reshape(-1, *features.shape[1:]) * step
 
     def objectives(changes: Tensor) -> Tensor:
         outputs = [
-            network.forward_from(tap, features + part, lr).split(1) for part in changes.split(100)
+            network.forward_from(layer, features + part, lr).split(1) for part in changes.split(100)
         ]
         return torch.stack([detail(output) for part in outputs for output in part])
 
     slopes = ((objectives(steps) - objectives(-steps)) / (2 * step)).abs()
     expected = (slopes / slopes.max()).reshape(features.shape[1:])
-    torch.testing.assert_close(channel_saliency(network, lr)[tap], expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(channel_saliency(network, lr)[layer], expected, rtol=0, atol=1e-5)
 
 
 def test_one_backward_pass_is_a_backward_pass_per_layer(network, lr, monkeypatch):
@@ -104,29 +104,29 @@ def test_one_backward_pass_is_a_backward_pass_per_layer(network, lr, monkeypatch
 
     monkeypatch.setattr(torch.autograd, "grad", counted)
     maps = channel_saliency(network, lr)
-    assert passes == [len(network.tap_names)]
-    assert tuple(maps) == network.tap_names
-    for tap, features in network.forward_features(lr)[1].items():
+    assert passes == [len(network.layer_names)]
+    assert tuple(maps) == network.layer_names
+    for layer, features in network.forward_features(lr)[1].items():
         leaf = features.detach().requires_grad_()
-        (gradient,) = backward(detail(network.forward_from(tap, leaf, lr)), leaf)
+        (gradient,) = backward(detail(network.forward_from(layer, leaf, lr)), leaf)
         expected = gradient[0].abs() / gradient.abs().max()
-        torch.testing.assert_close(maps[tap], expected)
-        assert maps[tap].max() == 1
+        torch.testing.assert_close(maps[layer], expected)
+        assert maps[layer].max() == 1
 
 
 def test_all_nineteen_layers_of_the_papers_network():
     network = build_network(SRResNetSettings(features=8)).eval()
     maps = channel_saliency(network, torch.rand(1, 3, 4, 6))
     assert list(maps) == ["first", *(f"b{n}" for n in range(1, 17)), "hr", "last"]
-    shapes = {tap: tuple(of_tap.shape) for tap, of_tap in maps.items()}
+    shapes = {layer: tuple(of_layer.shape) for layer, of_layer in maps.items()}
     assert {shapes.pop("hr"), shapes.pop("last")} == {(8, 16, 24)}
     assert set(shapes.values()) == {(8, 4, 6)}
 
 
 def test_flat_output_gives_zeros():
     maps = channel_saliency(Linear(), torch.full((1, 3, 5, 6), 0.5))
-    for of_tap in maps.values():
-        assert torch.equal(of_tap, torch.zeros(3, 5, 6))
+    for of_layer in maps.values():
+        assert torch.equal(of_layer, torch.zeros(3, 5, 6))
 
 
 def test_flat_parts_add_nothing_to_the_derivative():
@@ -167,9 +167,9 @@ def test_command_writes_tables_and_maps(weights: Path, lr_folders, tmp_path):
     last = written.query("image == 'b' and layer == 'last'")["saliency"].to_numpy()
     np.testing.assert_allclose(last, maps["last"].sum((1, 2)), rtol=1e-4, atol=2e-6)
     summary = pd.read_csv(tmp_path / "concentration.csv")
-    assert summary.groupby("image")["layer"].agg(tuple).tolist() == [network.tap_names] * 2
+    assert summary.groupby("image")["layer"].agg(tuple).tolist() == [network.layer_names] * 2
     assert summary["gini"].between(0, 0.8).all()
-    pictures = {f"{name}-{layer}.png" for name in "ab" for layer in network.tap_names}
+    pictures = {f"{name}-{layer}.png" for name in "ab" for layer in network.layer_names}
     assert {path.name for path in (tmp_path / "maps").glob("*.png")} == pictures
     with np.load(tmp_path / "maps" / "b.npz") as stored:
         np.testing.assert_allclose(stored["b1"], maps["b1"], atol=1e-3)

@@ -120,9 +120,9 @@ def test_command_compares_the_features_of_centre_crops(weights, lr_folders, tmp_
             top, left = (image.shape[0] - 10) // 2, (image.shape[1] - 10) // 2
             lr = torch.from_numpy(image[top : top + 10, left : left + 10].copy())
             with torch.no_grad():
-                taps = network.forward_features(lr.permute(2, 0, 1)[None].float() / 255)[1]
+                layers = network.forward_features(lr.permute(2, 0, 1)[None].float() / 255)[1]
             for layer, of_layer in rows.items():
-                of_layer.append(taps[layer].flatten().double().numpy())
+                of_layer.append(layers[layer].flatten().double().numpy())
     labels = [kind for kind in folders for _ in "abc"]
 
     written = pd.read_csv(tmp_path / "chi.csv")

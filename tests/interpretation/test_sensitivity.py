@@ -170,6 +170,6 @@ def test_command_writes_both_tasks(weights, lr_folders, hr_folder, tmp_path, dim
 
 def test_a_layer_that_the_network_lacks_is_named(weights, lr_folders, hr_folder, tmp_path):
     settings = AnalysisSettings(sensitivity_layer="b16")
-    with pytest.raises(ReflashError, match="tap 'b16'"):
+    with pytest.raises(ReflashError, match="layer 'b16'"):
         run_sensitivity(weights, lr_folders["blur"], hr_folder, tmp_path, settings)
     assert list(tmp_path.iterdir()) == []

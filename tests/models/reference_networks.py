@@ -27,26 +27,26 @@ def conv(state: State, name: str, x: Tensor) -> Tensor:
 
 
 def srresnet(state: State, lr: Tensor, drop: Drop = keep) -> dict[str, Tensor]:
-    """All taps by name, and ``sr``."""
-    taps = {"first": leaky_relu(conv(state, "conv_first", lr), 0.1)}
-    x = taps["first"]
+    """All layers by name, and ``sr``."""
+    layers = {"first": leaky_relu(conv(state, "conv_first", lr), 0.1)}
+    x = layers["first"]
     for n in range(1, count_blocks(state) + 1):
         y = drop(("block", n, 1), conv(state, f"body.{n - 1}.conv1", x)).clamp(min=0)
         y = drop(("block", n, 2), conv(state, f"body.{n - 1}.conv2", y))
-        taps[f"b{n}"] = x = drop(("after", n), drop(("block", n, 3), x + y))
+        layers[f"b{n}"] = x = drop(("after", n), drop(("block", n, 3), x + y))
     for name in ("upconv1", "upconv2"):
         x = leaky_relu(pixel_shuffle(conv(state, name, x), 2), 0.1)
-    taps["hr"] = x = drop("hr", x)
-    taps["last"] = x = drop("last", leaky_relu(conv(state, "conv_hr", x), 0.1))
+    layers["hr"] = x = drop("hr", x)
+    layers["last"] = x = drop("last", leaky_relu(conv(state, "conv_hr", x), 0.1))
     up = interpolate(lr, size=[4 * n for n in lr.shape[2:]], mode="bilinear", align_corners=False)
-    taps["sr"] = conv(state, "conv_last", x) + up
-    return taps
+    layers["sr"] = conv(state, "conv_last", x) + up
+    return layers
 
 
 def rrdb(state: State, lr: Tensor, drop: Drop = keep) -> dict[str, Tensor]:
-    """All taps by name, and ``sr``."""
-    taps = {"first": conv(state, "conv_first", lr)}
-    x = taps["first"]
+    """All layers by name, and ``sr``."""
+    layers = {"first": conv(state, "conv_first", lr)}
+    x = layers["first"]
     for n in range(1, count_blocks(state) + 1):
         outer = x
         for rdb in (1, 2, 3):
@@ -55,12 +55,12 @@ def rrdb(state: State, lr: Tensor, drop: Drop = keep) -> dict[str, Tensor]:
                 y = conv(state, f"body.{n - 1}.rdb{rdb}.conv{k}", seen)
                 seen = torch.cat([seen, leaky_relu(y, 0.2)], dim=1)
             x = x + 0.2 * conv(state, f"body.{n - 1}.rdb{rdb}.conv5", seen)
-        taps[f"b{n}"] = x = drop(("after", n), outer + 0.2 * x)
-    x = taps["first"] + conv(state, "conv_body", x)
+        layers[f"b{n}"] = x = drop(("after", n), outer + 0.2 * x)
+    x = layers["first"] + conv(state, "conv_body", x)
     for name in ("conv_up1", "conv_up2"):
         x = x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
         x = leaky_relu(conv(state, name, x), 0.2)
-    taps["hr"] = x = drop("hr", x)
-    taps["last"] = x = drop("last", leaky_relu(conv(state, "conv_hr", x), 0.2))
-    taps["sr"] = conv(state, "conv_last", x)
-    return taps
+    layers["hr"] = x = drop("hr", x)
+    layers["last"] = x = drop("last", leaky_relu(conv(state, "conv_hr", x), 0.2))
+    layers["sr"] = conv(state, "conv_last", x)
+    return layers

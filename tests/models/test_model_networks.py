@@ -41,78 +41,78 @@ def test_parameter_count_is_the_papers(settings, count: int):
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_output_and_all_taps_equal_the_network_written_down_straight(name: str, lr: torch.Tensor):
+def test_output_and_all_layers_equal_the_network_written_down_straight(name: str, lr: torch.Tensor):
     network = small(name)
     expected = getattr(reference, name)(network.state_dict(), lr)
-    sr, taps = network.forward_features(lr)
-    assert tuple(taps) == network.tap_names == tuple(expected)[:-1]
-    for tap, tensor in taps.items():
-        torch.testing.assert_close(tensor, expected[tap])
+    sr, layers = network.forward_features(lr)
+    assert tuple(layers) == network.layer_names == tuple(expected)[:-1]
+    for layer, tensor in layers.items():
+        torch.testing.assert_close(tensor, expected[layer])
     torch.testing.assert_close(sr, expected["sr"])
     assert torch.equal(network(lr), sr)
     assert sr.shape == (2, 3, 20, 28)
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_forward_from_any_tap_is_the_forward_pass(name: str, lr: torch.Tensor):
+def test_forward_from_any_layer_is_the_forward_pass(name: str, lr: torch.Tensor):
     network = small(name)
-    sr, taps = network.forward_features(lr)
-    for tap, features in taps.items():
-        torch.testing.assert_close(network.forward_from(tap, features, lr), sr, rtol=0, atol=0)
-        changed = network.forward_from(tap, features + 1, lr)
+    sr, layers = network.forward_features(lr)
+    for layer, features in layers.items():
+        torch.testing.assert_close(network.forward_from(layer, features, lr), sr, rtol=0, atol=0)
+        changed = network.forward_from(layer, features + 1, lr)
         assert not torch.allclose(changed, sr)
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_gradients_at_taps_are_the_derivatives(name: str, lr: torch.Tensor):
-    """Activations work in place; were one to spoil a tap, its gradient would be wrong or fail."""
+def test_gradients_at_layers_are_the_derivatives(name: str, lr: torch.Tensor):
+    """Activations work in place; were one to spoil a layer, its gradient would be wrong or fail."""
     network = small(name).double()
     lr = lr.double()
-    sr, taps = network.forward_features(lr)
-    gradients = torch.autograd.grad(sr.square().sum(), list(taps.values()))
-    for (tap, features), gradient in zip(taps.items(), gradients, strict=True):
+    sr, layers = network.forward_features(lr)
+    gradients = torch.autograd.grad(sr.square().sum(), list(layers.values()))
+    for (layer, features), gradient in zip(layers.items(), gradients, strict=True):
         noise = torch.randn(features.shape, generator=torch.Generator().manual_seed(2))
         step = 1e-7 * noise.double()
         with torch.no_grad():
-            above = network.forward_from(tap, features + step, lr).square().sum()
-            below = network.forward_from(tap, features - step, lr).square().sum()
+            above = network.forward_from(layer, features + step, lr).square().sum()
+            below = network.forward_from(layer, features - step, lr).square().sum()
         expected = 2 * (gradient * step).sum().item()
-        assert (above - below).item() == pytest.approx(expected, rel=1e-3), tap
+        assert (above - below).item() == pytest.approx(expected, rel=1e-3), layer
 
 
-def test_only_the_taps_asked_for_are_returned(lr: torch.Tensor):
+def test_only_the_layers_asked_for_are_returned(lr: torch.Tensor):
     network = small("srresnet")
-    _, taps = network.forward_features(lr, ("last", "b2"))
-    assert {tap: tuple(tensor.shape) for tap, tensor in taps.items()} == {
+    _, layers = network.forward_features(lr, ("last", "b2"))
+    assert {layer: tuple(tensor.shape) for layer, tensor in layers.items()} == {
         "b2": (2, 6, 5, 7),
         "last": (2, 6, 20, 28),
     }
     assert network.forward_features(lr, ())[1] == {}
 
 
-def test_unknown_tap_lists_the_taps(lr: torch.Tensor):
-    with pytest.raises(ReflashError, match=r"tap 'b9': .*srresnet has first, b1 to b5, hr, last"):
+def test_unknown_layer_lists_the_layers(lr: torch.Tensor):
+    with pytest.raises(ReflashError, match=r"layer 'b9': .*srresnet has first, b1 to b5, hr, last"):
         small("srresnet").forward_features(lr, ["b9"])
-    with pytest.raises(ReflashError, match="tap 'middle'"):
+    with pytest.raises(ReflashError, match="layer 'middle'"):
         small("rrdb").forward_from("middle", lr, lr)
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_a_tap_is_what_the_next_convolution_reads(name: str, lr: torch.Tensor):
+def test_a_layer_is_what_the_next_convolution_reads(name: str, lr: torch.Tensor):
     """In training mode too, where dropout acts between a stage and the next."""
     network = small(name, "b16-channel-p0.5+conv_hr-channel-p0.5+last_conv-element-p0.5").train()
     after_body = network.upconv1 if name == "srresnet" else network.conv_body
     read = {}
-    for tap, conv in (
+    for layer, conv in (
         (f"b{network.settings.blocks}", after_body),
         ("hr", network.conv_hr),
         ("last", network.conv_last),
     ):
-        conv.register_forward_pre_hook(lambda _, args, tap=tap: read.update({tap: args[0]}))
-    _, taps = network.forward_features(lr)
+        conv.register_forward_pre_hook(lambda _, args, layer=layer: read.update({layer: args[0]}))
+    _, layers = network.forward_features(lr)
     assert len(read) == 3
-    for tap, tensor in read.items():
-        assert torch.equal(taps[tap], tensor)
+    for layer, tensor in read.items():
+        assert torch.equal(layers[layer], tensor)
 
 
 @pytest.mark.parametrize("scale", [2, 3])

@@ -23,7 +23,7 @@ class Stage:
     name: str
     """Path of the module in the network; for add and activation, which have none, a label."""
     kind: Kind
-    """What it does; an upsample is a convolution with the enlargement that goes with it."""
+    """What it does; an upsample is a convolution with the upsampling that goes with it."""
     layer: DropoutLayer | None = None
     """For a dropout: its place, dimension and probability."""
     source: str | None = None
@@ -72,9 +72,9 @@ def flatten(stages: Iterable[Stage]) -> Iterator[Stage]:
             yield stage
 
 
-def _dropout_after(tap: str, placement: Placement) -> list[Stage]:
-    layer = placement.after.get(tap)
-    return [] if layer is None else [Stage(f"dropout_after.{tap}", "dropout", layer=layer)]
+def _dropout_after(layer: str, placement: Placement) -> list[Stage]:
+    drop = placement.after.get(layer)
+    return [] if drop is None else [Stage(f"dropout_after.{layer}", "dropout", layer=drop)]
 
 
 def _residual_block(path: str, layer: DropoutLayer | None) -> tuple[Stage, ...]:

@@ -1,4 +1,4 @@
-"""From a dropout's places to the taps and blocks of one network: no torch is imported here.
+"""From a dropout's places to the layers and blocks of one network: no torch is imported here.
 
 The networks build their layers from a ``Placement`` and ``describe`` draws the same one, so the
 figure of the placements cannot differ from what is trained.
@@ -20,15 +20,15 @@ from reflash.models.settings import (
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the dropout layers of one network sit."""
+    """Where the dropout of one network sits."""
 
     after: dict[str, DropoutLayer] = field(default_factory=dict)
-    """Tap name -> the one layer that acts on this tap's tensor."""
+    """Layer name -> the dropout that acts on this layer's tensor."""
     inside: dict[int, DropoutLayer] = field(default_factory=dict)
-    """Block number, from 1 -> the layer that this block holds three times."""
+    """Block number, from 1 -> the dropout that this block holds three times."""
 
 
-def tap_names(settings: NetworkSettings) -> tuple[str, ...]:
+def layer_names(settings: NetworkSettings) -> tuple[str, ...]:
     """Return the names of the tensors a network can be read at, in order.
 
     ``first`` (output of the first convolution and its activation), ``b1`` … (block outputs, skip
@@ -38,7 +38,7 @@ def tap_names(settings: NetworkSettings) -> tuple[str, ...]:
 
 
 def place(settings: NetworkSettings, dropout: Dropout) -> Placement:
-    """Find the taps and blocks where ``dropout`` acts in the network of ``settings``.
+    """Find the layers and blocks where ``dropout`` acts in the network of ``settings``.
 
     Places are named for 16 blocks and keep their meaning at any depth: in a network of n blocks
     ``bK`` is after block ceil(K n / 16), and quarter, half and all are its last ceil(n / 4),
@@ -51,29 +51,29 @@ def place(settings: NetworkSettings, dropout: Dropout) -> Placement:
         are the same block of a network with fewer than 16 blocks.
     """
     placement = Placement()
-    for layer in dropout:
-        if layer.where in DROPOUT_BLOCKS:
+    for drop in dropout:
+        if drop.where in DROPOUT_BLOCKS:
             if settings.name == "rrdb":
                 raise ReflashError(
-                    f"dropout {layer}: rrdb has no dropout residual blocks; "
+                    f"dropout {drop}: rrdb has no dropout residual blocks; "
                     "choose b1 to b16, conv_hr or last_conv"
                 )
-            plain = settings.blocks * DROPOUT_BLOCKS[layer.where] // BLOCKS
+            plain = settings.blocks * DROPOUT_BLOCKS[drop.where] // BLOCKS
             numbers = range(plain + 1, settings.blocks + 1)
-            placement.inside.update(dict.fromkeys(numbers, layer))
+            placement.inside.update(dict.fromkeys(numbers, drop))
             continue
-        tap = _tap(layer, settings.blocks)
-        if tap in placement.after:
+        layer = _layer(drop, settings.blocks)
+        if layer in placement.after:
             raise ReflashError(
-                f"dropout {dropout}: {placement.after[tap].where} and {layer.where} are both after "
-                f"block {tap[1:]} of {settings.blocks}; keep one"
+                f"dropout {dropout}: {placement.after[layer].where} and {drop.where} are both "
+                f"after block {layer[1:]} of {settings.blocks}; keep one"
             )
-        placement.after[tap] = layer
+        placement.after[layer] = drop
     return placement
 
 
-def _tap(layer: DropoutLayer, blocks: int) -> str:
-    """Return the tap that a layer acts on."""
-    if layer.sixteenth is not None:
-        return f"b{-(-layer.sixteenth * blocks // BLOCKS)}"
-    return {"conv_hr": "hr", "last_conv": "last"}[layer.where]
+def _layer(drop: DropoutLayer, blocks: int) -> str:
+    """Return the layer that a dropout acts on."""
+    if drop.sixteenth is not None:
+        return f"b{-(-drop.sixteenth * blocks // BLOCKS)}"
+    return {"conv_hr": "hr", "last_conv": "last"}[drop.where]

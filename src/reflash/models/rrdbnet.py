@@ -53,7 +53,7 @@ class RRDB(nn.Module):
 
 
 class RRDBNet(StagedNetwork):
-    """RRDB with its taps first, b1 … b23, hr and last; 16,697,987 parameters by default.
+    """RRDB with its layers first, b1 … b23, hr and last; 16,697,987 parameters by default.
 
     Convolutions inside the blocks start from Kaiming x 0.1, the others from PyTorch's default,
     drawn from the global random state of torch in the order in which BasicSR's class draws.
@@ -79,8 +79,8 @@ class RRDBNet(StagedNetwork):
             first = passed["first"] if "first" in passed else self.conv_first(passed["lr"])
             features = first + self.conv_body(features)
             for conv in (self.conv_up1, self.conv_up2):
-                enlarged = F.interpolate(features, scale_factor=2.0, mode="nearest")
-                features = F.leaky_relu(conv(enlarged), SLOPE, inplace=True)
+                upsampled = F.interpolate(features, scale_factor=2.0, mode="nearest")
+                features = F.leaky_relu(conv(upsampled), SLOPE, inplace=True)
             return features
 
         blocks = [(f"b{n}", block) for n, block in enumerate(self.body, start=1)]

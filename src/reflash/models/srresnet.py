@@ -49,7 +49,7 @@ class DropoutResidualBlock(ResidualBlock):
 
 
 class SRResNet(StagedNetwork):
-    """SRResNet with its taps first, b1 … b16, hr and last; 1,517,571 parameters by default.
+    """SRResNet with its layers first, b1 … b16, hr and last; 1,517,571 parameters by default.
 
     Weights start from the global random state of torch, drawn in the order in which the authors'
     and BasicSR's classes draw: the same seed gives their weights, whatever the dropout.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 
 import torch
@@ -10,17 +10,18 @@ from torch import Tensor, nn
 
 from reflash.core.errors import ReflashError
 from reflash.models.dropout import dropout_module
-from reflash.models.placement import Placement, place, tap_names
+from reflash.models.layers import LayeredNetwork
+from reflash.models.placement import Placement, layer_names, place
 from reflash.models.settings import Dropout, NetworkSettings
 
 Stage = tuple[str, Callable[[Tensor], Tensor]]
 
 
-class StagedNetwork(nn.Module, ABC):
-    """A super-resolution network whose intermediate tensors have names, called taps.
+class StagedNetwork(LayeredNetwork):
+    """A network of our own: it restarts behind any of its layers without running what is before.
 
-    A tap is the tensor that the next stage reads, so after the dropout where one acts there.
-    Nothing changes it in place later: gradients with respect to taps are right.
+    A layer is the tensor that the next stage reads, so after the dropout where one acts there.
+    Nothing changes it in place later: gradients with respect to layers are right.
     """
 
     def __init__(self, settings: NetworkSettings, dropout: Dropout) -> None:
@@ -28,25 +29,27 @@ class StagedNetwork(nn.Module, ABC):
         self.settings = settings
         self.dropout = dropout
         self.placement: Placement = place(settings, dropout)
-        self.tap_names = tap_names(settings)
+        self.layer_names = layer_names(settings)
+        self.scale = settings.scale
+        self.width = settings.features
         self.dropout_after = nn.ModuleDict(
             {
-                tap: dropout_module(layer.dimension, layer.p)
-                for tap, layer in self.placement.after.items()
+                layer: dropout_module(drop.dimension, drop.p)
+                for layer, drop in self.placement.after.items()
             }
         )
 
     @abstractmethod
     def _stages(self, passed: Mapping[str, Tensor]) -> list[Stage]:
-        """Return (tap name, function) for every tap in order.
+        """Return (layer name, function) for every layer in order.
 
-        ``passed`` holds ``lr`` and the tensors of the taps already passed, ``first`` among them
+        ``passed`` holds ``lr`` and the tensors of the layers already passed, ``first`` among them
         unless the pass restarts behind it.
         """
 
     @abstractmethod
     def _output(self, features: Tensor, lr: Tensor) -> Tensor:
-        """Return ``sr`` from the tensor of the tap ``last``."""
+        """Return ``sr`` from the tensor of the layer ``last``."""
 
     def forward(self, lr: Tensor) -> Tensor:
         """Super-resolve.
@@ -63,50 +66,42 @@ class StagedNetwork(nn.Module, ABC):
         """
         return self._run(lr, None, lr, ())[0]
 
+    def check_layers(self, layers: Iterable[str]) -> None:
+        """Raise ReflashError if one of ``layers`` is not in ``layer_names``."""
+        for layer in layers:
+            if layer not in self.layer_names:
+                raise ReflashError(
+                    f"layer {layer!r}: no such layer; {self.settings.name} has first, "
+                    f"b1 to b{self.settings.blocks}, hr, last"
+                )
+
     def forward_features(
-        self, lr: Tensor, taps: Iterable[str] | None = None
+        self, lr: Tensor, layers: Iterable[str] | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Super-resolve and return the tensors of ``taps`` (default all), in network order.
+        """See `LayeredNetwork.forward_features`."""
+        return self._run(lr, None, lr, self.layer_names if layers is None else tuple(layers))
 
-        Raises
-        ------
-        ReflashError
-            A tap is not one of ``tap_names``.
-        """
-        return self._run(lr, None, lr, self.tap_names if taps is None else tuple(taps))
-
-    def forward_from(self, tap: str, features: Tensor, lr: Tensor) -> Tensor:
-        """Finish the forward pass of ``lr`` with ``features`` in place of the tensor of ``tap``.
-
-        Raises
-        ------
-        ReflashError
-            The tap is not one of ``tap_names``.
-        """
-        return self._run(lr, tap, features, ())[0]
+    def forward_from(self, layer: str, features: Tensor, lr: Tensor) -> Tensor:
+        """See `LayeredNetwork.forward_from`; only what follows the layer is run."""
+        return self._run(lr, layer, features, ())[0]
 
     def _run(
-        self, lr: Tensor, start: str | None, features: Tensor, taps: tuple[str, ...]
+        self, lr: Tensor, start: str | None, features: Tensor, layers: tuple[str, ...]
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Pass ``features`` through the stages behind ``start`` (None: all), keeping ``taps``."""
-        for tap in (*taps, *([start] if start else [])):
-            if tap not in self.tap_names:
-                raise ReflashError(
-                    f"tap '{tap}': no such tap; {self.settings.name} has {self.tap_names[0]}, "
-                    f"b1 to b{self.settings.blocks}, {', '.join(self.tap_names[-2:])}"
-                )
+        """Pass ``features`` through the stages behind ``start`` (None: all), keeping ``layers``."""
+        self.check_layers((*layers, *([start] if start else [])))
         passed = {"lr": lr}
         stages = self._stages(passed)
         if start:
             passed[start] = features
-            stages = stages[self.tap_names.index(start) + 1 :]
+            stages = stages[self.layer_names.index(start) + 1 :]
         for name, stage in stages:
             features = stage(features)
             if name in self.dropout_after:
                 features = self.dropout_after[name](features)
-            if name == "first" or name in taps:
+            if name == "first" or name in layers:
                 passed[name] = features
-        kept = {name: passed[name] for name in self.tap_names if name in taps}
+        kept = {name: passed[name] for name in self.layer_names if name in layers}
         return self._output(features, lr), kept
 
 

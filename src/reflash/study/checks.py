@@ -10,7 +10,7 @@ from typing import Any
 from reflash.core.errors import ReflashError
 from reflash.datasets.registry import ManualSource, registry
 from reflash.models.names import BICUBIC, parse_model
-from reflash.models.placement import place, tap_names
+from reflash.models.placement import layer_names, place
 from reflash.study.config import VALIDATION, load
 from reflash.study.files import raw
 from reflash.study.plan import Plan
@@ -97,12 +97,12 @@ def check_layers(plan: Plan, name: str) -> None:
             for (need, key), layers in wanted.items():
                 models = plan.shown_models(kind, artefact, need) if need in settings.inputs else ()
                 for network in dict.fromkeys(model.split("/")[0] for model in models):
-                    taps = tap_names(plan.scale.networks[network])
+                    known = layer_names(plan.scale.networks[network])
                     for layer in layers:
-                        if layer not in taps:
+                        if layer not in known:
                             raise ReflashError(
                                 f"{name}: {key}: {network} at scale {plan.resolved.scale_name} "
-                                f"has no layer {layer!r}; it has {', '.join(taps)}"
+                                f"has no layer {layer!r}; it has {', '.join(known)}"
                             )
     clusters, claims = study.figures.degradation_clusters, study.tables.claims
     shown = {"figures.degradation_clusters": clusters.layer} if clusters else {}
