@@ -17,8 +17,8 @@ from reflash.datasets.images import centre_crop, read_rgb, write_png
 from reflash.interpretation.inputs import (
     batch_size,
     opened,
+    read_images,
     read_pairs,
-    read_pictures,
     to_batch,
 )
 from reflash.interpretation.settings import AnalysisSettings
@@ -37,31 +37,42 @@ def test_centre_crop_leaves_equal_margins(height, width, size):
     assert 0 <= right - left <= 1
 
 
-@pytest.mark.parametrize("crop", [None, 5, 7, 17, 100])
+@pytest.mark.parametrize("crop", [None, 9, 11, 17, 100])
 def test_hr_crops_show_what_lr_crops_show(tmp_path, crop):
-    for name, shape in {"wide": (11, 19), "x": (16, 6)}.items():
+    for name, shape in {"wide": (13, 23), "x": (20, 6)}.items():
         small = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
         write_png(tmp_path / "lr" / f"{name}x4.png", small)
         write_png(tmp_path / "hr" / f"{name}.png", small.repeat(4, 0).repeat(4, 1))
-    pictures = list(read_pairs(tmp_path / "lr", tmp_path / "hr", 4, None, crop))
-    assert [picture.name for picture in pictures] == ["wide", "x"]
-    for picture in pictures:
-        assert crop is None or max(picture.lr.shape) <= max(crop, 3)
-        np.testing.assert_array_equal(picture.hr, picture.lr.repeat(4, 0).repeat(4, 1))
+    samples = list(
+        read_pairs(tmp_path / "lr", tmp_path / "hr", 4, AnalysisSettings(crop=crop, border=0), "x")
+    )
+    assert [sample.name for sample in samples] == ["wide", "x"]
+    for sample in samples:
+        assert crop is None or max(sample.lr.shape) <= max(crop, 3)
+        np.testing.assert_array_equal(sample.hr, sample.lr.repeat(4, 0).repeat(4, 1))
 
 
 def test_the_first_images_by_name(lr_folders, hr_folder):
-    assert [p.name for p in read_pictures(lr_folders["clean"], 2, None)] == ["a", "b"]
-    pairs = read_pairs(lr_folders["clean"], hr_folder, 4, 1, None)
+    assert [p.name for p in read_images(lr_folders["clean"], AnalysisSettings(images=2), "x")] == [
+        "a",
+        "b",
+    ]
+    pairs = read_pairs(lr_folders["clean"], hr_folder, 4, AnalysisSettings(images=1), "x")
     assert [p.name for p in pairs] == ["a"]
-    assert [p.name for p in read_pictures(lr_folders["clean"] / "c.png", 2, 4)] == ["c"]
+    assert [
+        p.name for p in read_images(lr_folders["clean"] / "c.png", AnalysisSettings(), "x")
+    ] == ["c"]
 
 
 def test_images_that_do_not_belong_together(lr_folders, hr_folder):
     with pytest.raises(ReflashError, match="are a file and a folder"):
-        next(read_pairs(lr_folders["clean"] / "a.png", hr_folder, 4, None, None))
+        next(read_pairs(lr_folders["clean"] / "a.png", hr_folder, 4, AnalysisSettings(), "x"))
     with pytest.raises(ReflashError, match=r"c\.png: 64x72 pixels are not 4 times .*a\.png"):
-        next(read_pairs(lr_folders["clean"] / "a.png", hr_folder / "c.png", 4, None, None))
+        next(
+            read_pairs(
+                lr_folders["clean"] / "a.png", hr_folder / "c.png", 4, AnalysisSettings(), "x"
+            )
+        )
 
 
 def test_batches_hold_colours_in_zero_to_one(srresnet, lr_folders):
@@ -82,7 +93,7 @@ def test_batches_shrink_as_images_grow(srresnet):
 
 def test_a_device_without_enough_memory_is_named(weights):
     with (
-        pytest.raises(ReflashError, match="device cpu: its memory is too small"),
+        pytest.raises(ReflashError, match="device cpu: CUDA out of memory"),
         opened(weights, None, "cpu"),
     ):
         raise torch.OutOfMemoryError("out of memory")

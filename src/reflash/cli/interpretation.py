@@ -31,6 +31,9 @@ def saliency(
     lr: LrImages,
     out: Annotated[Path, typer.Option(help="Folder for saliency.csv and maps.")],
     arrays: Annotated[bool, typer.Option("--arrays", help="Also save the maps as .npz.")] = False,
+    layer: Annotated[
+        list[str] | None, typer.Option(help="last, hr, b1, …; repeat; default: all.")
+    ] = None,
     run: RunName = None,
     settings: SettingsText = "{}",
     device: Device = "auto",
@@ -42,7 +45,7 @@ def saliency(
     from reflash.interpretation.settings import AnalysisSettings
 
     chosen = parse_settings(AnalysisSettings, settings)
-    run_saliency(weights, lr, out, chosen, run=run, device=device, arrays=arrays)
+    run_saliency(weights, lr, out, chosen, run=run, device=device, arrays=arrays, layers=layer)
 
 
 @app.command()

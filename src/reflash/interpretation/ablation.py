@@ -15,24 +15,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reflash.core.files import write_csv
 from reflash.interpretation.inputs import (
+    Weights,
     Which,
-    check_layers,
     opened,
     quality,
     read_pairs,
     run_name,
     table_path,
     to_batch,
+    write_table,
 )
 from reflash.interpretation.settings import AnalysisSettings
 from reflash.interpretation.silencing import silenced
-from reflash.models.staged import StagedNetwork
+from reflash.models.layers import LayeredNetwork
+
+COLUMNS = ("run", "image", "layer", "channel", "psnr", "psnr_full")
 
 
 def ablate_channels(
-    network: StagedNetwork,
+    network: LayeredNetwork,
     lr: Tensor,
     hr: NDArray[np.uint8],
     layer: str = "last",
@@ -46,12 +48,12 @@ def ablate_channels(
 
     Parameters
     ----------
-    network : StagedNetwork
+    network : LayeredNetwork
         In evaluation mode.
     lr : (1, 3, h, w) float in [0, 1]
     hr : (scale h, scale w, 3) uint8
     layer : str
-        One of ``network.tap_names``.
+        A name as in ``reflash.models.layers``.
     linear : bool
         Use the linearity of the last convolution at ``last``: the same values, much faster.
     border : int
@@ -65,11 +67,25 @@ def ablate_channels(
     Raises
     ------
     ReflashError
-        The network has no such layer.
+        The network has no such layer, or its output is not finite.
+
+    Examples
+    --------
+    One channel of two holds the image, the other nothing:
+
+    >>> from reflash.models.layers import HookedNetwork
+    >>> conv = torch.nn.Conv2d(3, 2, 1, bias=False)
+    >>> last = torch.nn.Conv2d(2, 3, 1, bias=False)
+    >>> conv.weight.data = torch.tensor([[1.0, 0, 0], [0, 0, 0]])[:, :, None, None]
+    >>> last.weight.data = torch.ones(3, 2, 1, 1)
+    >>> network = HookedNetwork(torch.nn.Sequential(conv, last))
+    >>> psnr, full = ablate_channels(network, torch.ones(1, 3, 8, 8), np.full((8, 8, 3), 255, "u1"))
+    >>> psnr.tolist(), full  # black without the first, perfect without the second
+    ([0.0, 100.0], 100.0)
     """
     with torch.inference_mode():
-        sr, taps = network.forward_features(lr, (layer,))
-        features = taps[layer]
+        sr, kept = network.forward_features(lr, (layer,))
+        features = kept[layer]
         keep = ~np.eye(features.shape[1], dtype=bool)
         outputs = silenced(network, layer, features, lr, keep, linear)
         values = np.array([quality(output, hr, border) for output in outputs])
@@ -96,7 +112,7 @@ def worst_losses(ablation: pd.DataFrame) -> pd.DataFrame:
 
 
 def run_ablation(
-    weights: Path | str,
+    weights: Weights,
     lr: Path | str,
     hr: Path | str,
     out: Path | str,
@@ -112,7 +128,7 @@ def run_ablation(
     Parameters
     ----------
     weights, key
-        As in ``reflash.models.weights.load_network``.
+        As in ``reflash.interpretation.inputs.opened``.
     lr, hr : path
         Two images, or two folders of which the first ``settings.images`` are taken.
     out : path
@@ -120,7 +136,7 @@ def run_ablation(
     settings : AnalysisSettings, optional
         ``images``, ``crop`` and ``border`` count.
     layers : sequence of str
-        Which layers, of ``network.tap_names``.
+        Which layers, named as in ``reflash.models.layers``.
     run : str, optional
         What the column ``run`` says; by default the name of the weights file.
     device : str
@@ -140,18 +156,15 @@ def run_ablation(
     settings, run = settings or AnalysisSettings(), run_name(weights, run)
     rows: list[tuple[str, str, str, int, float, float]] = []
     with opened(weights, key, device) as network:
-        check_layers(network, layers)
-        scale = network.settings.scale
-        for picture in read_pairs(lr, hr, scale, settings.images, settings.crop, settings.border):
-            batch = to_batch(picture.lr, network)
+        network.check_layers(layers)
+        for sample in read_pairs(lr, hr, network.scale, settings, f"ablating {run}"):
+            batch = to_batch(sample.lr, network)
             for layer in layers:
                 values, full = ablate_channels(
-                    network, batch, picture.hr, layer, border=settings.border
+                    network, batch, sample.hr, layer, border=settings.border
                 )
                 rows += [
-                    (run, picture.name, layer, channel, float(value), full)
+                    (run, sample.name, layer, channel, float(value), full)
                     for channel, value in enumerate(values)
                 ]
-    table = pd.DataFrame(rows, columns=["run", "image", "layer", "channel", "psnr", "psnr_full"])
-    write_csv(table_path(out, "ablation"), table)
-    return table
+    return write_table(table_path(out, "ablation"), rows, COLUMNS)

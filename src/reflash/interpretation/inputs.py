@@ -1,38 +1,44 @@
-"""What every analysis starts from: a network, pictures of one or several kinds, and PSNR."""
+"""What every analysis shares: opening a network, reading its images, PSNR, and writing the CSV."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from reflash.core.devices import choose_device
 from reflash.core.errors import ReflashError
 from reflash.core.failures import Failures
-from reflash.datasets.images import centre_crop, list_images, read_rgb
-from reflash.evaluation.inference import as_tested
+from reflash.core.files import write_csv
+from reflash.core.progress import track
+from reflash.datasets.images import centre_crop, image_name, list_images, read_rgb
+from reflash.evaluation.inference import NotFiniteError, as_tested
 from reflash.evaluation.metrics import psnr
-from reflash.evaluation.pairs import match_images
-from reflash.models.staged import StagedNetwork
+from reflash.evaluation.pairs import match_images, read_lr
+from reflash.interpretation.settings import AnalysisSettings
+from reflash.models.layers import HookedNetwork, LayeredNetwork
 from reflash.models.weights import load_network
 
 Which = Literal["params", "params_ema"]
+Weights: TypeAlias = Path | str | nn.Module
+"""A weights file, or any network from (B, 3, h, w) to (B, 3, scale h, scale w)."""
 
 MEMORY = 512 * 2**20
 """Bytes that the intermediate tensors of one batch may take, roughly."""
 
 
-class Picture(NamedTuple):
+class Sample(NamedTuple):
     """One image to analyse."""
 
     name: str
-    """File name without its suffix (of the HR image, if there is one)."""
+    """What tables call it (the HR image's name, if there is one)."""
     lr: NDArray[np.uint8]
     """(h, w, 3)."""
     hr: NDArray[np.uint8]
@@ -40,57 +46,62 @@ class Picture(NamedTuple):
 
 
 @contextmanager
-def opened(weights: Path | str, key: Which | None, device: str) -> Iterator[StagedNetwork]:
-    """Yield the network of a weights file, ready to be analysed, on its device.
+def opened(
+    weights: Weights, key: Which | None = None, device: str = "auto"
+) -> Iterator[LayeredNetwork]:
+    """Yield a network, ready to be analysed, on its device.
 
     Parameters
     ----------
-    weights, key
-        As in ``reflash.models.weights.load_network``.
+    weights : path, str or nn.Module
+        A file as in ``reflash.models.weights.load_network``, or a network.
+    key
+        As there.
     device : str
         As in ``reflash.core.devices.choose_device``.
 
     Raises
     ------
     ReflashError
-        The weights cannot be read, there is no such device, or its memory runs out in the block.
+        The weights cannot be read, there is no such device; or, in the block, its memory runs out
+        or the network's output is not finite.
     """
-    network = load_network(weights, key).requires_grad_(False).to(choose_device(device))
+    model = weights if isinstance(weights, nn.Module) else load_network(weights, key)
+    if model is not weights:
+        model.requires_grad_(False)
+    model = model.to(choose_device(device))
     try:
-        with as_tested(network):
-            yield network
+        with as_tested(model):
+            yield model if isinstance(model, LayeredNetwork) else HookedNetwork(model)
+    except NotFiniteError as error:
+        raise NotFiniteError(f"{run_name(weights, None)}: {error}") from error
     except torch.OutOfMemoryError as error:
         raise ReflashError(
-            f"device {device}: its memory is too small for this analysis; "
-            "choose a smaller crop or the device cpu"
+            f"device {device}: CUDA out of memory; choose a smaller analysis.crop or the device cpu"
         ) from error
 
 
-def read_pictures(lr: Path | str, limit: int | None, crop: int | None) -> Iterator[Picture]:
-    """Read an LR image, or the first ``limit`` (None: all) images of a folder by name.
+def read_images(lr: Path | str, settings: AnalysisSettings, what: str) -> Iterator[Sample]:
+    """Read an LR image, or the first ``settings.images`` images of a folder by name.
 
     Parameters
     ----------
     lr : path
         An image file, or a folder.
-    limit : int, optional
-        Only so many images of a folder.
-    crop : int, optional
-        Keep the centre, at most so many pixels wide and high.
+    settings : AnalysisSettings
+        ``images`` and ``crop`` count.
+    what : str
+        What is done with them, for the progress.
     """
     lr = Path(lr)
-    for path in list_images(lr)[:limit] if lr.is_dir() else [lr]:
-        yield Picture(path.stem, centre_crop(read_rgb(path), crop), np.empty((0, 0, 3), np.uint8))
+    for path in track(list_images(lr)[: settings.images] if lr.is_dir() else [lr], what):
+        image = centre_crop(read_rgb(path), settings.crop)
+        yield Sample(image_name(path), image, np.empty((0, 0, 3), np.uint8))
 
 
 def read_pairs(
-    lr: Path | str,
-    hr: Path | str,
-    scale: int,
-    limit: int | None,
-    crop: int | None,
-    border: int = 0,
-) -> Iterator[Picture]:
+    lr: Path | str, hr: Path | str, scale: int, settings: AnalysisSettings, what: str
+) -> Iterator[Sample]:
     """Read LR images with their HR images: two files, or two folders matched by name.
 
     Parameters
@@ -99,10 +110,11 @@ def read_pairs(
         Two files, or two folders; LR images are called as their HR images or NAMEx4.
     scale : int
         HR sides over LR sides.
-    limit, crop
-        As in ``read_pictures``; HR images are cropped to the same part.
-    border : int
-        Border in HR pixels that will be left out; something must remain.
+    settings : AnalysisSettings
+        ``images``, ``crop`` and ``border`` count; HR images are cropped to the part that LR
+        images show, and something of it must be left without the border.
+    what : str
+        What is done with them, for the progress.
 
     Raises
     ------
@@ -113,27 +125,30 @@ def read_pairs(
     lr, hr = Path(lr), Path(hr)
     if lr.is_dir() != hr.is_dir():
         raise ReflashError(f"{lr}: and {hr} are a file and a folder; name two of the same sort")
+    files, failures = [(lr, hr)], Failures()
     if lr.is_dir():
-        failures = Failures()
-        files = [(found["lr"], p) for p, found in match_images(hr, {"lr": lr}, failures)[:limit]]
-    else:
-        files = [(lr, hr)]
-    for lr_path, hr_path in files:
-        small, large = read_rgb(lr_path), read_rgb(hr_path)
-        height, width = small.shape[:2]
-        if large.shape[:2] != (scale * height, scale * width):
-            raise ReflashError(
-                f"{hr_path}: {large.shape[1]}x{large.shape[0]} pixels are not {scale} times "
-                f"{lr_path} ({width}x{height}); give the HR image that the LR image was made from"
-            )
-        if crop is not None:
-            small, large = centre_crop(small, crop), _matching_crop(large, small, crop, scale)
-        if min(large.shape[:2]) <= 2 * border:
+        files = [(found["lr"], path) for path, found in match_images(hr, {"lr": lr}, failures)]
+        failures.check(hr, len(files) + len(failures.errors), "read")
+    for lr_path, hr_path in track(files[: settings.images], what):
+        large = read_rgb(hr_path)
+        whole = read_lr(lr_path, hr_path, large, scale)
+        small, large = centre_crop(whole, settings.crop), _hr_crop(large, whole, settings, scale)
+        if min(large.shape[:2]) <= 2 * settings.border:
             raise ReflashError(
                 f"{hr_path}: nothing of {large.shape[1]}x{large.shape[0]} pixels is left without a "
-                f"border of {border}; lower analysis.border or raise analysis.crop"
+                f"border of {settings.border}; lower analysis.border or raise analysis.crop"
             )
-        yield Picture(hr_path.stem, small, large)
+        yield Sample(image_name(hr_path), small, large)
+
+
+def _hr_crop(
+    hr: NDArray[np.uint8], lr: NDArray[np.uint8], settings: AnalysisSettings, scale: int
+) -> NDArray[np.uint8]:
+    """Return the part of ``hr`` that ``centre_crop(lr, settings.crop)`` shows."""
+    height, width = lr.shape[:2]
+    pixels = hr.reshape(height, scale, width, scale, 3).swapaxes(1, 2)  # one LR pixel's together
+    part = centre_crop(pixels, settings.crop)
+    return part.swapaxes(1, 2).reshape(scale * part.shape[0], scale * part.shape[1], 3)
 
 
 def read_kinds(
@@ -165,7 +180,8 @@ def read_kinds(
             f"kinds: {len(folders)} given; representations are compared between two or more"
         )
     found = {
-        kind: {path.stem: path for path in list_images(folder)} for kind, folder in folders.items()
+        kind: {image_name(path): path for path in list_images(folder)}
+        for kind, folder in folders.items()
     }
     names = list(next(iter(found.values())))[:limit]
     if len(names) < 2:
@@ -188,32 +204,23 @@ def read_kinds(
     return names, same.reshape(len(folders), len(names), height, width, 3)
 
 
-def _matching_crop(
-    hr: NDArray[np.uint8], lr: NDArray[np.uint8], crop: int, scale: int
-) -> NDArray[np.uint8]:
-    """Return the part of ``hr`` that ``centre_crop(lr, crop)`` shows."""
-    height, width = min(crop, lr.shape[0]), min(crop, lr.shape[1])
-    top, left = scale * ((lr.shape[0] - height) // 2), scale * ((lr.shape[1] - width) // 2)
-    return hr[top : top + scale * height, left : left + scale * width]
-
-
-def to_batch(images: NDArray[np.uint8], network: StagedNetwork) -> Tensor:
+def to_batch(images: NDArray[np.uint8], network: nn.Module) -> Tensor:
     """Turn (h, w, 3) or (B, h, w, 3) uint8 into (B, 3, h, w) in [0, 1] on the network's device."""
     batch = np.ascontiguousarray(images if images.ndim == 4 else images[None])
     device = next(network.parameters()).device
     return torch.from_numpy(batch).to(device).permute(0, 3, 1, 2).contiguous().float() / 255
 
 
-def check_layers(network: StagedNetwork, layers: Iterable[str]) -> None:
-    """Raise ReflashError if the network lacks one of ``layers``, before any work is done."""
-    pixel = torch.zeros(1, 3, 1, 1, device=next(network.parameters()).device)
-    network.forward_features(pixel, layers)
-
-
-def batch_size(network: StagedNetwork, lr: Tensor) -> int:
+def batch_size(network: LayeredNetwork, lr: Tensor) -> int:
     """Return how many images of the size of ``lr`` (B, 3, h, w) may pass together in ``MEMORY``."""
-    pixels = lr.shape[-2] * lr.shape[-1] * network.settings.scale**2
-    return max(1, MEMORY // (4 * 4 * network.settings.features * pixels))
+    pixels = lr.shape[-2] * lr.shape[-1] * network.scale**2
+    return max(1, MEMORY // (4 * 4 * network.width * pixels))
+
+
+def require_finite(tensor: Tensor) -> None:
+    """Raise NotFiniteError if ``tensor`` holds NaN or infinity."""
+    if not bool(tensor.isfinite().all()):
+        raise NotFiniteError
 
 
 def quality(sr: Tensor, hr: NDArray[np.uint8], border: int = 0) -> float:
@@ -221,17 +228,32 @@ def quality(sr: Tensor, hr: NDArray[np.uint8], border: int = 0) -> float:
 
     ``sr`` is clamped and rounded to 8 bits as in `reflash.evaluation.inference`. (The authors'
     analysis code truncates instead, which darkens by half a level.)
+
+    >>> quality(torch.full((1, 3, 8, 8), 0.5), np.full((8, 8, 3), 128, np.uint8))
+    100.0
     """
+    require_finite(sr)
     levels = sr[0].clamp(0, 1).mul(255).round().to(torch.uint8)
     return psnr(levels.permute(1, 2, 0).contiguous().cpu().numpy(), hr, crop=border)
 
 
-def run_name(weights: Path | str, run: str | None) -> str:
-    """Return what the column ``run`` says: ``run``, or the name of the weights file."""
-    return run or Path(weights).stem
+def run_name(weights: Weights, run: str | None) -> str:
+    """Return what the column ``run`` says: ``run``, or the name of the file or network."""
+    if run:
+        return run
+    return type(weights).__name__ if isinstance(weights, nn.Module) else Path(weights).stem
 
 
 def table_path(out: Path | str, name: str) -> Path:
     """Return ``out`` itself if it is a .csv, else ``out/NAME.csv``."""
     out = Path(out)
     return out if out.suffix == ".csv" else out / f"{name}.csv"
+
+
+def write_table(
+    path: Path, rows: Iterable[tuple[Any, ...]], columns: Sequence[str]
+) -> pd.DataFrame:
+    """Write rows as CSV, whole or not at all, and return them."""
+    table = pd.DataFrame(list(rows), columns=list(columns))
+    write_csv(path, table)
+    return table

@@ -3,7 +3,7 @@
 As in the authors' analysis code: channels are set to zero one by one and the others rescaled by
 the cumulative sum of magnitudes. Their last step divides by zero; here, when all channels are
 masked, the layer is zero and what is left is what the rest of the network makes of that (for
-SRResNet at ``last`` the bilinearly enlarged input and a bias).
+SRResNet at ``last`` the bilinearly upsampled input and a bias).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from torch import Tensor
 from reflash.core.files import write_csv
 from reflash.core.keys import numpy_generator
 from reflash.interpretation.inputs import (
+    Weights,
     Which,
-    check_layers,
     opened,
     quality,
     read_pairs,
@@ -31,14 +31,16 @@ from reflash.interpretation.inputs import (
 from reflash.interpretation.saliency import channel_saliency, channel_totals
 from reflash.interpretation.settings import AnalysisSettings
 from reflash.interpretation.silencing import silenced
-from reflash.models.staged import StagedNetwork
+from reflash.models.layers import LayeredNetwork
+
+COLUMNS = ("run", "image", "layer", "order", "draw", "masked", "psnr")
 
 Orders = dict[tuple[str, int], NDArray[np.intp]]
 """(name of the order, draw) -> channels in the order in which they are masked."""
 
 
 def mask_progressively(
-    network: StagedNetwork,
+    network: LayeredNetwork,
     lr: Tensor,
     hr: NDArray[np.uint8],
     orders: Orders,
@@ -50,14 +52,14 @@ def mask_progressively(
 
     Parameters
     ----------
-    network : StagedNetwork
+    network : LayeredNetwork
         In evaluation mode.
     lr : (1, 3, h, w) float in [0, 1]
     hr : (scale h, scale w, 3) uint8
     orders : dict
         Permutations of the layer's C channels, by name and draw.
     layer : str
-        One of ``network.tap_names``.
+        A name as in ``reflash.models.layers``.
     linear : bool
         As in ``reflash.interpretation.silencing.silenced``.
     border : int
@@ -99,7 +101,11 @@ def masking_orders(saliency: NDArray[np.float64], draws: int, seed: int, image: 
 
 
 def kept_by_step(order: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Return (C + 1, C) bool: row m is what is left when the first m channels are masked."""
+    """Return (C + 1, C) bool: row m is what is left when the first m channels are masked.
+
+    >>> kept_by_step(np.array([1, 0])).astype(int).tolist()
+    [[1, 1], [1, 0], [0, 0]]
+    """
     place = np.empty(order.size, int)
     place[order] = np.arange(order.size)
     return np.asarray(place[None, :] >= np.arange(order.size + 1)[:, None])
@@ -129,7 +135,7 @@ def masking_areas(masking: pd.DataFrame) -> pd.DataFrame:
 
 
 def run_masking(
-    weights: Path | str,
+    weights: Weights,
     lr: Path | str,
     hr: Path | str,
     out: Path | str,
@@ -152,7 +158,7 @@ def run_masking(
     settings : AnalysisSettings, optional
         ``images``, ``crop``, ``border``, ``masking_draws`` and ``seed`` count.
     layer : str
-        One of ``network.tap_names``.
+        A name as in ``reflash.models.layers``.
 
     Returns
     -------
@@ -168,21 +174,20 @@ def run_masking(
     settings, run = settings or AnalysisSettings(), run_name(weights, run)
     rows: list[tuple[str, str, str, str, int, int, float]] = []
     with opened(weights, key, device) as network:
-        check_layers(network, (layer,))
-        scale = network.settings.scale
-        for picture in read_pairs(lr, hr, scale, settings.images, settings.crop, settings.border):
-            batch = to_batch(picture.lr, network)
-            saliency = channel_totals(channel_saliency(network, batch)[layer])
-            orders = masking_orders(saliency, settings.masking_draws, settings.seed, picture.name)
+        network.check_layers((layer,))
+        for sample in read_pairs(lr, hr, network.scale, settings, f"masking {run}"):
+            batch = to_batch(sample.lr, network)
+            saliency = channel_totals(channel_saliency(network, batch, (layer,))[layer])
+            orders = masking_orders(saliency, settings.masking_draws, settings.seed, sample.name)
             curves = mask_progressively(
-                network, batch, picture.hr, orders, layer, border=settings.border
+                network, batch, sample.hr, orders, layer, border=settings.border
             )
             rows += [
-                (run, picture.name, layer, order, draw, masked, float(value))
+                (run, sample.name, layer, order, draw, masked, float(value))
                 for (order, draw), curve in curves.items()
                 for masked, value in enumerate(curve)
             ]
-    table = pd.DataFrame(rows, columns=["run", "image", "layer", "order", "draw", "masked", "psnr"])
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
     path = table_path(out, "masking")
     write_csv(path.with_name(f"{path.stem}_area.csv"), masking_areas(table))
     write_csv(path, table)

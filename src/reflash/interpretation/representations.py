@@ -23,29 +23,34 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from reflash.core.errors import ReflashError
-from reflash.core.files import write_csv
+from reflash.core.progress import track
 from reflash.interpretation.inputs import (
+    Weights,
     Which,
     batch_size,
-    check_layers,
     opened,
     read_kinds,
+    require_finite,
     run_name,
     to_batch,
+    write_table,
 )
 from reflash.interpretation.principal import FeatureFile, principal_components
 from reflash.interpretation.settings import AnalysisSettings
-from reflash.models.staged import StagedNetwork
+from reflash.models.layers import LayeredNetwork
+
+POINTS = ("run", "layer", "image", "kind", "x", "y")
+CHI = ("run", "layer", "space", "chi", "images", "kinds", "components")
 
 
 def write_features(
-    network: StagedNetwork, batches: Iterable[Tensor], files: Mapping[str, FeatureFile]
+    network: LayeredNetwork, batches: Iterable[Tensor], files: Mapping[str, FeatureFile]
 ) -> None:
     """Append the flattened features of images to the file of each layer, one row per image.
 
     Parameters
     ----------
-    network : StagedNetwork
+    network : LayeredNetwork
         In evaluation mode.
     batches : iterable of (B, 3, h, w) float in [0, 1]
         All of the same size h, w.
@@ -54,7 +59,9 @@ def write_features(
     """
     with torch.inference_mode():
         for batch in batches:
-            for layer, features in network.forward_features(batch, tuple(files))[1].items():
+            sr, kept = network.forward_features(batch, tuple(files))
+            require_finite(sr)
+            for layer, features in kept.items():
                 files[layer].append(features.flatten(1).cpu().numpy())
 
 
@@ -69,6 +76,11 @@ def separation(features: ArrayLike, labels: Sequence[str]) -> float:
     features : (samples, dimensions) array of float
     labels : sequence of str
         One per sample; at least two different ones, fewer than samples.
+
+    Examples
+    --------
+    >>> round(separation([[0.0], [1.0], [10.0], [11.0]], ["a", "a", "b", "b"]), 9)
+    200.0
     """
     from sklearn.metrics import calinski_harabasz_score
 
@@ -145,7 +157,7 @@ def compare_kinds(
 
 
 def run_representations(
-    weights: Path | str,
+    weights: Weights,
     lr: Mapping[str, Path | str],
     out: Path | str,
     settings: AnalysisSettings | None = None,
@@ -159,7 +171,7 @@ def run_representations(
     Parameters
     ----------
     weights, key
-        As in ``reflash.models.weights.load_network``.
+        As in ``reflash.interpretation.inputs.opened``.
     lr : mapping of str to path
         A folder of LR images for each kind, with the same names in each.
     out : path
@@ -190,12 +202,13 @@ def run_representations(
     names, images = read_kinds(lr, settings.representation_images, settings.representation_crop)
     kinds = [kind for kind in lr for _ in names]
     samples = images.reshape(-1, *images.shape[2:])
-    points, chi = [], []
+    points: list[tuple[str, str, str, str, float, float]] = []
+    chi: list[tuple[str, str, str, float, int, int, int]] = []
     with ExitStack() as stack, opened(weights, key, device) as network:
-        check_layers(network, settings.layers)
+        network.check_layers(settings.layers)
         files = {layer: stack.enter_context(FeatureFile()) for layer in settings.layers}
         size = batch_size(network, to_batch(samples[:1], network))
-        starts = range(0, len(samples), size)
+        starts = track(range(0, len(samples), size), f"representations of {run}")
         write_features(network, (to_batch(samples[i : i + size], network) for i in starts), files)
         for layer, file in files.items():
             components, plane, by_space = compare_kinds(file.matrix(), kinds, settings)
@@ -208,11 +221,7 @@ def run_representations(
                 (run, layer, space, value, len(names), len(lr), dimensions[space])
                 for space, value in by_space.items()
             ]
-    chi_columns = ["run", "layer", "space", "chi", "images", "kinds", "components"]
-    tables = (
-        pd.DataFrame(points, columns=["run", "layer", "image", "kind", "x", "y"]),
-        pd.DataFrame(chi, columns=chi_columns),
+    return (
+        write_table(out / "points.csv", points, POINTS),
+        write_table(out / "chi.csv", chi, CHI),
     )
-    write_csv(out / "points.csv", tables[0])
-    write_csv(out / "chi.csv", tables[1])
-    return tables

@@ -5,7 +5,7 @@ As in the authors' analysis code: one plain backward pass of the output's gradie
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +18,17 @@ from reflash.core.files import atomic, write_csv
 from reflash.datasets.images import write_png
 from reflash.interpretation.concentration import concentration_table
 from reflash.interpretation.contact_sheet import contact_sheet
-from reflash.interpretation.inputs import Which, opened, read_pictures, run_name, to_batch
+from reflash.interpretation.inputs import (
+    Weights,
+    Which,
+    opened,
+    read_images,
+    require_finite,
+    run_name,
+    to_batch,
+)
 from reflash.interpretation.settings import AnalysisSettings
-from reflash.models.staged import StagedNetwork
+from reflash.models.layers import LayeredNetwork
 
 
 def detail(sr: Tensor) -> Tensor:
@@ -33,6 +41,11 @@ def detail(sr: Tensor) -> Tensor:
     Parameters
     ----------
     sr : (B, C, H, W) float, not clamped
+
+    Examples
+    --------
+    >>> detail(torch.tensor([[[[0.0, 3.0], [4.0, 0.0]]]]))  # sqrt(4^2 + 3^2) at one pixel
+    tensor(5.)
     """
     corner = sr[..., :-1, :-1]
     squares = (corner - sr[..., 1:, :-1]).square() + (corner - sr[..., :-1, 1:]).square()
@@ -40,32 +53,43 @@ def detail(sr: Tensor) -> Tensor:
     return squares.masked_fill(flat, 1).sqrt().masked_fill(flat, 0).sum()
 
 
-def channel_saliency(network: StagedNetwork, lr: Tensor) -> dict[str, Tensor]:
-    """Return the channel saliency maps of all taps of a network for one image.
+def channel_saliency(
+    network: LayeredNetwork, lr: Tensor, layers: Iterable[str] | None = None
+) -> dict[str, Tensor]:
+    """Return the channel saliency maps of layers of a network for one image.
 
-    A map is the magnitude of the derivative of `detail` with respect to the tap's tensor, over
-    the largest one in all channels of the tap; all zero if no derivative is above zero. The
-    derivatives of all taps come from one backward pass.
+    A map is the magnitude of the derivative of `detail` with respect to the layer's tensor, over
+    the largest one in all channels of the layer; all zero if no derivative is above zero. The
+    derivatives of all layers come from one backward pass.
 
     Parameters
     ----------
-    network : StagedNetwork
+    network : LayeredNetwork
         In evaluation mode.
     lr : (1, 3, h, w) float in [0, 1]
+    layers : iterable of str, optional
+        Names as in ``reflash.models.layers``; by default all of ``network.layer_names``.
 
     Returns
     -------
     dict of str to Tensor
-        (C, h', w') in [0, 1] for each tap, in network order.
+        (C, h', w') in [0, 1] for each layer, in network order.
+
+    Raises
+    ------
+    ReflashError
+        The network has no such layer, or its output is not finite.
     """
     with torch.enable_grad():
-        sr, features = network.forward_features(lr.detach().requires_grad_())
+        sr, features = network.forward_features(lr.detach().requires_grad_(), layers)
+        require_finite(sr)
         gradients = torch.autograd.grad(detail(sr), list(features.values()))
     maps = {}
-    for tap, gradient in zip(features, gradients, strict=True):
+    for layer, gradient in zip(features, gradients, strict=True):
+        require_finite(gradient)
         magnitude = gradient[0].abs()
         peak = magnitude.max()
-        maps[tap] = magnitude / peak if peak > 0 else magnitude
+        maps[layer] = magnitude / peak if peak > 0 else magnitude
     return maps
 
 
@@ -95,7 +119,7 @@ def saliency_table(maps: Mapping[str, Tensor], run: str, image: str) -> pd.DataF
 
 
 def run_saliency(
-    weights: Path | str,
+    weights: Weights,
     lr: Path | str,
     out: Path | str,
     settings: AnalysisSettings | None = None,
@@ -104,13 +128,14 @@ def run_saliency(
     key: Which | None = None,
     device: str = "auto",
     arrays: bool = False,
+    layers: Iterable[str] | None = None,
 ) -> pd.DataFrame:
-    """Write the channel saliency of all layers of a network for one or several images.
+    """Write the channel saliency of layers of a network for one or several images.
 
     Parameters
     ----------
     weights, key
-        As in ``reflash.models.weights.load_network``.
+        As in ``reflash.interpretation.inputs.opened``.
     lr : path
         An LR image, or a folder of which the first ``settings.images`` are taken.
     out : path
@@ -126,6 +151,8 @@ def run_saliency(
     arrays : bool
         Also write ``maps/IMAGE.npz`` with the maps themselves and ``features/IMAGE.npz`` with
         the features, (C, h, w) 16-bit floats by layer.
+    layers : iterable of str, optional
+        As in `channel_saliency`.
 
     Returns
     -------
@@ -135,25 +162,27 @@ def run_saliency(
     Raises
     ------
     ReflashError
-        Unreadable weights or images, or no such device.
+        Unreadable weights or images, no such layer or device, or an output that is not finite.
     """
     settings, out, run = settings or AnalysisSettings(), Path(out), run_name(weights, run)
     tables = []
     with opened(weights, key, device) as network:
-        for picture in read_pictures(lr, settings.images, settings.crop):
-            batch = to_batch(picture.lr, network)
-            maps = channel_saliency(network, batch)
-            tables.append(saliency_table(maps, run, picture.name))
+        chosen = network.layer_names if layers is None else tuple(layers)
+        network.check_layers(chosen)
+        for sample in read_images(lr, settings, f"saliency of {run}"):
+            batch = to_batch(sample.lr, network)
+            maps = channel_saliency(network, batch, chosen)
+            tables.append(saliency_table(maps, run, sample.name))
             stored = {layer: of_layer.cpu().numpy() for layer, of_layer in maps.items()}
             for layer, of_layer in stored.items():
-                sheet = contact_sheet(of_layer, f"{picture.name}, {layer}")
-                write_png(out / "maps" / f"{picture.name}-{layer}.png", sheet)
+                sheet = contact_sheet(of_layer, f"{sample.name}, {layer}")
+                write_png(out / "maps" / f"{sample.name}-{layer}.png", sheet)
             if arrays:
-                _write_halves(out / "maps" / f"{picture.name}.npz", stored)
+                _write_halves(out / "maps" / f"{sample.name}.npz", stored)
                 with torch.no_grad():
-                    _, features = network.forward_features(batch)
+                    _, features = network.forward_features(batch, chosen)
                 taken = {layer: of_layer[0].cpu().numpy() for layer, of_layer in features.items()}
-                _write_halves(out / "features" / f"{picture.name}.npz", taken)
+                _write_halves(out / "features" / f"{sample.name}.npz", taken)
     table = pd.concat(tables, ignore_index=True)
     _remove_others(out, table)
     write_csv(out / "concentration.csv", concentration_table(table))

@@ -8,7 +8,7 @@ at every larger one, and the same ones in every run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from reflash.core.files import write_csv
 from reflash.core.keys import KeyPart, key_seed
 from reflash.interpretation.digits import (
     NAME,
@@ -26,18 +25,21 @@ from reflash.interpretation.digits import (
     train_classifier,
 )
 from reflash.interpretation.inputs import (
+    Weights,
     Which,
-    check_layers,
     opened,
     quality,
     read_pairs,
     run_name,
     table_path,
     to_batch,
+    write_table,
 )
 from reflash.interpretation.settings import AnalysisSettings
+from reflash.models.layers import LayeredNetwork
 from reflash.models.settings import Dimension
-from reflash.models.staged import StagedNetwork
+
+COLUMNS = ("task", "model", "ratio", "draw", "metric", "value")
 
 
 def drop_features(
@@ -60,6 +62,12 @@ def drop_features(
     Returns
     -------
     (B, C, h, w) float
+
+    Examples
+    --------
+    >>> left = drop_features(torch.ones(1, 4, 1, 1), 0.5, "channel", (0,), rescale=True)
+    >>> sorted(left.flatten().tolist())
+    [0.0, 0.0, 2.0, 2.0]
     """
     generator = torch.Generator().manual_seed(key_seed(*key))
     if dimension == "channel":
@@ -74,32 +82,32 @@ def drop_features(
 
 
 def psnr_when_dropping(
-    network: StagedNetwork,
-    pictures: Sequence[tuple[str, Tensor, np.ndarray]],
+    network: LayeredNetwork,
+    images: Iterable[tuple[str, Tensor, np.ndarray]],
     settings: AnalysisSettings,
 ) -> list[tuple[float, int, float]]:
     """Return (ratio, draw, mean PSNR in dB over the images).
 
     Parameters
     ----------
-    network : StagedNetwork
+    network : LayeredNetwork
         In evaluation mode.
-    pictures : sequence of (name, lr, hr)
+    images : iterable of (name, lr, hr)
         ``lr`` (1, 3, h, w) float in [0, 1], ``hr`` (scale h, scale w, 3) uint8.
     settings : AnalysisSettings
         ``ratios``, ``seed`` and those that begin with ``sensitivity`` count.
     """
     layer = settings.sensitivity_layer
-    sums = dict.fromkeys(_steps(settings), 0.0)
+    values: dict[tuple[float, int], list[float]] = {step: [] for step in _steps(settings)}
     with torch.inference_mode():
-        for name, lr, hr in pictures:
+        for name, lr, hr in images:
             features = network.forward_features(lr, (layer,))[1][layer]
-            for ratio, draw in sums:
+            for ratio, draw in values:
                 key = (settings.seed, "drop", name, draw)
                 left = _dropped(features, ratio, key, settings)
                 sr = network.forward_from(layer, left, lr)
-                sums[ratio, draw] += quality(sr, hr, settings.border)
-    return [(*step, total / len(pictures)) for step, total in sums.items()]
+                values[ratio, draw].append(quality(sr, hr, settings.border))
+    return [(*step, sum(of_step) / len(of_step)) for step, of_step in values.items()]
 
 
 def accuracy_when_dropping(
@@ -120,7 +128,7 @@ def accuracy_when_dropping(
 
 
 def run_sensitivity(
-    weights: Path | str,
+    weights: Weights,
     lr: Path | str,
     hr: Path | str,
     out: Path | str,
@@ -155,15 +163,12 @@ def run_sensitivity(
     """
     settings, run = settings or AnalysisSettings(), run_name(weights, run)
     with opened(weights, key, device) as network:
-        check_layers(network, (settings.sensitivity_layer,))
-        scale = network.settings.scale
-        pictures = [
-            (picture.name, to_batch(picture.lr, network), picture.hr)
-            for picture in read_pairs(
-                lr, hr, scale, settings.images, settings.crop, settings.border
-            )
-        ]
-        dropped = psnr_when_dropping(network, pictures, settings)
+        network.check_layers((settings.sensitivity_layer,))
+        images = (
+            (sample.name, to_batch(sample.lr, network), sample.hr)
+            for sample in read_pairs(lr, hr, network.scale, settings, f"dropping features of {run}")
+        )
+        dropped = psnr_when_dropping(network, images, settings)
     train, test = load_digits(settings.seed)
     model = train_classifier(train, settings.seed)
     rows = [("sr", run, ratio, draw, "psnr", value) for ratio, draw, value in dropped]
@@ -171,9 +176,7 @@ def run_sensitivity(
         ("classification", NAME, ratio, draw, "accuracy", value)
         for ratio, draw, value in accuracy_when_dropping(model, test, settings)
     ]
-    table = pd.DataFrame(rows, columns=["task", "model", "ratio", "draw", "metric", "value"])
-    write_csv(table_path(out, "sensitivity"), table)
-    return table
+    return write_table(table_path(out, "sensitivity"), rows, COLUMNS)
 
 
 def _steps(settings: AnalysisSettings) -> list[tuple[float, int]]:

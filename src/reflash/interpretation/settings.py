@@ -16,8 +16,12 @@ def _no_value_twice(values: tuple[object, ...]) -> tuple[object, ...]:
     return values
 
 
-Layer = Annotated[str, Field(pattern=r"^(first|b[1-9][0-9]*|hr|last)$")]
-"""A tap: first, b1 and so on, hr (input of conv_hr) or last (input of the last convolution)."""
+Layer = Annotated[
+    str,
+    Field(pattern=r"^(b[1-9][0-9]*|[A-Za-z_]\w*[A-Za-z_]\w*(\.\w+)*|[A-Za-z_]\w*(\.\w+)+)$"),
+]
+"""A layer: first, b1 and so on, hr (input of conv_hr), last (input of the last convolution), or in
+a network of others a module by its dotted name; see ``reflash.models.layers``."""
 
 
 class AnalysisSettings(Settings):

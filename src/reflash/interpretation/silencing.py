@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reflash.interpretation.inputs import batch_size
+from reflash.models.layers import LayeredNetwork
 from reflash.models.staged import StagedNetwork
 
 
@@ -34,6 +35,11 @@ def rescale_factors(amounts: NDArray[np.float64], keep: NDArray[np.bool_]) -> ND
     Returns
     -------
     (N,) float
+
+    Examples
+    --------
+    >>> rescale_factors(np.array([1.0, 3.0]), np.array([[True, True], [True, False]])).tolist()
+    [1.0, 4.0]
     """
     kept = np.where(keep, amounts, 0.0).sum(1)
     left = kept > 0
@@ -42,7 +48,7 @@ def rescale_factors(amounts: NDArray[np.float64], keep: NDArray[np.bool_]) -> ND
 
 @torch.inference_mode()
 def silenced(
-    network: StagedNetwork,
+    network: LayeredNetwork,
     layer: str,
     features: Tensor,
     lr: Tensor,
@@ -52,16 +58,17 @@ def silenced(
     """Yield what the network makes of one image when only some channels of a layer are kept.
 
     The channels that are not kept are zero, the others are multiplied by `rescale_factors`, and
-    the forward pass is finished from the layer. At layer ``last`` only a convolution follows,
-    which is linear: its output is the sum of the single channels' outputs, so from one choice of
-    channels to the next only those that change are convolved (summed in double precision).
+    the forward pass is finished from the layer. At layer ``last`` of our networks only a
+    convolution follows, which is linear: its output is the sum of the single channels' outputs,
+    so from one choice of channels to the next only those that change are convolved (summed in
+    double precision).
 
     Parameters
     ----------
-    network : StagedNetwork
+    network : LayeredNetwork
         In evaluation mode.
     layer : str
-        One of ``network.tap_names``.
+        A name as in ``reflash.models.layers``.
     features : (1, C, h', w') float
         The layer's tensor for ``lr``.
     lr : (1, 3, h, w) float in [0, 1]
@@ -76,7 +83,7 @@ def silenced(
     (1, 3, scale h, scale w) float, not clamped, one per row
     """
     factors = rescale_factors(channel_amounts(features), keep)
-    if linear and layer == "last":
+    if linear and layer == "last" and isinstance(network, StagedNetwork):
         yield from _through_last_convolution(network, features, lr, keep, factors)
         return
     weights = torch.from_numpy(keep * factors[:, None]).to(features)
