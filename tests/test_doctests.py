@@ -13,9 +13,12 @@ import torch
 import reflash
 
 NAMES = [
-    module.name
-    for module in pkgutil.walk_packages(reflash.__path__, "reflash.")
-    if not module.name.endswith("__main__")
+    "reflash",
+    *(
+        module.name
+        for module in pkgutil.walk_packages(reflash.__path__, "reflash.")
+        if not module.name.endswith("__main__")
+    ),
 ]
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 

@@ -1,7 +1,17 @@
 """Reflash Dropout in Image Super-Resolution (CVPR 2022) as a reproducible pipeline.
 
-The command line (``reflash --help``) is the door for the workflow; the same operations are
-functions of the subpackages. Importing this package imports neither torch nor matplotlib.
+The command line (``reflash --help``) is the door for the workflow. For scripts and notebooks
+``degrade``, ``evaluate``, ``saliency``, ``load_network`` and ``insert_dropout`` are attributes of
+this package (`reflash.functions`), and all else is in the subpackages. Importing this package
+imports neither torch nor matplotlib.
+
+>>> import numpy as np
+>>> import reflash
+>>> image = np.full((48, 64, 3), 128, np.uint8)
+>>> reflash.degrade(image, "blur_noise_jpeg", seed=0).shape
+(12, 15, 3)
+>>> {"degrade", "evaluate", "insert_dropout", "load_network", "saliency"} <= set(dir(reflash))
+True
 """
 
 from importlib import import_module
@@ -13,8 +23,15 @@ except PackageNotFoundError:  # run from a source tree that was not installed
     __version__ = "0+unknown"
 
 
+_FUNCTIONS = ("degrade", "evaluate", "insert_dropout", "load_network", "saliency")
+
+
 def __getattr__(name: str) -> object:
-    """Load ``insert_dropout`` when it is asked for: it needs torch."""
-    if name == "insert_dropout":
-        return import_module("reflash.models.dropout").insert_dropout
+    """Load a function of `reflash.functions` when it is asked for: they need torch."""
+    if name in _FUNCTIONS:
+        return getattr(import_module("reflash.functions"), name)
     raise AttributeError(f"module 'reflash' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_FUNCTIONS})

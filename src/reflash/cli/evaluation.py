@@ -18,16 +18,33 @@ from reflash.cli.common import (
     parse_settings,
     set_threads,
 )
+from reflash.core.errors import ReflashError
 
 app = make_app("")
 
 
 @app.command()
 def evaluate(
-    weights: Annotated[str, typer.Option(help="Weights file, or the word bicubic.")],
     hr: Annotated[Path, typer.Option(help="Folder of HR images.")],
-    lr: Annotated[list[Path], typer.Option(help="Folder of LR images, named by its kind; repeat.")],
     out: Annotated[Path, typer.Option(help="CSV to write.")],
+    weights: Annotated[
+        str | None, typer.Option(help="Weights file, or the word bicubic.", show_default=False)
+    ] = None,
+    lr: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of LR images, named by its kind; repeat.", show_default=False),
+    ] = None,
+    sr: Annotated[
+        Path | None,
+        typer.Option(
+            help="Instead of --weights and --lr: folder of images that are enlarged already.",
+            show_default=False,
+        ),
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(help="With --sr: what the column kind says; default: the folder's name."),
+    ] = None,
     key: Annotated[
         Weights | None, typer.Option(help="Which weights of a .pth file; default: params.")
     ] = None,
@@ -37,24 +54,38 @@ def evaluate(
     device: Device = "auto",
     threads: Threads = 0,
 ) -> None:
-    """Write PSNR and SSIM of every image as tidy CSV."""
+    """Write PSNR and SSIM of every image as tidy CSV: of a network, or of enlarged images (--sr).
+
+    Examples: reflash evaluate --weights net.pth --hr Set5/hr --lr Set5/clean --out net.csv;
+    reflash evaluate --sr results/swinir --hr Set5/hr --kind clean --out swinir.csv
+    """
     from reflash.evaluation.evaluate import evaluate_to_csv
     from reflash.evaluation.settings import EvaluationSettings
-    from reflash.evaluation.upscalers import open_upscaler
+    from reflash.evaluation.upscalers import Upscaler, open_upscaler
 
     chosen = parse_settings(EvaluationSettings, settings)
-    if weights != "bicubic":
-        set_threads(threads)
-    folders = folders_by_kind(lr)
-    upscaler = open_upscaler(
-        weights, key.value if key else None, chosen.tile, chosen.overlap, device
-    )
+    upscaler: Upscaler | None = None
+    if sr is not None:
+        if weights is not None or lr or key is not None:
+            raise ReflashError("--sr: images that are enlarged need no --weights, --key or --lr")
+        folders, name = {kind or sr.resolve().name: sr}, sr.resolve().name
+    else:
+        if weights is None or not lr or kind is not None:
+            raise ReflashError(
+                "--weights and --lr: give both, or --sr FOLDER (and --kind) for enlarged images"
+            )
+        if weights != "bicubic":
+            set_threads(threads)
+        folders, name = folders_by_kind(lr), Path(weights).stem
+        upscaler = open_upscaler(
+            weights, key.value if key else None, chosen.tile, chosen.overlap, device
+        )
     means = evaluate_to_csv(
         out,
         upscaler,
         hr,
         folders,
-        run or Path(weights).stem,
+        run or name,
         test_set or hr.resolve().parent.name,
         chosen,
         max(threads, 1),

@@ -19,7 +19,7 @@ from reflash.core.files import write_text
 from reflash.core.progress import track
 from reflash.datasets.images import image_name, read_rgb
 from reflash.evaluation.metrics import psnr, smallest_side, ssim
-from reflash.evaluation.pairs import match_images, read_lr
+from reflash.evaluation.pairs import match_images, match_upscaled, read_lr, read_upscaled
 from reflash.evaluation.settings import EvaluationSettings, Metric
 from reflash.evaluation.upscalers import SCALE, Upscaler
 
@@ -85,7 +85,7 @@ def evaluate(
 
 
 def _rows(
-    upscaler: Upscaler,
+    upscaler: Upscaler | None,
     hr_folder: Path | str,
     lr_folders: Mapping[str, Path | str],
     run: str,
@@ -93,10 +93,16 @@ def _rows(
     settings: EvaluationSettings | None,
     threads: int,
 ) -> tuple[list[dict[str, object]], Failures, int]:
-    """Return the rows of `evaluate`, what failed, and the number of images."""
+    """Return the rows of `evaluate`, what failed, and the number of images.
+
+    Without an upscaler the images of ``lr_folders`` are SR images already.
+    """
     settings = settings or EvaluationSettings()
     failures = Failures()
-    pairs = match_images(hr_folder, lr_folders, failures)
+    if upscaler is None:
+        pairs = match_upscaled(hr_folder, lr_folders, failures)
+    else:
+        pairs = match_images(hr_folder, lr_folders, failures)
     total = len(pairs) + len(failures.errors)
     rows: dict[str, list[dict[str, object]]] = {kind: [] for kind in lr_folders}
     with ThreadPoolExecutor(max(threads, 1)) as pool:
@@ -105,9 +111,12 @@ def _rows(
             with failures.caught(hr_path.name):
                 name, hr = image_name(hr_path), read_rgb(hr_path)
                 _check_large_enough(hr_path, hr, settings)
-                results = [
-                    _upscale(upscaler, hr_path, hr, lr_path, run) for lr_path in lr_paths.values()
-                ]
+                if upscaler is None:
+                    results = [read_upscaled(path, hr_path, hr) for path in lr_paths.values()]
+                else:
+                    results = [
+                        _upscale(upscaler, hr_path, hr, path, run) for path in lr_paths.values()
+                    ]
                 scores = pool.map(partial(_scores, hr, settings), results)
                 for kind, values in zip(lr_paths, scores, strict=True):
                     rows[kind].append(
@@ -118,7 +127,7 @@ def _rows(
 
 def evaluate_to_csv(
     out: Path | str,
-    upscaler: Upscaler,
+    upscaler: Upscaler | None,
     hr_folder: Path | str,
     lr_folders: Mapping[str, Path | str],
     run: str,
@@ -127,6 +136,9 @@ def evaluate_to_csv(
     threads: int = 1,
 ) -> str:
     """Write the table of `evaluate` to ``out`` as CSV of 6 decimals and return its means as text.
+
+    With None for the upscaler the folders hold SR images, made by any program: ``NAME.*``,
+    ``NAMEx4.*`` or ``NAME_*.*`` of the size of the HR image ``NAME.*``.
 
     Images that cannot be evaluated are left out of the table and named in the ReflashError that
     is raised once it is written; where there are no others, nothing is.

@@ -81,3 +81,66 @@ def read_lr(lr_path: Path, hr_path: Path, hr: Pixels, scale: int) -> Pixels:
             f"({width}x{height}); crop HR images to multiples of {scale} and make LR from those"
         )
     return lr
+
+
+def match_upscaled(
+    hr_folder: Path | str, sr_folders: Mapping[str, Path | str], failures: Failures
+) -> list[tuple[Path, dict[str, Path]]]:
+    """Find the SR image of every HR image in every folder of images that are enlarged already.
+
+    Beside the names of `match_images`, ``NAME_*.*`` is taken where it is the only one, as
+    programs write it (``baby_out.png``, ``baby_SwinIR.png``).
+
+    Raises
+    ------
+    ReflashError
+        A folder is missing or empty, or a name could be that of several images.
+    """
+    pairs = match_images(hr_folder, sr_folders, failures)
+    names = [image_name(path) for path, _ in pairs]
+    for kind, folder in sr_folders.items():
+        found = {image_name(path): path for path in find_images(folder).images}
+        taken = {image_name(of_kind[kind]) for _, of_kind in pairs if of_kind[kind].is_file()}
+        for name, (_, of_kind) in zip(names, pairs, strict=True):
+            if of_kind[kind].is_file():
+                continue
+            # The longest name counts: img_1_out.png is of img_1, not of img.
+            longer = tuple(f"{other}_" for other in names if other.startswith(f"{name}_"))
+            fits = [
+                other
+                for other in found
+                if other.startswith(f"{name}_")
+                and other not in taken
+                and not (longer and other.startswith(longer))
+            ]
+            if len(fits) > 1:
+                raise ReflashError(
+                    f"{folder}: {', '.join(fits[:3])} could all be {name} of {hr_folder}; "
+                    "keep one result of each image in a folder"
+                )
+            if fits:
+                of_kind[kind] = found[fits[0]]
+    return pairs
+
+
+def read_upscaled(sr_path: Path, hr_path: Path, hr: Pixels) -> Pixels:
+    """Read the SR image of ``hr`` (H, W, 3) uint8, read from ``hr_path``.
+
+    Returns
+    -------
+    (H, W, 3) uint8
+
+    Raises
+    ------
+    ReflashError
+        There is no such file, it cannot be read, or its size is another.
+    """
+    if not sr_path.is_file():
+        raise ReflashError(f"{sr_path}: no SR image for {hr_path}; add it, or remove the HR image")
+    sr = read_rgb(sr_path)
+    if sr.shape != hr.shape:
+        raise ReflashError(
+            f"{sr_path}: {sr.shape[1]}x{sr.shape[0]} pixels, but {hr_path} has "
+            f"{hr.shape[1]}x{hr.shape[0]}; enlarge the LR images of these HR images"
+        )
+    return sr
