@@ -1,0 +1,160 @@
+"""Runs on disk: their records against the plan, and what protects the finished ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reflash.core.errors import ReflashError
+from reflash.core.fingerprint import stage_fingerprint
+from reflash.study import runs
+from reflash.study.checks import load_plan
+from reflash.study.context import not_recorded_sentence
+from reflash.study.inputs import files_read, read_inputs
+from reflash.study.plan import Plan
+from reflash.study.runs import (
+    artefact_context,
+    made_from,
+    protect_finished_runs,
+    run_state,
+)
+from reflash.study.saved import open_results, save_config
+from reflash.training.record import write_record
+
+RUN = "srresnet/multi/none/seed0"
+
+
+def plan(root: Path, **values: Any) -> Plan:
+    return load_plan({"scale": "tiny", "study": "main", **values}, root / "config")
+
+
+def finish(made: Plan, run: str, folder: Path, hours: float = 0.0) -> Path:
+    """Write a run as training leaves it, with weights that are not read here."""
+    out = folder / made.files.run(run)
+    out.mkdir(parents=True)
+    for name in ("params.safetensors", "params_ema.safetensors", "log.csv"):
+        (out / name).write_text(f"{name} of {run}")
+    write_record(
+        out,
+        made.run_settings(run),
+        recipe="0",
+        data="1",
+        made_from=made_from(made, run),
+        done=made.scale.training.iterations,
+        seconds=3600 * hours,
+        device="cpu",
+        threads=1,
+        runs_together=1,
+        sessions=0,
+    )
+    return out
+
+
+def test_states(root: Path, tmp_path: Path) -> None:
+    made = plan(root)
+    assert run_state(made, RUN, tmp_path).state == "missing"
+    folder = tmp_path / made.files.run(RUN)
+    folder.mkdir(parents=True)
+    (folder / "state-1234.pt").touch()
+    assert run_state(made, RUN, tmp_path).state == "begun"
+    (folder / "state-1234.pt").unlink()
+    folder.rmdir()
+    finish(made, RUN, tmp_path, hours=2)
+    state = run_state(made, RUN, tmp_path)
+    assert (state.state, state.hours, state.changes, state.problems) == ("finished", 2.0, (), ())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "change"),
+    [
+        ({"training": {"iterations": 30}}, "training.iterations: 20 -> 30"),
+        ({"networks": {"srresnet": {"features": 4}}}, "network.features: 8 -> 4"),
+        ({"training_images": {"count": 5}}, "the training images or pairs"),
+        ({"benchmark": {"noise_sigma": 40}}, None),
+        ({"evaluation": {"weights": "params_ema"}}, None),
+    ],
+)
+def test_changes_are_named_by_key(
+    root: Path, tmp_path: Path, overrides: dict[str, Any], change: str | None
+) -> None:
+    finish(plan(root), RUN, tmp_path)
+    changes = run_state(plan(root, overrides=overrides), RUN, tmp_path).changes
+    assert changes == ((change,) if change else ())
+
+
+def test_changed_training_code_is_a_change(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = plan(root)
+    finish(made, RUN, tmp_path)
+    monkeypatch.setattr(
+        runs,
+        "stage_fingerprint",
+        lambda stage: "new" if stage == "training" else stage_fingerprint(stage),
+    )
+    assert run_state(made, RUN, tmp_path).changes == ("the training code",)
+
+
+def test_planning_stops_before_hours_of_training_are_replaced(root: Path, tmp_path: Path) -> None:
+    made = plan(root)
+    for run in made.all_runs:
+        finish(made, run, tmp_path, hours=0.4)
+    protect_finished_runs(made, tmp_path)
+    changed = {"training": {"lr": 0.001}}
+    with pytest.raises(ReflashError) as stopped:
+        protect_finished_runs(plan(root, overrides=changed), tmp_path)
+    text = str(stopped.value)
+    assert text.startswith("4 finished runs (1.6 hours of training) would be replaced (srresnet/")
+    assert "training.lr: 0.003 -> 0.001" in text
+    assert "`extends: tiny`" in text
+    assert "--config replace=true" in text
+    assert "\n" not in text
+    for allowed in ({"replace": True}, {"protect_hours": 2.0}, {"weights": "published"}):
+        protect_finished_runs(plan(root, overrides=changed, **allowed), tmp_path)
+
+
+def test_other_weights_are_said_in_every_caption(root: Path, tmp_path: Path) -> None:
+    made = plan(root)
+    for run in made.all_runs:
+        finish(made, run, tmp_path)
+    sound = artefact_context(made, "tables", "multi_degradation", tmp_path)
+    assert not_recorded_sentence(sound) == ""
+    (tmp_path / made.files.weights(RUN)).write_text("another file")
+    marked = artefact_context(made, "tables", "multi_degradation", tmp_path)
+    assert marked.not_recorded == (RUN,)
+    assert RUN in not_recorded_sentence(marked)
+
+
+def test_saved_configuration_is_the_plan(root: Path, tmp_path: Path) -> None:
+    made = plan(root, overrides={"seeds": [0, 1]}, style={"font_size": 9})
+    path = save_config(made, tmp_path / made.files.config)
+    again, found = open_results(path.parent)
+    assert again.resolved == made.resolved
+    assert found == tmp_path
+    (tmp_path / "elsewhere").mkdir()
+    path.rename(tmp_path / "elsewhere/config.json")
+    with pytest.raises(ReflashError, match="holds the configuration of results/tiny/main"):
+        open_results(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere/config.json").write_text(json.dumps({"config": {}}))
+    with pytest.raises(ReflashError, match="not a configuration of this version"):
+        open_results(tmp_path / "elsewhere")
+
+
+def test_rule_and_reader_name_the_same_files(root: Path, tmp_path: Path) -> None:
+    """Made where the rule's inputs say, every file is found by the command."""
+    made = load_plan({"scale": "tiny"}, root / "config")
+    for kind in ("tables", "figures"):
+        for name in made.artefacts(kind):
+            files = [f for files in files_read(made, kind, name).values() for f in files]
+            for file in files:
+                (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+                (tmp_path / file).touch()
+            inputs = read_inputs(made, kind, name, tmp_path)
+            assert inputs.required(made.artefacts(kind)[name].inputs, name)
+            if files:
+                (tmp_path / files[-1]).unlink()
+                with pytest.raises(ReflashError, match="missing; make it with the workflow"):
+                    read_inputs(made, kind, name, tmp_path)
