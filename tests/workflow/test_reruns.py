@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 
@@ -58,27 +59,101 @@ def test_figure_style_redraws_figures_and_report(project: Project) -> None:
     assert set(jobs) == {"make_figure", "make_report"}
 
 
-def test_a_source_file_of_the_evaluation_reruns_it_and_what_follows(project: Project) -> None:
-    with (project.folder / "src/reflash/evaluation/evaluate.py").open("a") as file:
-        file.write("\n# edited\n")
+HARMLESS = {
+    "a comment": (
+        "training/optim.py",
+        "    schedule, full = settings.schedule, settings.lr\n",
+        "    # The rate is a function of the iteration.\n"
+        "    schedule, full = settings.schedule, settings.lr\n",
+    ),
+    "a docstring": ("training/optim.py", "A pure function of the iteration", "Pure"),
+    "formatting": (
+        "training/optim.py",
+        "schedule, full = settings.schedule, settings.lr",
+        "(schedule, full) = (settings.schedule, settings.lr)",
+    ),
+    "an error text": ("training/pairs.py", "does not divide", "is no divisor of"),
+    "a progress message": ("training/trainer.py", ": continuing after", ": resumes after"),
+    "an error's class": ("core/errors.py", '"""', '"""Changed. '),
+}
+
+
+@pytest.mark.parametrize("change", HARMLESS)
+def test_what_decides_no_number_reruns_nothing(project: Project, change: str) -> None:
+    file, old, new = HARMLESS[change]
+    project.edit(f"src/reflash/{file}", old, new)
+    assert project.planned() == Counter()
+
+
+def test_an_operator_of_the_degradation_reruns_pairs_training_and_what_follows(
+    project: Project,
+) -> None:
+    project.edit("src/reflash/degradations/sharpen.py", "soft * sharp", "soft * 0.9 * sharp")
     jobs = project.planned()
-    assert not TRAINING & set(jobs)
+    assert jobs["synthesise_pairs"] == 2
+    assert jobs["train_network"] == RUNS
+    assert jobs["evaluate_network"] == RUNS
     assert set(jobs) >= PAPER
+    assert not {"make_test_set", "make_training_images", "cache_training_images"} & set(jobs)
+
+
+def test_a_metric_reruns_evaluation_and_what_follows(project: Project) -> None:
+    project.edit("src/reflash/evaluation/metrics.py", "255", "254.0 + 1")
+    jobs = project.planned()
+    assert not (TRAINING | {"degrade_test_set"}) & set(jobs)
     assert jobs["evaluate_network"] == RUNS + 1
+    assert set(jobs) >= PAPER
 
 
-def test_a_source_file_of_the_figures_redraws_them(project: Project) -> None:
+def test_a_figure_s_drawing_redraws_that_figure_and_the_report(project: Project) -> None:
+    project.edit("src/reflash/paper/figures/probability.py", "0.2, 0.4, 0.6", "0.25, 0.5")
+    jobs = project.planned()
+    assert jobs == Counter({"make_figure": 1, "make_report": 1})
+
+
+def test_what_all_figures_share_redraws_them(project: Project) -> None:
     with (project.folder / "src/reflash/paper/figures/style.py").open("a") as file:
-        file.write("\n# edited\n")
+        file.write("\n\nANOTHER = 1\n")
     assert set(project.planned()) == {"make_figure", "make_report"}
 
 
-def test_a_source_file_of_the_trainer_trains_again_on_the_same_pairs(project: Project) -> None:
-    with (project.folder / "src/reflash/training/schedule.py").open("a") as file:
-        file.write("\n# edited\n")
+def test_a_schedule_trains_again_on_the_same_pairs(project: Project) -> None:
+    project.edit("src/reflash/training/optim.py", "+ 0.5 * (full", "+ 0.25 * (full")
     jobs = project.planned()
     assert jobs["train_network"] == RUNS
     assert "synthesise_pairs" not in jobs
+
+
+def test_finished_runs_of_hours_are_not_replaced_unasked(project: Project) -> None:
+    """Planning stops, whether the settings changed or the code; nothing is touched."""
+    records = sorted(project.folder.glob("results/tiny/runs/*/*/*/seed0/run.json"))
+    assert len(records) == RUNS
+    for path in records:
+        record = json.loads(path.read_text())
+        path.write_text(json.dumps({**record, "seconds": 1800.0}))
+    before = {path: path.stat().st_mtime_ns for path in project.folder.rglob("results/tiny/runs/*")}
+    trial = "overrides={training: {iterations: 25}}"
+    stopped = project.snakemake("--config", "scale=tiny", trial, check=False)
+    assert stopped.returncode != 0
+    said = [line for line in stopped.stderr.splitlines() if line.startswith("error: ")]
+    assert len(said) == 1
+    assert f"{RUNS} finished runs (5.0 hours of training) would be replaced" in said[0]
+    assert "training.iterations: 20 -> 25" in said[0]
+    assert "extends: tiny" in said[0]
+    assert "replace=true" in said[0]
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+    allowed = project.planned("--config", "scale=tiny", trial, "replace=true")
+    assert allowed["train_network"] == RUNS
+
+    (project.folder / "config/scale/trial.yaml").write_text(
+        "extends: tiny\ndescription: a trial\ntraining: {iterations: 25}\n"
+    )
+    assert project.planned("--config", "scale=trial")["train_network"] == RUNS
+    assert project.planned() == Counter()
+
+    project.edit("src/reflash/training/optim.py", "+ 0.5 * (full", "+ 0.25 * (full")
+    stopped = project.snakemake(check=False)
+    assert "have changed since: the training code." in stopped.stderr
 
 
 def test_iterations_train_all_runs_again_on_the_same_pairs(project: Project) -> None:
