@@ -94,7 +94,7 @@ def has_heif() -> bool:
 
 
 def decode(path: Path, data: bytes) -> Decoded:
-    """Decode the content ``data`` of an image file; ``path`` names it in errors.
+    """Decode the content ``data`` of an image file other than TIFF; ``path`` names it in errors.
 
     Raises
     ------
@@ -105,10 +105,6 @@ def decode(path: Path, data: bytes) -> Decoded:
     if not data:
         raise ReflashError(f"{path}: the file is empty; copy or download it again")
     kind = suffixes_of(data)
-    if ".tif" in kind:
-        from reflash.datasets.tiff import decode_tiff  # tifffile is slow to import
-
-        return decode_tiff(path, data)
     if ".heic" in kind:
         _enable_heif(path)
         return decode_with_pillow(path, data, ["HEIF"])

@@ -27,6 +27,7 @@ from reflash.core.progress import say
 from reflash.datasets.decoding import (
     HEIC,
     MAX_PIXELS,
+    Decoded,
     Pixels,
     decode,
     has_avif,
@@ -103,9 +104,17 @@ def read_bytes(path: Path | str) -> bytes:
         raise ReflashError(f"{path}: cannot be read ({reason}); check the path") from error
 
 
+def _decode(path: Path, data: bytes) -> Decoded:
+    if ".tif" in suffixes_of(data):
+        from reflash.datasets.tiff import decode_tiff  # tifffile is slow to import
+
+        return decode_tiff(path, data)
+    return decode(path, data)
+
+
 def decode_rgb(path: Path | str, data: bytes) -> Pixels:
     """Decode the content ``data`` of an image file as ``read_rgb`` does; ``path`` names it."""
-    return decode(Path(path), data).rgb
+    return _decode(Path(path), data).rgb
 
 
 def true_suffix(path: Path | str, data: bytes) -> str:
@@ -127,7 +136,7 @@ def read_rgba(path: Path | str) -> tuple[Pixels, Pixels | None]:
     rgb : (H, W, 3) uint8
     alpha : (H, W) uint8, or None where the file stores no transparency.
     """
-    rgb, alpha, orientation = decode(Path(path), read_bytes(path))
+    rgb, alpha, orientation = _decode(Path(path), read_bytes(path))
     return upright(rgb, orientation), None if alpha is None else upright(alpha, orientation)
 
 
