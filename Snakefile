@@ -22,6 +22,12 @@ if PLAN.config.weights == "trained":
     include: "workflow/rules/training.smk"
 
 
+try:
+    require_makers(workflow.rules, needed_files(PLAN))
+except ReflashError as error:
+    sys.exit(f"error: {error}")
+
+
 onsuccess:
     print(f"report: {Path(FILES.report).absolute()}")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from reflash.cli import main
 from reflash.core.errors import ReflashError
 from reflash.core.fingerprint import stage_fingerprint
 from reflash.study import runs
@@ -22,6 +23,7 @@ from reflash.study.runs import (
     run_state,
 )
 from reflash.study.saved import open_results, save_config
+from reflash.study.workflow import require_makers
 from reflash.training.record import write_record
 
 RUN = "srresnet/multi/none/seed0"
@@ -158,3 +160,45 @@ def test_rule_and_reader_name_the_same_files(root: Path, tmp_path: Path) -> None
                 (tmp_path / files[-1]).unlink()
                 with pytest.raises(ReflashError, match="missing; make it with the workflow"):
                     read_inputs(made, kind, name, tmp_path)
+
+
+def test_listing_says_state_changes_and_problems(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = plan(root)
+    first, second, third, _ = made.all_runs
+    finish(made, first, tmp_path, hours=1.5)
+    finish(plan(root, overrides={"training": {"lr": 0.5}}), second, tmp_path, hours=0.25)
+    (tmp_path / made.files.weights(second)).write_text("another file")
+    other = "srresnet/multi/b8-channel-p0.2/seed0"
+    finish(load_plan({"scale": "tiny"}, root / "config"), other, tmp_path)
+    save_config(made, tmp_path / made.files.config)
+    with pytest.raises(SystemExit) as ended:
+        main(["runs", "--results", str(tmp_path / made.files.results)])
+    assert ended.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[:3] == [first, "finished", "20"]
+    assert "1.50 h  cpu" in lines[0]
+    assert lines[1].startswith(second)
+    assert lines[2] == "    changed since: training.lr: 0.5 -> 0.003"
+    assert "not the weights that run" in lines[3]
+    assert lines[4].split() == [third, "missing"]
+    assert lines[-2].startswith(other)
+    assert lines[-2].endswith("(not of this study)")
+    assert lines[-1] == "3 of 5 runs finished, 1.8 hours of training"
+
+
+def test_a_file_that_no_rule_makes_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    class Rule:
+        def is_producer(self, file: str) -> bool:
+            return file.endswith(".csv")
+
+    require_makers([Rule()], ["a.csv"])
+    with pytest.raises(ReflashError, match="^b.json: the study needs it, no rule makes it"):
+        require_makers([Rule()], ["a.csv", "b.json"])
+    Path("b.json").touch()
+    require_makers([Rule()], ["a.csv", "b.json"])

@@ -10,9 +10,15 @@ from reflash.core.errors import ReflashError
 from reflash.core.fingerprint import stage_fingerprint
 from reflash.study.checks import check_images, check_published, load_plan
 from reflash.study.files import raw
-from reflash.study.inputs import evaluation_files, files_read
+from reflash.study.inputs import evaluation_files, files_read, needed_files
 from reflash.study.runs import made_from, protect_finished_runs
-from reflash.study.workflow import LOGGED, folder_key, prepare_environment, text
+from reflash.study.workflow import (
+    LOGGED,
+    folder_key,
+    prepare_environment,
+    require_makers,
+    text,
+)
 
 try:
     PLAN = load_plan(config)

@@ -17,6 +17,7 @@ from reflash.cli import (
     evaluation,
     interpretation,
     paper,
+    runs,
     store,
     training,
 )
@@ -30,7 +31,7 @@ app = make_app(
     "degrade, train, evaluate, interpret."
 )
 app.add_typer(data.data_app, name="data")
-for group in (degradation, training, evaluation, interpretation, paper, bench):
+for group in (degradation, training, evaluation, interpretation, paper, runs, bench):
     app.add_typer(group.app)
 app.add_typer(config.config_app, name="config")
 app.add_typer(store.store_app, name="store")

@@ -50,7 +50,7 @@ class Scale(Settings):
     evidence: Evidence
     """What results say about the paper: `none`; `fraction`, the paper's networks at a fraction of
     its training (the share is computed); or `paper`, its protocol (less training: `fraction`)."""
-    networks: dict[str, NetworkSettings]
+    networks: dict[FolderName, NetworkSettings]
     """The networks a model may name, with their sizes."""
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
     """Seeds; every model is trained once per seed."""

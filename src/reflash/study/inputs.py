@@ -15,6 +15,7 @@ from typing import Any, Literal
 from reflash.core.errors import ReflashError
 from reflash.models.names import BICUBIC
 from reflash.models.settings import NetworkSettings
+from reflash.study.config import VALIDATION
 from reflash.study.files import ANALYSES, COST
 from reflash.study.plan import Plan
 
@@ -129,6 +130,27 @@ def evaluation_files(plan: Plan) -> list[str]:
     """Return the evaluations of all runs and of bicubic on all test sets."""
     runs = (BICUBIC, *plan.all_runs)
     return [plan.files.evaluation(run, name) for run in runs for name in plan.test_sets]
+
+
+def needed_files(plan: Plan) -> list[str]:
+    """Return every file that the study's artefacts are made from, runs and images included."""
+    files = plan.files
+    needed = [
+        file
+        for kind in ("tables", "figures")
+        for name in plan.artefacts(kind)
+        for read in files_read(plan, kind, name).values()
+        for file in read
+    ]
+    needed += [file for read in files_read(plan, "claims").values() for file in read]
+    needed += evaluation_files(plan)
+    needed += [files.lr(name, kind) for name in plan.test_sets for kind in plan.kinds]
+    needed += [files.hr(name) for name in (*plan.test_sets, VALIDATION)]
+    for run in plan.all_runs:
+        needed += [files.weights(run, plan.scale.evaluation.weights), files.training_log(run)]
+        if plan.config.weights == "trained":
+            needed.append(plan.training_source(run))
+    return list(dict.fromkeys(needed))
 
 
 def _shown(kind: Kind, name: str) -> tuple[str, str]:

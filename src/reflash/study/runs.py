@@ -73,6 +73,14 @@ def run_state(plan: Plan, run: str, root: Path | str = ".", verify: bool = True)
     return RunState(run, planned, state, record, changes, problems)
 
 
+def all_states(plan: Plan, root: Path | str = ".", verify: bool = True) -> list[RunState]:
+    """Return the state of the study's runs, then of the scale's other runs on disk."""
+    folder = Path(root) / plan.files.runs
+    here = sorted(path.parent for path in folder.glob("*/*/*/seed*/log.csv"))
+    others = [path.relative_to(folder).as_posix() for path in here]
+    return [run_state(plan, run, root, verify) for run in dict.fromkeys([*plan.all_runs, *others])]
+
+
 def _changes(plan: Plan, run: str, record: Record) -> Iterable[str]:
     """Say what has changed since a run was recorded."""
     now = plan.run_settings(run).model_dump(mode="json")

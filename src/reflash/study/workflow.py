@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,33 @@ def prepare_environment(config: Config, project: Path | str) -> None:
         os.environ["REFLASH_MIRROR"] = config.mirror
     if config.accept_terms:
         os.environ["REFLASH_ACCEPT_TERMS"] = "1"
+
+
+def require_makers(rules: Iterable[Any], needed: Iterable[str]) -> None:
+    """Check that some rule makes every file a study needs, or that it is there already.
+
+    Snakemake takes a job whose inputs nobody can make for up to date as long as its outputs
+    exist, so that a name no rule understands would silently leave old results in place.
+
+    Parameters
+    ----------
+    rules
+        Snakemake's rules, with ``is_producer(file)``.
+    needed
+        Files, relative to the project.
+
+    Raises
+    ------
+    ReflashError
+        A file is missing and no rule makes it.
+    """
+    makers = list(rules)
+    for file in needed:
+        if not any(rule.is_producer(file) for rule in makers) and not Path(file).exists():
+            raise ReflashError(
+                f"{file}: the study needs it, no rule makes it and it is not there; restore it, or "
+                "correct the name in config/"
+            )
 
 
 def text(settings: BaseModel | Mapping[str, Any]) -> str:

@@ -1,0 +1,50 @@
+"""Listing a study's runs and what has become of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reflash.cli.common import make_app
+
+app = make_app("")
+
+
+@app.command()
+def runs(
+    results: Annotated[
+        Path, typer.Option(help="Folder of a study's results (the one with config.json).")
+    ] = Path("results/demo"),
+    verify: Annotated[
+        bool, typer.Option("--verify/--no-verify", help="Compare weights with their record.")
+    ] = True,
+) -> None:
+    """List runs: state, iterations, hours, device, and what has changed since they were trained.
+
+    Example: reflash runs --results results/demo
+    """
+    from reflash.study.runs import all_states
+    from reflash.study.saved import open_results
+
+    plan, root = open_results(results)
+    states = all_states(plan, root, verify)
+    width = max((len(one.run) for one in states), default=0)
+    for one in states:
+        record = one.record
+        if record is None:
+            what = one.state + (", no record" if one.state == "finished" else "")
+        else:
+            what = (
+                f"{one.state:8}  {record.done:>7,} of {record.iterations:,} iterations"
+                f"  {one.hours:8.2f} h  {record.device}"
+            )
+        typer.echo(f"{one.run:{width}}  {what}" + ("" if one.planned else "  (not of this study)"))
+        for line in one.changes:
+            typer.echo(f"    changed since: {line}")
+        for line in one.problems if record else ():
+            typer.echo(f"    {line}")
+    finished = [one for one in states if one.state == "finished"]
+    hours = sum(one.hours for one in finished)
+    typer.echo(f"{len(finished)} of {len(states)} runs finished, {hours:.1f} hours of training")
