@@ -201,7 +201,7 @@ def test_the_good_images_are_evaluated_and_the_bad_ones_named(sets, capsys):
     with pytest.raises(ReflashError, match=r"hr: 2 of 3 .* evaluated \(ant\.png, owl\.png\)"):
         evaluate_to_csv(out, *arguments)
     assert list(pd.read_csv(out)["image"]) == ["cat"] * 2
-    assert [line.split(": ")[2][:11] for line in capsys.readouterr().err.splitlines()] == [
+    assert [line.split(": ")[1][:11] for line in capsys.readouterr().err.splitlines()] == [
         "no LR image",
         "not an imag",
     ]

@@ -26,6 +26,9 @@ from reflash.core.errors import ReflashError
 
 _UsageError: Any = typer.BadParameter.__mro__[1]  # typer brings click along under changing names
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as of a program that the signal ends."""
+
 app = make_app(
     "Reflash Dropout in Image Super-Resolution (CVPR 2022), reproducible: "
     "degrade, train, evaluate, interpret."
@@ -63,6 +66,8 @@ def main(arguments: list[str] | None = None) -> Any:
     try:
         status = app(args=arguments, standalone_mode=False)
         sys.stdout.flush()
+        if status == INTERRUPTED:  # what typer makes of Ctrl-C
+            raise KeyboardInterrupt
         sys.exit(status if isinstance(status, int) else 0)
     except _UsageError as error:
         if type(error).__name__ == "NoArgsIsHelpError":
@@ -77,7 +82,7 @@ def main(arguments: list[str] | None = None) -> Any:
         sys.exit(1)
     except (KeyboardInterrupt, typer.Abort):
         typer.echo("interrupted", err=True)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except (ReflashError, OSError) as error:
         problem = explained(error) if isinstance(error, OSError) else error
         if not isinstance(problem, ReflashError):

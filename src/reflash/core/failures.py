@@ -66,7 +66,7 @@ class Failures:
             others = f" ({total - 1} of {total} images {done})" if total > 1 else ""
             raise ReflashError(f"{error}{others}") from error
         for _, error in self.errors:
-            say(f"error: {error}")
+            say(str(error))
         named = [printable(name) for name, _ in self.errors[:NAMED]]
         if count > NAMED:
             named.append(f"{count - NAMED} others")

@@ -87,16 +87,17 @@ def explained(error: OSError, path: Path | str | None = None) -> Exception:
     """Return what the user can do about a file-system error, or the error where that is unclear."""
     path = path or error.filename
     reason = (error.strerror or str(error)).lower()
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = f"{path}: " if path else ""
+        return StopError(f"{where}the disk is full; free some space and run again")
     if path is None:
         return error
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StopError(f"{path}: the disk is full; free some space and run again")
     if error.errno == errno.ENAMETOOLONG:
         return ReflashError(f"{path}: the file name is too long; choose a shorter one")
     if error.errno == errno.ENOENT and error.filename:
         return ReflashError(f"{error.filename}: no such file or folder; check the path")
     if error.errno in _FORBIDDEN or error.filename:
-        return ReflashError(f"{path}: cannot be used ({reason}); choose another place")
+        return StopError(f"{path}: cannot be used ({reason}); choose another place")
     return error  # not of a file system, such as a lost connection
 
 

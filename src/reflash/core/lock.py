@@ -18,6 +18,7 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from reflash.core.errors import ReflashError
+from reflash.core.files import explained
 from reflash.core.progress import say
 
 _NO_FLOCK = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
@@ -84,7 +85,11 @@ def _acquire(path: Path, timeout: float) -> BaseFileLock:
             lock = SoftFileLock(f"{path}.soft")
             lock.acquire(timeout=timeout)
     if not isinstance(lock, SoftFileLock):  # which names its holder by itself, the same way
-        path.write_text(f"{os.getpid()}\n{platform.node()}\n")
+        try:
+            path.write_text(f"{os.getpid()}\n{platform.node()}\n")
+        except OSError as error:
+            lock.release()
+            raise explained(error, path) from error
     return lock
 
 

@@ -85,11 +85,11 @@ def ablate_channels(
     """
     with torch.inference_mode():
         sr, kept = network.forward_features(lr, (layer,))
-        features = kept[layer]
+        full, features = quality(sr, hr, border), kept[layer]
         keep = ~np.eye(features.shape[1], dtype=bool)
         outputs = silenced(network, layer, features, lr, keep, linear)
         values = np.array([quality(output, hr, border) for output in outputs])
-        return values, quality(sr, hr, border)
+        return values, full
 
 
 def worst_losses(ablation: pd.DataFrame) -> pd.DataFrame:
