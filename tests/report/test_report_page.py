@@ -354,7 +354,7 @@ def test_page_needs_neither_tables_nor_figures_nor_runs(tmp_path):
     out = tmp_path / "index.html"
     write_report(out, context(), [], [])
     page = Page(out.read_text(encoding="utf-8"))
-    assert page.texts["h2"] == ["What this is", "The paper’s numbers", "How to make it again"]
+    assert page.texts["h2"] == ["What this is", "The paper’s numbers", "How to regenerate"]
     anchors = [a["href"] for a in page.all("a")]
     assert anchors == ["#about", "#paper", "#again"]
 
@@ -385,7 +385,7 @@ def test_missing_file_is_named_and_no_page_is_written(tmp_path, inputs, missing)
 
 def test_broken_table_is_named(tmp_path):
     (tmp_path / "chi.json").write_text('{"name": "chi"}')
-    with pytest.raises(ReflashError, match=r"chi\.json: is no table"):
+    with pytest.raises(ReflashError, match=r"chi\.json: not a table file"):
         write_report(tmp_path / "index.html", context(), [tmp_path / "chi"], [])
 
 

@@ -63,7 +63,7 @@ def write_report(
     runs
         Folders of runs, each with its record ``run.json``.
     command
-        What makes all of this again.
+        The command that regenerates all of this.
     versions
         Software and its version; by default what is installed here.
     claims
@@ -138,7 +138,7 @@ def _table(stem: Path, page: Path) -> dict[str, Any]:
     try:
         layout = Layout.model_validate_json(path.read_text(encoding="utf-8"))
     except ValidationError as error:
-        raise ReflashError(f"{path}: is no table; make it again with reflash table") from error
+        raise ReflashError(f"{path}: not a table file; regenerate it with reflash table") from error
     return {
         "id": f"table-{layout.name}",
         "layout": layout,
@@ -175,7 +175,7 @@ def _links(stem: Path, suffixes: Mapping[str, str], page: Path) -> list[tuple[st
     """Return (name, relative address) of the files beside a stem; all must be there."""
     links = []
     for name, suffix in suffixes.items():
-        path = require_file(_with(stem, suffix), "make the table or figure again")
+        path = require_file(_with(stem, suffix), "regenerate the table or figure")
         links.append((name, _relative(path, page)))
     return links
 
@@ -223,7 +223,7 @@ def _read_json(path: Path, remedy: str) -> dict[str, Any]:
     except ValueError as error:
         raise ReflashError(f"{path}: is not valid JSON; {remedy}") from error
     if not isinstance(value, dict):
-        raise ReflashError(f"{path}: holds no keys and values; {remedy}")
+        raise ReflashError(f"{path}: expected a JSON object; {remedy}")
     return value
 
 

@@ -36,11 +36,11 @@ def parse_yaml(text: str, name: str) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "not valid YAML"
-        raise ReflashError(f"{name}{where}: {problem}; mend the YAML") from error
+        raise ReflashError(f"{name}{where}: {problem}; fix the YAML syntax") from error
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise ReflashError(f"{name}: holds {type(value).__name__}, not keys and values")
+        raise ReflashError(f"{name}: expected keys and values, not {type(value).__name__}")
     return value
 
 
@@ -53,7 +53,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         have = f"; there are: {', '.join(others)}" if others else ""
         raise ReflashError(f"{path}: no such file{have}") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise ReflashError(f"{path}: cannot be read as text ({error}); mend the file") from error
+        raise ReflashError(f"{path}: cannot be read as text ({error}); fix the file") from error
     return parse_yaml(text, str(path))
 
 
