@@ -204,6 +204,18 @@ def test_the_same_operations_whatever_is_drawn_and_none_that_waits() -> None:
     assert seen[0] == seen[1] == seen[2]
 
 
+def test_torch_compile_makes_one_graph_with_the_same_pixels() -> None:
+    settings = SecondOrderSettings(draws="image")
+    hr, canvases = images(2, 48), static.canvas_choices(settings, 48)[-1]
+    drawn, table = fields(2, canvases), draw(settings, 2, KEY).table
+
+    def work(hr: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+        return static.degrade(hr, Draws(table), drawn, settings, canvases)
+
+    compiled = torch.compile(work, backend="aot_eager", fullgraph=True, dynamic=False)
+    assert torch.equal(compiled(hr, table), work(hr, table))
+
+
 def test_noise_fields_follow_from_the_generator() -> None:
     canvases = static.Canvases(32, 16)
     one, same, other = fields(2, canvases, 1), fields(2, canvases, 1), fields(2, canvases, 2)

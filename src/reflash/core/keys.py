@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import operator
-from collections.abc import Iterable
+from collections.abc import Sequence
 from hashlib import blake2b
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 KeyPart = int | str
 Key = tuple[KeyPart, ...]
+
+MANY = 100
+"""Keys from which computing all random streams at once takes less time than one by one."""
 
 
 def key_seed(*key: KeyPart) -> int:
@@ -71,17 +74,17 @@ def torch_generator(*key: KeyPart, device: torch.device | str = "cpu") -> torch.
     return torch.Generator(device=device).manual_seed(key_seed(*key))
 
 
-def uniform_rows(keys: Iterable[Key], count: int) -> NDArray[np.float64]:
+def uniform_rows(keys: Sequence[Key], count: int) -> NDArray[np.float64]:
     """Draw the first ``count`` uniform numbers of many keys together.
 
     Row i holds what ``torch.rand(count, generator=torch_generator(*keys[i]), dtype=torch.float64)``
     returns. Making a torch generator for every key costs more than all else that is drawn with
-    it, so the Mersenne Twister (Matsumoto and Nishimura 1998) is computed here for all keys at
-    once, and only as far as its first numbers need it.
+    it. For many keys, the Mersenne Twister (Matsumoto and Nishimura 1998) is therefore computed
+    here for all of them at once, and only as far as its first numbers need it.
 
     Parameters
     ----------
-    keys : iterable of Key
+    keys : sequence of Key
     count : int
         At most 113, the numbers that one round of the generator's 624 words gives without
         reading a word that the round itself has changed.
@@ -100,6 +103,13 @@ def uniform_rows(keys: Iterable[Key], count: int) -> NDArray[np.float64]:
     words = 2 * count
     if words > size - middle:
         raise ValueError(f"{count} numbers a key: at most {(size - middle) // 2} are possible")
+    if len(keys) < MANY:
+        import torch
+
+        out = torch.empty(len(keys), count, dtype=torch.float64)
+        for key, row in zip(keys, out, strict=True):
+            row.uniform_(generator=torch_generator(*key))
+        return out.numpy()
     seeds = np.array([key_seed(*key) & 0xFFFFFFFF for key in keys], np.uint32)
     state = np.empty((middle + words, len(seeds)), np.uint32)
     state[0] = seeds
@@ -112,12 +122,12 @@ def uniform_rows(keys: Iterable[Key], count: int) -> NDArray[np.float64]:
         np.multiply(word, factor, out=word)
         np.add(word, np.uint32(i), out=word)
     mixed = (state[:words] & np.uint32(0x80000000)) | (state[1 : words + 1] & np.uint32(0x7FFFFFFF))
-    out = state[middle:] ^ (mixed >> 1) ^ ((mixed & 1) * np.uint32(0x9908B0DF))
-    out ^= out >> 11
-    out ^= (out << 7) & np.uint32(0x9D2C5680)
-    out ^= (out << 15) & np.uint32(0xEFC60000)
-    out ^= out >> 18
+    tempered = state[middle:] ^ (mixed >> 1) ^ ((mixed & 1) * np.uint32(0x9908B0DF))
+    tempered ^= tempered >> 11
+    tempered ^= (tempered << 7) & np.uint32(0x9D2C5680)
+    tempered ^= (tempered << 15) & np.uint32(0xEFC60000)
+    tempered ^= tempered >> 18
     # Two words make one number: its 53 bits are the lowest of both together, the first word above.
-    high, low = out[0::2].T.astype(np.uint64), out[1::2].T
+    high, low = tempered[0::2].T.astype(np.uint64), tempered[1::2].T
     bits = ((high << 32) | low) & np.uint64((1 << 53) - 1)
     return np.ldexp(bits.astype(np.float64), -53)

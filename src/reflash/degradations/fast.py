@@ -19,7 +19,6 @@ A test bounds what that does: on average over batches fewer than 1 in 200 values
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -27,6 +26,7 @@ import torch
 from torch import Tensor
 
 from reflash.core.keys import Key
+from reflash.degradations.constants import constant
 from reflash.degradations.draws import Draws, draw
 from reflash.degradations.jpeg import jpeg
 from reflash.degradations.kernels import KERNEL_KINDS, kernels
@@ -296,8 +296,7 @@ def poisson_quantile(level: Tensor, exponent: Tensor, uniform: Tensor) -> Tensor
     return counts
 
 
-@lru_cache(maxsize=1)
-@torch.inference_mode(mode=False)
+@constant
 def _guide() -> Tensor:
     """Tabulate the quantile of every rate and slot of uniform numbers; -1 where it is not unique.
 

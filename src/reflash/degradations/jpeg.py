@@ -10,10 +10,11 @@ repetition instead of a triangle filter, and images are padded with black instea
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import torch
 from torch.nn import functional as F
+
+from reflash.degradations.constants import constant
 
 # Annex K of the JPEG standard (ITU-T T.81), rows are vertical frequencies.
 LUMA_TABLE = (
@@ -93,8 +94,7 @@ def _code(planes: torch.Tensor, factor: torch.Tensor, table: str) -> torch.Tenso
     return blocks.transpose(3, 4).reshape(planes.shape)
 
 
-@lru_cache(maxsize=8)
-@torch.inference_mode(mode=False)
+@constant
 def _constants(
     device: torch.device, dtype: torch.dtype
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:

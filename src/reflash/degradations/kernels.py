@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from torch.nn import functional as F
+
+from reflash.degradations.constants import constant
 
 KERNEL_KINDS = (
     "iso",
@@ -96,8 +97,7 @@ def kernels(draws: KernelDraws, canvas: int = CANVAS) -> torch.Tensor:
     return (kernel / kernel.sum(dim=(1, 2), keepdim=True)).float()
 
 
-@lru_cache(maxsize=8)
-@torch.inference_mode(mode=False)
+@constant
 def _grid(canvas: int, device: torch.device, dtype: torch.dtype) -> tuple[torch.Tensor, ...]:
     """Return x, y, the distance from the centre, the pulse, and the square ring of a pixel."""
     offset = torch.arange(canvas, device=device, dtype=dtype) - canvas // 2

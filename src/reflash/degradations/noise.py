@@ -9,12 +9,12 @@ images of a batch share one Gaussian field, here each image has its own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Literal
 
 import torch
 
 from reflash.core.keys import Key, torch_generator
+from reflash.degradations.constants import constant
 
 NoiseKind = Literal["gaussian", "poisson"]
 NOISE_KINDS: tuple[NoiseKind, ...] = ("gaussian", "poisson")
@@ -141,8 +141,7 @@ def poisson_quantile(
     return torch.searchsorted(table, values.contiguous()) - starts[row]
 
 
-@lru_cache(maxsize=4)
-@torch.inference_mode(mode=False)
+@constant
 def _poisson_table(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Tabulate the cumulative distributions of all 9 x 256 rates; row r lies in [r, r + 1]."""
     exponent = torch.arange(9, dtype=torch.float64)[:, None]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 
+from reflash.degradations.constants import constant
 from reflash.degradations.kernels import reflected
 
 SIZE = 51
@@ -50,8 +49,7 @@ def _gaussian(x: torch.Tensor) -> torch.Tensor:
     return rows @ x @ columns.T
 
 
-@lru_cache(maxsize=16)
-@torch.inference_mode(mode=False)
+@constant
 def _blur_matrix(length: int, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
     """Return M, (length, length): M @ column is the column blurred with reflected borders."""
     offset = torch.arange(SIZE, dtype=torch.float64) - SIZE // 2

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from reflash.degradations.constants import constant
 from reflash.degradations.draws import Draws
 from reflash.degradations.jpeg import RGB_TO_YCC, YCC_TO_RGB, _constants, quantisation_factor
 from reflash.degradations.kernels import CANVAS as KERNEL
@@ -230,8 +231,7 @@ def resize_matrices(
     return out
 
 
-@lru_cache(maxsize=4)
-@torch.inference_mode(mode=False)
+@constant
 def _interpolation(device: torch.device) -> tuple[Tensor, Tensor]:
     """Return the taps' offsets (4,), and the weights' polynomials (modes, powers 3 to 0, taps)."""
     a = CUBIC
@@ -351,8 +351,7 @@ def jpeg_tables(quality: Tensor) -> Tensor:
     return quantisation_factor(quality)[..., None] * six
 
 
-@lru_cache(maxsize=4)
-@torch.inference_mode(mode=False)
+@constant
 def _jpeg_constants(device: torch.device) -> tuple[Tensor, ...]:
     """Return DCT; matrix and offset to YCC in levels and back to RGB in [0, 1]; six tables."""
     dct, tables = _constants(device, torch.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from reflash.core.keys import key_seed, torch_generator
 from reflash.degradations import fast, second_order
 from reflash.degradations.bicubic import bicubic_downsample
+from reflash.degradations.constants import constant
 from reflash.degradations.draws import COLUMNS, Draws, draw_many
 from reflash.degradations.settings import Bicubic, SecondOrderSettings
 from reflash.degradations.sharpen import usm_sharpen
@@ -212,8 +213,7 @@ class StaticSynthesis:
         return cut_patches(lr, hr, places, run.pairs.patch)
 
 
-@lru_cache(maxsize=4)
-@torch.inference_mode(mode=False)
+@constant
 def _bicubic_matrix(length: int, variant: Bicubic, device: torch.device) -> Tensor:
     """Return the matrix (length / SCALE, length) that `bicubic_downsample` applies to columns."""
     columns = torch.eye(length).view(length, 1, length, 1).expand(-1, -1, -1, SCALE)
