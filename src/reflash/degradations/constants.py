@@ -1,4 +1,4 @@
-"""Tensors that are computed once for each device and kept."""
+"""Values that are computed once for each device or size and kept."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Made = TypeVar("Made")
 def constant(make: Callable[Arguments, Made]) -> Callable[Arguments, Made]:
     """Let a function that makes constants make them once for each of its arguments.
 
-    They are made outside of inference mode, so that training may use what an evaluation made.
+    Tensors are made outside of inference mode, so that training may use what an evaluation made.
     `torch.compile` takes them as they are: it would look past a plain ``lru_cache``, make them
     again inside every compiled graph, and so break the graph and copy from the host.
     """
-    cached = lru_cache(maxsize=16)(torch.inference_mode(mode=False)(make))
+    cached = lru_cache(maxsize=64)(torch.inference_mode(mode=False)(make))
 
     @wraps(make)
     def kept(*arguments: Arguments.args, **named: Arguments.kwargs) -> Made:

@@ -19,7 +19,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -296,7 +295,7 @@ def reflected(canvas: int, side: Tensor) -> Tensor:
     return index.minimum(period - index).minimum(last)
 
 
-@lru_cache(maxsize=64)
+@constant
 def _smooth(length: int) -> int:
     """Return the least number from ``length`` on whose only prime factors are 2, 3, 5."""
     while True:
