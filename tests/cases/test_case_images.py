@@ -467,7 +467,7 @@ def test_images_that_cannot_be_read_are_all_named(
     outcome = gather(reflash, command, own)
     assert outcome.status == 1
     for name in ("c.png", "d.jpg"):
-        assert f"error: {own / name}: the image is truncated or damaged" in outcome.err
+        assert f"{own / name}: the image is truncated or damaged" in outcome.err
     assert "out: 2 of 4 images could not be gathered (c.png, d.jpg)" in outcome.err
     assert not (own.parent / "out" / "manifest.csv").exists()
 

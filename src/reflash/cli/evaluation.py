@@ -37,7 +37,7 @@ def evaluate(
     sr: Annotated[
         Path | None,
         typer.Option(
-            help="Instead of --weights and --lr: folder of images that are enlarged already.",
+            help="Instead of --weights and --lr: folder of images that are upscaled already.",
             show_default=False,
         ),
     ] = None,
@@ -54,7 +54,7 @@ def evaluate(
     device: Device = "auto",
     threads: Threads = 0,
 ) -> None:
-    """Write PSNR and SSIM of every image as tidy CSV: of a network, or of enlarged images (--sr).
+    """Write PSNR and SSIM of every image as tidy CSV: of a network, or of upscaled images (--sr).
 
     Examples: reflash evaluate --weights net.pth --hr Set5/hr --lr Set5/clean --out net.csv;
     reflash evaluate --sr results/swinir --hr Set5/hr --kind clean --out swinir.csv
