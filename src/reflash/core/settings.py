@@ -1,8 +1,11 @@
-"""The base of every settings model: unknown keys are errors, numbers finite, values fixed."""
+"""The base of every settings model, and the scale factor that all stages share."""
 
 from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
+
+SCALE = 4
+"""Factor of the study: HR sides over LR sides."""
 
 
 class Settings(BaseModel):

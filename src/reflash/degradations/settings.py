@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
-from reflash.core.settings import Settings
+from reflash.core.settings import SCALE, Settings
 
 
 def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
@@ -180,7 +180,7 @@ class FinalSettings(Settings):
 class SecondOrderSettings(Settings):
     """The random degradation of training pairs (Real-ESRGAN's, with the authors' ranges)."""
 
-    scale: int = Field(default=4, ge=1)
+    scale: int = Field(default=SCALE, ge=1)
     """Ratio of HR to LR size."""
     usm: bool = True
     """Sharpen HR images (unsharp mask); the sharpened image is degraded and is the target."""
@@ -215,7 +215,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 class BenchmarkSettings(Settings):
     """The degradations of the test sets."""
 
-    scale: int = Field(default=4, ge=1)
+    scale: int = Field(default=SCALE, ge=1)
     """Ratio of HR to LR size."""
     mod: int = Field(default=12, ge=1)
     """HR images are cropped to a multiple of this size first."""

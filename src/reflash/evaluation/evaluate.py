@@ -17,11 +17,12 @@ from reflash.core.errors import ReflashError, StopError
 from reflash.core.failures import Failures
 from reflash.core.files import write_text
 from reflash.core.progress import track
+from reflash.core.settings import SCALE
 from reflash.datasets.images import image_name, read_rgb
 from reflash.evaluation.metrics import psnr, smallest_side, ssim
 from reflash.evaluation.pairs import match_images, match_upscaled, read_lr, read_upscaled
 from reflash.evaluation.settings import EvaluationSettings, Metric
-from reflash.evaluation.upscalers import SCALE, Upscaler
+from reflash.evaluation.upscalers import Upscaler
 
 if TYPE_CHECKING:  # slow to import, and the command needs no table in memory
     import pandas as pd

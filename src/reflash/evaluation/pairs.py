@@ -7,8 +7,8 @@ from pathlib import Path
 
 from reflash.core.errors import ReflashError
 from reflash.core.failures import Failures
+from reflash.core.settings import SCALE
 from reflash.datasets.images import Pixels, find_images, good_images, image_name, read_rgb
-from reflash.evaluation.upscalers import SCALE
 
 
 def match_images(

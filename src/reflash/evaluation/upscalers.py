@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from reflash.core.devices import choose_device
-
-SCALE = 4
-"""Factor of the study: HR sides over LR sides."""
+from reflash.core.settings import SCALE
 
 Upscaler: TypeAlias = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 """Any function from an LR image (h, w, 3) uint8 to an SR image (4h, 4w, 3) uint8."""

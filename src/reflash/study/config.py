@@ -15,11 +15,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from reflash.core.errors import ReflashError
-from reflash.core.settings import Settings
+from reflash.core.settings import SCALE, Settings
 from reflash.datasets.settings import TestSetSettings, TrainingImagesSettings
 from reflash.degradations.settings import BenchmarkSettings, SecondOrderSettings
 from reflash.evaluation.settings import EvaluationSettings
-from reflash.evaluation.upscalers import SCALE
 from reflash.interpretation.settings import AnalysisSettings
 from reflash.models.settings import NetworkSettings, RRDBSettings, SRResNetSettings
 from reflash.study.artefacts import Figures, FigureStyle, Tables

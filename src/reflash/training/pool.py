@@ -28,10 +28,11 @@ from torch import Tensor
 from reflash.core.errors import ReflashError
 from reflash.core.files import explained, require_file, write_json
 from reflash.core.fingerprint import stage_fingerprint
+from reflash.core.settings import SCALE
 from reflash.datasets.cache import ImageCache
 from reflash.datasets.space import require_space
 from reflash.training.settings import PoolSettings
-from reflash.training.synthesis import SCALE, make_pairs
+from reflash.training.synthesis import make_pairs
 from reflash.training.windows import WindowSampler, to_tensor
 
 SAVE_SECONDS = 5.0

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from reflash.core.keys import key_seed, torch_generator
+from reflash.core.settings import SCALE
 from reflash.degradations import fast, second_order
 from reflash.degradations.bicubic import bicubic_downsample
 from reflash.degradations.constants import constant
@@ -27,7 +28,6 @@ from reflash.training.graphs import CUDAGraphStep
 from reflash.training.settings import PairSettings, RunSettings
 from reflash.training.windows import WindowSampler, bytes_on, fits, gather_windows
 
-SCALE = 4
 AHEAD = 128
 """Iterations whose draws are taken together."""
 
