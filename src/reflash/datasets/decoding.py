@@ -113,7 +113,7 @@ def decode(path: Path, data: bytes) -> Decoded:
     if ".png" not in kind:
         return decode_with_pillow(path, data)
     bare = _without_metadata(path, data)
-    if data[24] == 16:  # the bit depth of the IHDR chunk, which comes first
+    if data[24:25] == b"\x10":  # the bit depth of the IHDR chunk, which comes first
         return _decode_deep_png(path, data, bare)
     try:
         return decode_with_pillow(path, data)
