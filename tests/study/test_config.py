@@ -298,3 +298,18 @@ def test_every_key_of_a_scale_is_in_the_table(root: Path) -> None:
 def test_the_config_file_is_valid(root: Path) -> None:
     resolved = load_plan_file(root / "config/config.yaml").resolved
     assert (resolved.study_name, resolved.scale_name) == ("paper", "demo")
+
+
+@pytest.mark.parametrize("name", ["my set", "..", "a/b", "", "-x", "ünicode", "a{b}", "x" * 81])
+def test_names_that_are_also_folders_are_refused(root: Path, name: str) -> None:
+    """A test set, network, scale or study is also a folder and a word of a command."""
+    photos = {"source": "sample_photos"}
+    for values in (
+        {"overrides": {"test_sets": {name: photos}}},
+        {"overrides": {"networks": {name: {"name": "srresnet"}}}},
+        {"scale": name},
+        {"study": name},
+    ):
+        with pytest.raises(ReflashError, match="is also the name of a folder") as raised:
+            load_with(root, **values)
+        assert "\n" not in str(raised.value)

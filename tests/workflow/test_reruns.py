@@ -7,6 +7,7 @@ import os
 from collections import Counter
 
 import pytest
+from PIL import Image
 from project_copy import Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
@@ -166,3 +167,17 @@ def test_evaluated_weights_are_a_choice_of_evaluation(project: Project) -> None:
     jobs = project.planned(*overriding("{evaluation: {weights: params_ema}}"))
     assert not TRAINING & set(jobs)
     assert jobs["evaluate_network"] == RUNS + 1
+
+
+def test_a_folder_with_braces_in_its_names_is_planned_like_any_other(project: Project) -> None:
+    """Snakemake takes braces for wildcards; such images must be neither lost nor left out."""
+    own = project.folder / "own"
+    own.mkdir()
+    for name in ("a{b}.png", "sp ace.png"):
+        Image.effect_noise((96, 96), 50).convert("RGB").save(own / name)
+    tested = "{test_sets: {own: {source: folder, folder: own}}}"
+    assert project.planned(*overriding(tested))["evaluate_network"] == RUNS + 1
+    trained = "{training_images: {source: folder, folder: own}}"
+    jobs = project.planned(*overriding(trained))
+    assert jobs["make_training_images"] == 1
+    assert jobs["train_network"] == RUNS
