@@ -99,6 +99,6 @@ rule summarise_metrics:
         labels=lambda wildcards: text(PLAN.main_labels),
         code=code("metrics"),
     message:
-        "Mean PSNR of every run"
+        "Mean PSNR of the main comparison"
     shell:
         "logged {log} reflash metrics --results $(dirname {input.config})"

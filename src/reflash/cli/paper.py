@@ -106,11 +106,11 @@ def metrics(
     results: Results = DEMO,
     out: Annotated[Path | None, typer.Option(help="JSON to write; default: there.")] = None,
 ) -> None:
-    """Write the mean PSNR of every model as JSON for `dvc metrics show`, and all runs' as CSV."""
+    """Write the main models' mean PSNR: JSON of the first test set for `dvc metrics show`, CSV."""
     import pandas as pd
 
     from reflash.core.files import write_csv, write_json
-    from reflash.evaluation.summary import main_psnr, mean_psnr
+    from reflash.evaluation.summary import main_psnr
     from reflash.paper.scores import read_table
     from reflash.study.inputs import evaluation_files
     from reflash.study.saved import open_results
@@ -119,9 +119,10 @@ def metrics(
     path = out or root / plan.files.metrics
     columns, remedy = ("run", "set", "kind", "image", "psnr"), "make it with reflash evaluate"
     parts = [read_table(root / file, columns, remedy) for file in evaluation_files(plan)]
-    table = mean_psnr(pd.concat(parts))
+    table = main_psnr(pd.concat(parts), plan.main_labels)
     write_csv(path.with_suffix(".csv"), table)
-    write_json(path, main_psnr(table, plan.test_sets[0], plan.main_labels))
+    first = table[table["set"] == plan.test_sets[0]]
+    write_json(path, dict(zip(first["label"], first["psnr"].round(4).tolist(), strict=True)))
 
 
 @app.command()

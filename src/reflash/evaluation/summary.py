@@ -30,27 +30,29 @@ def mean_table(table: pd.DataFrame) -> pd.DataFrame:
     return means.reset_index()
 
 
-def mean_psnr(table: pd.DataFrame) -> pd.DataFrame:
-    """Return name, run, set and psnr (dB): the mean over kinds of the means over images."""
-    means = mean_table(table).groupby(["run", "set"], sort=False, observed=True)["psnr"].mean()
-    bars = means.reset_index()
-    bars.insert(0, "name", bars["run"].astype(str) + " on " + bars["set"].astype(str))
-    return bars
-
-
-def main_psnr(bars: pd.DataFrame, test_set: str, labels: Mapping[str, str]) -> dict[str, float]:
-    """Return label -> PSNR (dB) on one test set, mean over seeds, for ``dvc metrics show``.
+def main_psnr(table: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
+    """Average the PSNR of the models of the main comparison over images, degradations and seeds.
 
     Parameters
     ----------
-    bars : pandas.DataFrame
-        Of :func:`mean_psnr`.
-    test_set : str
-        The set that is shown.
+    table : pandas.DataFrame
+        As of `evaluate`, with the rows of every run of the models.
     labels : mapping of str to str
-        Names shown of the models (network/setting/dropout, or bicubic) that are shown.
+        Names shown of the models (network/setting/dropout, or bicubic), in the order wanted.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``name`` (label and test set), ``label``, ``set`` and ``psnr`` (dB: of the means
+        over images the mean over degradations, of these the mean over seeds).
     """
-    shown = bars[bars["set"] == test_set]
-    models = shown["run"].str.replace(r"/seed\d+$", "", regex=True)
-    means = shown["psnr"].groupby(models).mean()
-    return {label: round(float(means[model]), 4) for model, label in labels.items()}
+    means = mean_table(table).groupby(["run", "set"], sort=False, observed=True)["psnr"].mean()
+    runs = means.reset_index()
+    runs["model"] = runs["run"].astype(str).str.replace(r"/seed\d+$", "", regex=True)
+    of_model = runs.groupby(["model", "set"], sort=False, observed=True)["psnr"].mean()
+    rows = [
+        (f"{label} on {test_set}", label, test_set, float(of_model[model, test_set]))
+        for model, label in labels.items()
+        for test_set in dict.fromkeys(runs["set"])
+    ]
+    return pd.DataFrame(rows, columns=["name", "label", "set", "psnr"])

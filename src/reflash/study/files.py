@@ -162,7 +162,7 @@ class Files:
 
     @property
     def metrics(self) -> str:
-        """Mean PSNR of every run, for ``dvc metrics show``."""
+        """Mean PSNR of the main comparison, for ``dvc metrics show``."""
         return f"{self.results}/metrics.json"
 
     @property
