@@ -60,3 +60,20 @@ def test_logged_keeps_what_earlier_tries_said_and_shows_why_the_last_failed(
 
 def test_rules_that_use_a_network_connection_try_again() -> None:
     assert {name for name, text in RULES.items() if "retries:" in text} == {"fetch_dataset"}
+
+
+def test_the_picture_of_the_rules_shows_them_all(root: Path) -> None:
+    picture = (root / "docs/images/rulegraph.svg").read_text()
+    shown = set(re.findall(r"<text [^>]*>(\w+)</text>", picture))
+    assert shown == {*RULES, "all"}, "run make rulegraph"
+
+
+def test_training_images_wait_for_the_datasets_they_are_from(root: Path) -> None:
+    picture = (root / "docs/images/rulegraph.svg").read_text()
+    names = dict(
+        re.findall(r"<title>(\d+)</title>(?:(?!<title>).)*<text [^>]*>(\w+)</text>", picture, re.S)
+    )
+    edges = {
+        (names[a], names[b]) for a, b in re.findall(r"<title>(\d+)&#45;&gt;(\d+)</title>", picture)
+    }
+    assert ("fetch_dataset", "make_training_images") in edges

@@ -65,7 +65,7 @@ rule make_test_set:
 
 rule gather_pictures:
     input:
-        map(raw, PLAN.real_dataset),
+        [raw(name) for name in PLAN.real_dataset],
     output:
         FILES.real,
     log:

@@ -5,7 +5,7 @@
 
 rule make_training_images:
     input:
-        map(raw, PLAN.training_datasets),
+        [raw(name) for name in PLAN.training_datasets],
     output:
         FILES.training_images,
     log:
