@@ -7,17 +7,25 @@ BIN := $(VENV)/bin
 EXPORTED := export PATH="$(CURDIR)/$(BIN):$$PATH" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help install reproduce test check bench format docs publish restore clean
+.PHONY: help install reproduce unlock test check bench format docs rulegraph publish restore clean
+
+# A virtual environment is bound to its folder: in a copied or moved project it is made anew, so that
+# a copy never runs the original's source. The marker holds the folder it was made in.
+ifneq ($(shell cat $(BIN)/.installed 2>/dev/null),$(CURDIR))
+ELSEWHERE := .elsewhere
+endif
+.elsewhere:
+	rm -rf $(VENV)
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-$(BIN)/.installed: pyproject.toml constraints.txt
+$(BIN)/.installed: pyproject.toml constraints.txt $(ELSEWHERE)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "error: $(PYTHON) is older than 3.11; run make PYTHON=python3.11" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[workflow,dvc]"
-	touch $@
+	@pwd -P > $@
 
 $(BIN)/.tested: $(BIN)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[workflow,dvc,tensorboard,test]"
@@ -26,13 +34,19 @@ $(BIN)/.tested: $(BIN)/.installed
 install: $(BIN)/.installed  ## Create .venv with the package and the workflow
 
 reproduce: $(BIN)/.installed  ## Run the whole study (SCALE=demo, hour or paper; CONFIG=mirror=FOLDER)
-	@$(EXPORTED) snakemake --cores $(CORES) --config scale=$(SCALE) $(CONFIG) && echo "tables: results/$(SCALE), figures: figures/$(SCALE)"
+	@$(EXPORTED) snakemake --cores $(CORES) --config scale=$(SCALE) $(CONFIG) || { status=$$?; \
+	  ! ls .snakemake/locks/* > /dev/null 2>&1 || echo "error: the folder is locked; if no other snakemake runs in it, one was killed: make unlock, then try again" >&2; \
+	  exit $$status; }
+	@echo "tables: results/$(SCALE), figures: figures/$(SCALE); next: source $(VENV)/bin/activate, then a comparison of your own: snakemake --cores all --config study=mine (README.md)"
+
+unlock: $(BIN)/.installed  ## Remove the lock that a killed snakemake left in this folder
+	@$(EXPORTED) snakemake --unlock --config scale=$(SCALE) $(CONFIG)
 
 test: $(BIN)/.tested  ## Run the tests
 	@$(EXPORTED) pytest -n 2 --dist loadgroup
 
-check: $(BIN)/.tested  ## Lint, types, formatting, workflow
-	@$(EXPORTED) ruff check . && ruff format --check . && mypy && snakemake --list-rules > /dev/null && snakefmt --check Snakefile workflow \
+check: $(BIN)/.tested  ## Lint, types, formatting, spelling, workflow
+	@$(EXPORTED) ruff check . && codespell && ruff format --check . && mypy && snakemake --list-rules > /dev/null && snakefmt --check Snakefile workflow \
 	  && { snakemake --lint > .snakemake/lint.log 2>&1; grep -q 'Lints for rule' .snakemake/lint.log; } \
 	  && ! grep '^    \* ' .snakemake/lint.log | grep -v 'Specify a conda environment or container'
 
@@ -44,6 +58,9 @@ format: $(BIN)/.tested  ## Format the code
 
 docs: $(BIN)/.installed  ## Write the generated parts of config/ again
 	@$(EXPORTED) reflash config schema > config/schema.json && reflash config readme > config/README.md
+
+rulegraph: $(BIN)/.installed  ## Draw the rules of the workflow (needs graphviz)
+	@$(EXPORTED) snakemake --forceall --rulegraph --config scale=hour accept_terms=true 2> /dev/null | tred | dot -Tsvg > docs/images/rulegraph.svg
 
 publish: $(BIN)/.installed  ## Store the finished results of SCALE with DVC (and push them)
 	@$(EXPORTED) reflash store publish --scale $(SCALE)
