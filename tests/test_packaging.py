@@ -88,7 +88,8 @@ def test_make_help_lists_every_target(root: Path) -> None:
 
 
 def test_links_of_the_documentation_lead_somewhere(root: Path) -> None:
-    for page in [root / "README.md", *(root / "docs").glob("*.md"), root / "config/README.md"]:
+    pages = [*root.glob("*.md"), *(root / "docs").rglob("*.md"), root / "config/README.md"]
+    for page in pages:
         for link in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
             if "://" not in link:
                 assert (page.parent / link).exists(), f"{page.name}: {link}"
