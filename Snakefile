@@ -28,6 +28,12 @@ except ReflashError as error:
     sys.exit(f"error: {error}")
 
 
+# Not a rule: Snakemake overlooks what has changed in jobs behind one that runs again and whose
+# output they take as `ancient`.
+onstart:
+    save_config(PLAN)
+
+
 onsuccess:
     print(f"report: {Path(FILES.report).absolute()}")
 

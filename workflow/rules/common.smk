@@ -12,6 +12,7 @@ from reflash.study.checks import check_images, check_published, load_plan
 from reflash.study.files import raw
 from reflash.study.inputs import evaluation_files, files_read, needed_files
 from reflash.study.runs import made_from, protect_finished_runs
+from reflash.study.saved import save_config
 from reflash.study.workflow import (
     LOGGED,
     folder_key,

@@ -2,26 +2,6 @@
 # lists its images with their pixel hashes; the manifest is what the rules pass on.
 
 
-rule save_configuration:
-    output:
-        FILES.config,
-    log:
-        FILES.log("save_configuration", FILES.name),
-    benchmark:
-        FILES.benchmark("save_configuration", FILES.name)
-    resources:
-        mem_mb=500,
-        runtime=10,
-    params:
-        # Functions, because Snakemake takes braces in plain texts for wildcards.
-        resolved=lambda wildcards: PLAN.resolved.model_dump_json(),
-        values=lambda wildcards: text(config),
-    message:
-        "Saving the resolved configuration"
-    shell:
-        "logged {log} reflash config save --values {params.values:q} --out {output}"
-
-
 rule fetch_dataset:
     output:
         raw("{name}"),

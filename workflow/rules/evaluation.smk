@@ -84,7 +84,6 @@ rule upscale_pictures:
 rule summarise_metrics:
     input:
         evaluation_files(PLAN),
-        config=ancient(FILES.config),
     output:
         metrics=FILES.metrics,
         bars=FILES.metrics.replace(".json", ".csv"),
@@ -101,4 +100,4 @@ rule summarise_metrics:
     message:
         "Mean PSNR of the main comparison"
     shell:
-        "logged {log} reflash metrics --results $(dirname {input.config})"
+        "logged {log} reflash metrics --results {FILES.results}"

@@ -4,7 +4,6 @@
 rule make_table:
     input:
         unpack(lambda wildcards: files_read(PLAN, "tables", wildcards.name)),
-        config=ancient(FILES.config),
     output:
         multiext(FILES.table("{name}"), csv=".csv", md=".md", tex=".tex", json=".json"),
     log:
@@ -23,13 +22,12 @@ rule make_table:
     message:
         "Table {wildcards.name}"
     shell:
-        "logged {log} reflash table {wildcards.name} --results $(dirname {input.config})"
+        "logged {log} reflash table {wildcards.name} --results {FILES.results}"
 
 
 rule make_figure:
     input:
         unpack(lambda wildcards: files_read(PLAN, "figures", wildcards.name)),
-        config=ancient(FILES.config),
     output:
         multiext(
             FILES.figure("{name}"), csv=".csv", pdf=".pdf", png=".png", json=".json"
@@ -52,7 +50,7 @@ rule make_figure:
     message:
         "Figure {wildcards.name}"
     shell:
-        "logged {log} reflash figure {wildcards.name} --results $(dirname {input.config})"
+        "logged {log} reflash figure {wildcards.name} --results {FILES.results}"
 
 
 if PLAN.claim_needs:
@@ -60,7 +58,6 @@ if PLAN.claim_needs:
     rule test_claims:
         input:
             **files_read(PLAN, "claims"),
-            config=ancient(FILES.config),
         output:
             FILES.claims,
         log:
@@ -79,4 +76,4 @@ if PLAN.claim_needs:
         message:
             "Testing the paper's claims"
         shell:
-            "logged {log} reflash claims --results $(dirname {input.config})"
+            "logged {log} reflash claims --results {FILES.results}"

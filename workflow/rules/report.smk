@@ -11,7 +11,6 @@ rule make_report:
         ],
         runs=[FILES.training_log(run) for run in PLAN.all_runs],
         claims=FILES.claims if PLAN.claim_needs else [],
-        config=ancient(FILES.config),
     output:
         FILES.report,
     log:
@@ -27,4 +26,4 @@ rule make_report:
     message:
         "Report {output}"
     shell:
-        "logged {log} reflash report --results $(dirname {input.config})"
+        "logged {log} reflash report --results {FILES.results}"

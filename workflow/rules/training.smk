@@ -50,7 +50,6 @@ rule check_leaks:
     input:
         train=FILES.training_images,
         test=[FILES.hr(name) for name in PLAN.test_sets],
-        config=ancient(FILES.config),
     output:
         FILES.leaks,
     log:
@@ -65,7 +64,7 @@ rule check_leaks:
     message:
         "Looking for test images among the training images"
     shell:
-        "logged {log} reflash data leaks --results $(dirname {input.config}) --out {output}"
+        "logged {log} reflash data leaks --results {FILES.results} --out {output}"
 
 
 rule synthesise_pairs:
