@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from reflash.models.rrdbnet import RRDBNet
-from reflash.models.settings import NO_DROPOUT, Dropout, NetworkSettings, SRResNetSettings
+from reflash.models.settings import (
+    NO_DROPOUT,
+    Dropout,
+    NetworkSettings,
+    RRDBSettings,
+    SRResNetSettings,
+)
 from reflash.models.srresnet import SRResNet
 from reflash.models.staged import StagedNetwork
+
+CLASSES: dict[type[NetworkSettings], Callable[[Any, Dropout], StagedNetwork]] = {
+    SRResNetSettings: SRResNet,
+    RRDBSettings: RRDBNet,
+}
+"""The network that each kind of settings describes."""
 
 
 def build_network(settings: NetworkSettings, dropout: Dropout = NO_DROPOUT) -> StagedNetwork:
@@ -18,6 +33,4 @@ def build_network(settings: NetworkSettings, dropout: Dropout = NO_DROPOUT) -> S
     ReflashError
         The network has no such place (see ``reflash.models.placement.place``).
     """
-    if isinstance(settings, SRResNetSettings):
-        return SRResNet(settings, dropout)
-    return RRDBNet(settings, dropout)
+    return CLASSES[type(settings)](settings, dropout)

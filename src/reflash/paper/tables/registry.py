@@ -9,11 +9,12 @@ from typing import Any
 
 from reflash.core.errors import ReflashError
 from reflash.paper.tables.layout import write_table
+from reflash.study.artefacts import Tables
 from reflash.study.context import Context
 from reflash.study.inputs import Inputs
 
-TABLES = ("multi_degradation", "dropout_grid", "chi", "cost", "claims")
-"""Names of the tables; each is a module of this package with ``gather`` and ``arrange``."""
+TABLES = tuple(Tables.model_fields)
+"""Names of the tables: the declared ones, each a module with ``gather`` and ``arrange``."""
 
 
 def table_module(name: str) -> ModuleType:
