@@ -1,8 +1,8 @@
 """Datasets and checkpoints in DVC: publishing what a finished workflow made, and restoring it.
 
 DVC is the content store, never a second scheduler: it runs before and after the workflow, not in
-its jobs. ``dvc.yaml`` declares, per scale, one frozen stage whose outputs are the test sets, the runs,
-the resolved configuration and the provenance, and one for the datasets in ``data/raw``.
+its jobs. ``dvc.yaml`` declares, per scale, one frozen stage whose outputs are the test sets, the
+runs, the resolved configuration and the provenance, and one for the datasets in ``data/raw``.
 
 The provenance file holds what Snakemake knows of every stored file: its rule, settings and
 fingerprint of code, the checksums of its inputs, and its time. Put back with the files, a restored
