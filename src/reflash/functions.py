@@ -19,7 +19,7 @@ from reflash.evaluation.inference import NetworkUpscaler
 from reflash.evaluation.settings import EvaluationSettings
 from reflash.evaluation.upscalers import Upscaler, open_upscaler
 from reflash.models.dropout import insert_dropout
-from reflash.models.weights import load_network
+from reflash.models.external import open_network as load_network
 from reflash.study.reading import validate
 
 if TYPE_CHECKING:

@@ -78,7 +78,7 @@ def test_canonical_text(text: str, canonical: str):
     ("text", "says"),
     [
         ("", "is not understood; write none, or PLACE-DIMENSION-pP"),
-        ("last-channel-p0.1", "no place is called 'last'; places are b1 to b16"),
+        ("1st-channel-p0.1", "no place is called '1st'; places are b1 to b16"),
         ("b0-channel-p0.1", "no place is called 'b0'"),
         ("b17-channel-p0.1", "no place is called 'b17'"),
         ("b4-pixel-p0.1", "dimensions are channel, element"),

@@ -15,6 +15,7 @@ from reflash.study.runs import made_from, protect_finished_runs
 from reflash.study.saved import save_config
 from reflash.study.workflow import (
     LOGGED,
+    external_key,
     folder_key,
     prepare_environment,
     require_makers,
@@ -41,7 +42,7 @@ shell.prefix("set -euo pipefail; " + LOGGED.replace("{", "{{").replace("}", "}}"
 
 
 wildcard_constraints:
-    run=r"bicubic|[^/]+/(single|multi)/[^/]+/seed\d+",
+    run=r"bicubic|external/[^/]+/seed\d+|[^/]+/(single|multi)/[^/]+/seed\d+",
     set=r"[^/]+",
     kind=r"[a-z_]+",
     setting=r"single|multi",
@@ -54,15 +55,22 @@ def code(stage):
 
 
 def evaluated_weights(wildcards):
-    """Weights file of a run; the bicubic baseline has none."""
+    """Weights file of a run; bicubic has none, nor a factory that brings its own."""
+    weights = None if wildcards.run == "bicubic" else PLAN.weights_file(wildcards.run)
+    return weights or []
+
+
+def weights_option(wildcards):
+    """What `reflash --weights` takes: a file, a text that says more, or the word bicubic."""
     if wildcards.run == "bicubic":
-        return []
-    return FILES.weights(wildcards.run, PLAN.scale.evaluation.weights)
+        return "bicubic"
+    external = PLAN.external(wildcards.run)
+    return external.text if external else PLAN.weights_file(wildcards.run)
 
 
-def weights_option(wildcards, input):
-    """What `reflash --weights` takes: a file, or the word bicubic."""
-    return input.get("weights") or "bicubic"
+def weights_content(wildcards):
+    """Hash of what an external network is made from; empty for networks trained here."""
+    return "" if wildcards.run == "bicubic" else external_key(PLAN, wildcards.run)
 
 
 def gpus(wildcards):

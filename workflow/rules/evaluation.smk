@@ -19,13 +19,14 @@ rule evaluate_network:
         runtime=120,
     params:
         weights=weights_option,
+        content=weights_content,
         settings=text(PLAN.scale.evaluation),
         lr=lambda wildcards, input: folders(input.lr),
         code=code("evaluation"),
     message:
         "Evaluating {wildcards.run} on {wildcards.set}"
     shell:
-        "logged {log} reflash evaluate --weights {params.weights} --hr $(dirname {input.hr})"
+        "logged {log} reflash evaluate --weights {params.weights:q} --hr $(dirname {input.hr})"
         " {params.lr} --out {output} --run {wildcards.run} --set {wildcards.set}"
         " --settings {params.settings:q} --threads {threads}"
 
@@ -47,13 +48,14 @@ rule upscale_examples:
         runtime=30,
     params:
         weights=weights_option,
+        content=weights_content,
         limit=lambda wildcards: PLAN.example_count,
         code=code("upscaling"),
     message:
         "Upscaling example images with {wildcards.run}"
     shell:
         "logged {log} reflash upscale $(dirname {input.lr}) $(dirname {output})"
-        " --weights {params.weights} --limit {params.limit} --manifest --overwrite --threads {threads}"
+        " --weights {params.weights:q} --limit {params.limit} --manifest --overwrite --threads {threads}"
 
 
 rule upscale_pictures:
@@ -73,12 +75,13 @@ rule upscale_pictures:
         runtime=60,
     params:
         weights=weights_option,
+        content=weights_content,
         code=code("upscaling"),
     message:
         "Upscaling real pictures with {wildcards.run}"
     shell:
         "logged {log} reflash upscale $(dirname {input.lr}) $(dirname {output})"
-        " --weights {params.weights} --manifest --overwrite --threads {threads}"
+        " --weights {params.weights:q} --manifest --overwrite --threads {threads}"
 
 
 rule summarise_metrics:

@@ -18,12 +18,14 @@ rule measure_saliency:
         mem_mb=6000,
         runtime=60,
     params:
+        weights=weights_option,
+        content=weights_content,
         settings=text(PLAN.analysis_settings("images", "crop")),
         code=code("saliency"),
     message:
         "Channel saliency of {wildcards.run}"
     shell:
-        "logged {log} reflash saliency --weights {input.weights} --lr $(dirname {input.lr})"
+        "logged {log} reflash saliency --weights {params.weights:q} --lr $(dirname {input.lr})"
         " --out $(dirname {output.table}) --arrays"
         " --run {wildcards.run} --settings {params.settings:q} --threads {threads}"
 
@@ -45,13 +47,15 @@ rule ablate_channels:
         mem_mb=6000,
         runtime=60,
     params:
+        weights=weights_option,
+        content=weights_content,
         settings=text(PLAN.analysis_settings("images", "crop", "border")),
         layers=[f"--layer {layer}" for layer in PLAN.ablated_layers],
         code=code("ablation"),
     message:
         "Removing single channels of {wildcards.run}"
     shell:
-        "logged {log} reflash ablate --weights {input.weights} --lr $(dirname {input.lr})"
+        "logged {log} reflash ablate --weights {params.weights:q} --lr $(dirname {input.lr})"
         " --hr $(dirname {input.hr}) --out {output} {params.layers}"
         " --run {wildcards.run} --settings {params.settings:q} --threads {threads}"
 
@@ -74,6 +78,8 @@ rule mask_channels:
         mem_mb=6000,
         runtime=60,
     params:
+        weights=weights_option,
+        content=weights_content,
         settings=text(
             PLAN.analysis_settings("images", "crop", "border", "masking_draws", "seed")
         ),
@@ -82,7 +88,7 @@ rule mask_channels:
     message:
         "Masking channels of {wildcards.run}"
     shell:
-        "logged {log} reflash mask --weights {input.weights} --lr $(dirname {input.lr})"
+        "logged {log} reflash mask --weights {params.weights:q} --lr $(dirname {input.lr})"
         " --hr $(dirname {input.hr}) --out {output.table} --layer {params.layer}"
         " --run {wildcards.run} --settings {params.settings:q} --threads {threads}"
 
@@ -107,6 +113,8 @@ rule represent_degradations:
         mem_mb=8000,
         runtime=60,
     params:
+        weights=weights_option,
+        content=weights_content,
         settings=text(
             PLAN.analysis_settings(
                 "kinds",
@@ -123,7 +131,7 @@ rule represent_degradations:
     message:
         "Deep degradation representations of {wildcards.run}"
     shell:
-        "logged {log} reflash represent --weights {input.weights} {params.lr}"
+        "logged {log} reflash represent --weights {params.weights:q} {params.lr}"
         " --out $(dirname {output.table})"
         " --run {wildcards.run} --settings {params.settings:q} --threads {threads}"
 
@@ -145,6 +153,8 @@ rule drop_features:
         mem_mb=6000,
         runtime=60,
     params:
+        weights=weights_option,
+        content=weights_content,
         settings=text(
             PLAN.analysis_settings(
                 "images",
@@ -162,6 +172,6 @@ rule drop_features:
     message:
         "Dropping features of {wildcards.run} at test time"
     shell:
-        "logged {log} reflash sensitivity --weights {input.weights} --lr $(dirname {input.lr})"
+        "logged {log} reflash sensitivity --weights {params.weights:q} --lr $(dirname {input.lr})"
         " --hr $(dirname {input.hr}) --out {output}"
         " --run {wildcards.run} --settings {params.settings:q} --threads {threads}"

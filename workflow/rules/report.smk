@@ -9,7 +9,7 @@ rule make_report:
             for name in PLAN.artefacts("figures")
             for suffix in ("pdf", "png", "csv", "json")
         ],
-        runs=[FILES.training_log(run) for run in PLAN.all_runs],
+        runs=[FILES.training_log(run) for run in PLAN.trained_runs],
         claims=FILES.claims if PLAN.claim_needs else [],
     output:
         FILES.report,

@@ -28,7 +28,10 @@ def evaluate(
     hr: Annotated[Path, typer.Option(help="Folder of HR images.")],
     out: Annotated[Path, typer.Option(help="CSV to write.")],
     weights: Annotated[
-        str | None, typer.Option(help="Weights file, or the word bicubic.", show_default=False)
+        str | None,
+        typer.Option(
+            help="Weights file, {weights: FILE, factory: …}, or bicubic.", show_default=False
+        ),
     ] = None,
     lr: Annotated[
         list[Path] | None,
@@ -76,10 +79,11 @@ def evaluate(
             )
         if weights != "bicubic":
             set_threads(threads)
-        folders, name = folders_by_kind(lr), Path(weights).stem
+        folders = folders_by_kind(lr)
         upscaler = open_upscaler(
             weights, key.value if key else None, chosen.tile, chosen.overlap, device
         )
+        name = Path(getattr(upscaler, "name", weights)).stem
     means = evaluate_to_csv(
         out,
         upscaler,
@@ -97,7 +101,9 @@ def evaluate(
 def upscale(
     source: Annotated[Path, typer.Argument(help="Image or folder of images.")],
     destination: Annotated[Path, typer.Argument(help="Image file or folder to write.")],
-    weights: Annotated[str, typer.Option(help="Weights file, or the word bicubic.")],
+    weights: Annotated[
+        str, typer.Option(help="Weights file, {weights: FILE, factory: …}, or bicubic.")
+    ],
     key: Annotated[
         Weights | None, typer.Option(help="Which weights of a .pth file; default: params.")
     ] = None,

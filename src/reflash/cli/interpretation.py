@@ -19,7 +19,9 @@ from reflash.cli.common import (
 
 app = make_app("")
 
-AnalysedWeights = Annotated[Path, typer.Option(help="Weights file of the network analysed.")]
+AnalysedWeights = Annotated[
+    str, typer.Option(help="Weights file of the network, or {weights: FILE, factory: …}.")
+]
 LrImages = Annotated[Path, typer.Option(help="LR image, or folder of LR images.")]
 HrImages = Annotated[Path, typer.Option(help="HR image, or folder of HR images.")]
 RunName = Annotated[str | None, typer.Option(help="What the column run says.")]

@@ -142,7 +142,7 @@ def report(
         study_context(plan, root),
         [root / files.table(name) for name in plan.artefacts("tables")],
         [root / files.figure(name) for name in plan.artefacts("figures")],
-        [root / files.run(run) for run in plan.all_runs],
+        [root / files.run(run) for run in plan.trained_runs],
         f"snakemake --cores all --config study={names.study_name} scale={names.scale_name}",
         claims=root / files.claims if plan.claim_needs else None,
     )

@@ -72,6 +72,7 @@ PLUMBING = (
     "training.state",  # how a resume state is kept
     "models.weights",  # file formats: weights arrive as they were saved or not at all
     "models.foreign",
+    "models.factory",  # calls a user's own function; its file is in the run's settings by its hash
 )
 """Modules that decide no number, and why. A prefix counts for the modules below it."""
 

@@ -29,7 +29,8 @@ def open_upscaler(
     Parameters
     ----------
     weights : path or str
-        A weights file, or the word ``bicubic``, for which torch is not imported.
+        A weights file or more (see `reflash.models.external`), or the word ``bicubic``, for which
+        torch is not imported.
     key : {"params", "params_ema"}, optional
         Which weights of the file; by default what it holds, raw ones if both.
     tile, overlap : int, optional
@@ -48,11 +49,11 @@ def open_upscaler(
             choose_device(device)  # it is not used, but a wrong name should not go unnoticed
         return bicubic_upscale
     from reflash.evaluation.inference import NetworkUpscaler
-    from reflash.models.weights import load_network
+    from reflash.models.external import external_name, open_network
 
     chosen = choose_device(device)
-    network = load_network(weights, key).to(chosen)
-    return NetworkUpscaler(network, tile, overlap, chosen, str(weights))
+    network = open_network(weights, key).to(chosen)
+    return NetworkUpscaler(network, tile, overlap, chosen, external_name(weights))
 
 
 def bicubic_upscale(image: NDArray[np.uint8], scale: int = SCALE) -> NDArray[np.uint8]:

@@ -23,8 +23,8 @@ from reflash.evaluation.inference import NotFiniteError, as_tested
 from reflash.evaluation.metrics import psnr
 from reflash.evaluation.pairs import match_images, read_lr
 from reflash.interpretation.settings import AnalysisSettings
+from reflash.models.external import external_name, open_network
 from reflash.models.layers import HookedNetwork, LayeredNetwork
-from reflash.models.weights import load_network
 
 Which = Literal["params", "params_ema"]
 Weights: TypeAlias = Path | str | nn.Module
@@ -54,7 +54,7 @@ def opened(
     Parameters
     ----------
     weights : path, str or nn.Module
-        A file as in ``reflash.models.weights.load_network``, or a network.
+        A file as in ``reflash.models.external.open_network``, or a network.
     key
         As there.
     device : str
@@ -66,7 +66,7 @@ def opened(
         The weights cannot be read, there is no such device; or, in the block, its memory runs out
         or the network's output is not finite.
     """
-    model = weights if isinstance(weights, nn.Module) else load_network(weights, key)
+    model = weights if isinstance(weights, nn.Module) else open_network(weights, key)
     if model is not weights:
         model.requires_grad_(False)
     model = model.to(choose_device(device))
@@ -241,7 +241,9 @@ def run_name(weights: Weights, run: str | None) -> str:
     """Return what the column ``run`` says: ``run``, or the name of the file or network."""
     if run:
         return run
-    return type(weights).__name__ if isinstance(weights, nn.Module) else Path(weights).stem
+    if isinstance(weights, nn.Module):
+        return type(weights).__name__
+    return Path(external_name(weights)).stem
 
 
 def table_path(out: Path | str, name: str) -> Path:

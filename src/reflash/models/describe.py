@@ -10,8 +10,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from reflash.core.errors import ReflashError
 from reflash.models.placement import Placement, place
-from reflash.models.settings import Dropout, DropoutLayer, NetworkSettings, SRResNetSettings
+from reflash.models.settings import (
+    Dropout,
+    DropoutLayer,
+    FactorySettings,
+    NetworkSettings,
+    SRResNetSettings,
+    StagedSettings,
+)
 
 Kind = Literal["conv", "activation", "upsample", "dropout", "add", "block"]
 
@@ -38,8 +46,12 @@ def describe(settings: NetworkSettings, dropout: Dropout) -> list[Stage]:
     Raises
     ------
     ReflashError
-        The network has no such place.
+        The network has no such place, or is a user's own, whose layers only its code knows.
     """
+    if isinstance(settings, FactorySettings):
+        raise ReflashError(
+            f"{settings.factory}: only SRResNet and RRDB can be drawn; choose one of them"
+        )
     placement = place(settings, dropout)
     srresnet = isinstance(settings, SRResNetSettings)
     stages = [Stage("conv_first", "conv")]
@@ -109,7 +121,7 @@ def _dense(path: str) -> tuple[Stage, ...]:
     )
 
 
-def _upconvolutions(settings: NetworkSettings) -> tuple[str, ...]:
+def _upconvolutions(settings: StagedSettings) -> tuple[str, ...]:
     if isinstance(settings, SRResNetSettings):
         return ("upconv1", "upconv2") if settings.scale == 4 else ("upconv1",)
     return ("conv_up1", "conv_up2")

@@ -185,9 +185,18 @@ def _without_prefixes(place: str, tensors: StateDict) -> Iterator[tuple[str, Sta
         yield ".".join(word for word in words if word and word not in _PARALLEL), part
 
 
+def without_parallel(name: str) -> str:
+    """Return the name of a weight without the prefixes of parallel and compiled models.
+
+    >>> without_parallel("module._orig_mod.conv_first.weight")
+    'conv_first.weight'
+    """
+    return _PARALLEL_PREFIX.sub("", name)
+
+
 def to_basicsr(state_dict: Mapping[str, Tensor]) -> StateDict:
     """Return the state dict with BasicSR's keys; prefixes of parallel models are cut off."""
-    state = {_PARALLEL_PREFIX.sub("", key): tensor for key, tensor in state_dict.items()}
+    state = {without_parallel(key): tensor for key, tensor in state_dict.items()}
     for pattern, name in _RENAMED:
         state = {pattern.sub(name, key): tensor for key, tensor in state.items()}
     if _is_rrdb(state):

@@ -240,12 +240,16 @@ def _look_at(model: nn.Module) -> _Found:
     """Run a black image through ``model`` to find its layers, its scale and its width."""
     convolutions: list[tuple[str, int, int]] = []  # name, which call, width of the output
     calls: Counter[str] = Counter()
+    maps: set[tuple[str, bool]] = set()  # name, whether its input: feature maps, not tokens
     largest = 1
 
     def watch(name: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
         def seen(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
             nonlocal largest
             calls[name] += 1
+            for is_input, value in ((True, inputs[0] if inputs else None), (False, output)):
+                if isinstance(value, Tensor) and value.ndim == 4:
+                    maps.add((name, is_input))
             if isinstance(output, Tensor) and output.ndim == 4:
                 largest = max(largest, output[0].numel())
                 if isinstance(module, nn.Conv2d) and inputs:
@@ -275,8 +279,8 @@ def _look_at(model: nn.Module) -> _Found:
             "use a network from (B, 3, h, w) to (B, 3, scale h, scale w)"
         )
     places: dict[str, _Place] = {}
-    blocks = [name for name in _blocks(model) if calls[name]]
-    if blocks:
+    blocks = [name for name in _blocks(model) if (name, False) in maps]
+    if blocks and (blocks[0], True) in maps:
         places["first"] = _Place(blocks[0], True, calls[blocks[0]] - 1)
     for number, name in enumerate(blocks, start=1):
         places[f"b{number}"] = _Place(name, False, calls[name] - 1)

@@ -1,9 +1,12 @@
-"""Names of models: network/setting/dropout, e.g. srresnet/multi/last_conv-channel-p0.7."""
+"""Names of models: network/setting/dropout, e.g. srresnet/multi/last_conv-channel-p0.7.
+
+A network with weights from elsewhere is ``external/NAME``; it is not trained here.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from reflash.core.errors import ReflashError
@@ -11,6 +14,10 @@ from reflash.models.settings import Dropout, parse_dropout
 
 BICUBIC = "bicubic"
 """Name of the baseline that is not trained."""
+
+
+EXTERNAL = "external"
+"""First part of the names of models whose weights come from elsewhere; also their setting."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +31,8 @@ class Model:
     @property
     def id(self) -> str:
         """Its name, e.g. srresnet/multi/last_conv-channel-p0.7."""
+        if self.setting == EXTERNAL:
+            return self.network
         return f"{self.network}/{self.setting}/{self.dropout}"
 
 
@@ -45,7 +54,7 @@ def expand_braces(pattern: str) -> list[str]:
 
 
 def parse_model(name: str) -> Model:
-    """Parse ``network/setting/dropout``.
+    """Parse ``network/setting/dropout``, or ``external/NAME``, whose network is that name.
 
     Raises
     ------
@@ -53,6 +62,10 @@ def parse_model(name: str) -> Model:
         The name does not have three parts, or its setting or dropout is not known.
     """
     parts = name.split("/")
+    if parts[0] == EXTERNAL:
+        if len(parts) != 2 or not parts[1]:
+            raise ReflashError(f"model {name!r}: give external/NAME, a name of the key external")
+        return Model(name, EXTERNAL, parse_dropout("none"))
     if len(parts) != 3 or not all(parts):
         raise ReflashError(
             f"model {name!r}: give network/setting/dropout, e.g. srresnet/multi/none"
@@ -78,6 +91,8 @@ def describe_model(name: str, labels: Mapping[str, str] | None = None) -> str:
         return labels[name]
     if name == BICUBIC:
         return "Bicubic"
+    if is_external(name):
+        return name.partition("/")[2]
     model = parse_model(name)
     network = {"srresnet": "SRResNet", "rrdb": "RRDB"}.get(model.network, model.network)
     layers = [
@@ -98,24 +113,52 @@ def place_label(place: str) -> str:
     return blocks.get(place, place.replace("_", "-"))
 
 
+def is_external(model: str) -> bool:
+    """Return whether a model's weights come from elsewhere.
+
+    >>> is_external("external/x4plus"), is_external("srresnet/multi/none")
+    (True, False)
+    """
+    return model.startswith(f"{EXTERNAL}/")
+
+
+def runs_of(model: str, seeds: Sequence[int]) -> list[str]:
+    """Return the runs of a model: one per seed, of an external one one, under the first seed.
+
+    >>> runs_of("srresnet/multi/none", (0, 1))
+    ['srresnet/multi/none/seed0', 'srresnet/multi/none/seed1']
+    >>> runs_of("external/x4plus", (0, 1))
+    ['external/x4plus/seed0']
+    """
+    return [f"{model}/seed{seed}" for seed in (seeds[:1] if is_external(model) else seeds)]
+
+
 def network_of(model: str) -> str:
-    """Return the network of ``network/setting/dropout``; of bicubic, bicubic."""
-    return model.split("/", 1)[0]
+    """Return the network of ``network/setting/dropout``; of bicubic and external models, all."""
+    return model if is_external(model) else model.split("/", 1)[0]
 
 
 def setting_of(model: str) -> str:
-    """Return the training setting of ``network/setting/dropout``; of bicubic, nothing."""
-    return "" if model == BICUBIC else model.split("/")[1]
+    """Return the training setting of ``network/setting/dropout``; of bicubic, nothing.
+
+    >>> setting_of("srresnet/multi/none"), setting_of("external/x4plus")
+    ('multi', 'external')
+    """
+    return EXTERNAL if is_external(model) else "" if model == BICUBIC else model.split("/")[1]
 
 
 def dropout_of(model: str) -> Dropout:
-    """Return the dropout of ``network/setting/dropout``; of bicubic, none."""
-    return parse_dropout("none" if model == BICUBIC else model.split("/", 2)[2])
+    """Return the dropout of ``network/setting/dropout``; of other models, none."""
+    return parse_dropout("none" if _as_it_is(model) else model.split("/", 2)[2])
 
 
 def baseline_of(model: str) -> str | None:
     """Return the same network and setting without dropout, or None where there is no dropout."""
-    if model == BICUBIC or not dropout_of(model):
+    if not dropout_of(model):
         return None
     network, setting, _ = model.split("/", 2)
     return f"{network}/{setting}/none"
+
+
+def _as_it_is(model: str) -> bool:
+    return model == BICUBIC or is_external(model)

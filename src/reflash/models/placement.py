@@ -12,9 +12,12 @@ from reflash.core.errors import ReflashError
 from reflash.models.settings import (
     BLOCKS,
     DROPOUT_BLOCKS,
+    PLACES,
     Dropout,
     DropoutLayer,
+    FactorySettings,
     NetworkSettings,
+    StagedSettings,
 )
 
 
@@ -28,7 +31,7 @@ class Placement:
     """Block number, from 1 -> the dropout that this block holds three times."""
 
 
-def layer_names(settings: NetworkSettings) -> tuple[str, ...]:
+def layer_names(settings: StagedSettings) -> tuple[str, ...]:
     """Return the names of the tensors a network can be read at, in order.
 
     ``first`` (output of the first convolution and its activation), ``b1`` … (block outputs, skip
@@ -48,10 +51,14 @@ def place(settings: NetworkSettings, dropout: Dropout) -> Placement:
     ------
     ReflashError
         quarter, half or all for RRDB, which has no dropout residual blocks; or two places that
-        are the same block of a network with fewer than 16 blocks.
+        are the same block of a network with fewer than 16 blocks; or a place that the network
+        has not.
     """
     placement = Placement()
     for drop in dropout:
+        _check_place(settings, drop)
+        if isinstance(settings, FactorySettings):  # found by the names of its modules when built
+            continue
         if drop.where in DROPOUT_BLOCKS:
             if settings.name == "rrdb":
                 raise ReflashError(
@@ -70,6 +77,19 @@ def place(settings: NetworkSettings, dropout: Dropout) -> Placement:
             )
         placement.after[layer] = drop
     return placement
+
+
+def _check_place(settings: NetworkSettings, drop: DropoutLayer) -> None:
+    if isinstance(settings, FactorySettings):
+        if not (drop.is_module or drop.where == "last_conv"):
+            raise ReflashError(
+                f"dropout {drop}: {settings.factory} has no place '{drop.where}'; "
+                "write last_conv, or the name of a module to drop before"
+            )
+    elif drop.is_module:
+        raise ReflashError(
+            f"dropout {drop}: no place is called '{drop.where}'; places are {PLACES}"
+        )
 
 
 def _layer(drop: DropoutLayer, blocks: int) -> str:

@@ -11,13 +11,21 @@ A dropout is written as one short text, the same in a config, in a run's id and 
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, GetCoreSchemaHandler, ValidationError, field_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
@@ -35,7 +43,8 @@ DROPOUT_BLOCKS = {"all": 0, "half": 8, "quarter": 12}
 PLACES = "b1 to b16 (the paper's are b4, b8, b12, b16), conv_hr, last_conv, quarter, half, all"
 
 _PLACE = r"(?:b(?:[1-9]|1[0-6])|conv_hr|last_conv|quarter|half|all)"
-_LAYER = _PLACE + r"-(?:channel|element)-p0?\.\d+"
+_MODULE = r"(?!b\d+-|b\d+$)[A-Za-z_]\w*(?:\.\w+)*"
+_LAYER = rf"(?:{_PLACE}|{_MODULE})" + r"-(?:channel|element)-p0?\.\d+"
 _EXAMPLE = "write none, or PLACE-DIMENSION-pP such as last_conv-channel-p0.7, joined by +"
 
 
@@ -71,7 +80,73 @@ class RRDBSettings(Settings):
     """How many times larger the output is on each side."""
 
 
-NetworkSettings = Annotated[SRResNetSettings | RRDBSettings, Field(discriminator="name")]
+StagedSettings = SRResNetSettings | RRDBSettings
+"""A network of ours."""
+
+_FACTORY = r"^[^:]+:[A-Za-z_]\w*$"
+
+
+class FactorySettings(Settings):
+    """A network of one's own, trained here: made by a function of a Python file or module."""
+
+    name: Literal["factory"] = "factory"
+    """Which network: this one is the user's own."""
+    factory: str = Field(pattern=_FACTORY)
+    """What makes it: FILE.py:FUNCTION or MODULE:FUNCTION, returning a torch.nn.Module from
+    (B, 3, h, w) to (B, 3, 4h, 4w) in [0, 1]."""
+    arguments: Mapping[str, Any] = Field(default_factory=dict)
+    """Keyword arguments of the function."""
+    last_conv: str | None = None
+    """Module that a model's last_conv drops before; null: the last convolution with 3 outputs."""
+    code: str = ""
+    """Hash of the file, filled in when a run is planned: another file is another network."""
+    scale: Literal[4] = 4
+    """How many times larger the output is on each side."""
+
+
+class ExternalSettings(Settings):
+    """A network with weights from elsewhere, which is evaluated and analysed but not trained."""
+
+    weights: str | None = None
+    """Weights file (.pth, .pt or .safetensors), however it is wrapped."""
+    key: Literal["params", "params_ema"] | None = None
+    """Which weights of the file; null: raw ones (params) if it has both."""
+    label: str | None = None
+    """Name shown; null: the name it has in the study."""
+    factory: str | None = Field(None, pattern=_FACTORY)
+    """What makes the network, FILE.py:FUNCTION or MODULE:FUNCTION; null: the architecture is
+    found from the weights (ours, then those that spandrel knows)."""
+    arguments: Mapping[str, Any] = Field(default_factory=dict)
+    """Keyword arguments of the factory."""
+    multiple: int = Field(1, ge=1)
+    """What the sides of its input must be multiples of; images are padded, results cropped."""
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.weights is None and self.factory is None:
+            raise ValueError("weights: missing; name a weights file, or a factory")
+        return self
+
+    @property
+    def text(self) -> str:
+        """What options named --weights take: the file alone where that says all."""
+        given = self.model_dump(mode="json", exclude_defaults=True, exclude={"label"})
+        if set(given) == {"weights"}:
+            return str(self.weights)
+        return json.dumps(given, sort_keys=True)
+
+
+def _named_by_factory(value: object) -> object:
+    """Let ``factory: FILE:FUNCTION`` alone say which form of settings it is."""
+    if isinstance(value, Mapping) and "factory" in value and "name" not in value:
+        return {"name": "factory", **value}
+    return value
+
+
+NetworkSettings = Annotated[
+    Annotated[StagedSettings | FactorySettings, Field(discriminator="name")],
+    BeforeValidator(_named_by_factory),
+]
 
 
 def check_probability(p: float) -> float:
@@ -87,7 +162,8 @@ class DropoutLayer(Settings):
     """Dropout at one place of a network (or, for quarter, half and all, in several blocks)."""
 
     where: str
-    """The place: b1 to b16, conv_hr, last_conv, quarter, half or all."""
+    """The place: b1 to b16, conv_hr, last_conv, quarter, half or all; in a network of one's own
+    last_conv, or the dotted name of a module, before which it then is."""
     dimension: Dimension
     """What is dropped together: a whole channel of an image, or each element by itself."""
     p: float
@@ -96,7 +172,7 @@ class DropoutLayer(Settings):
     @field_validator("where")
     @classmethod
     def _known_place(cls, where: str) -> str:
-        if not re.fullmatch(_PLACE, where):
+        if not re.fullmatch(f"{_PLACE}|{_MODULE}", where):
             raise ValueError(f"no place is called '{where}'; places are {PLACES}")
         return where
 
@@ -113,13 +189,23 @@ class DropoutLayer(Settings):
         """K for a place ``bK``, None for the other places."""
         return int(self.where[1:]) if re.fullmatch(r"b\d+", self.where) else None
 
-    def network_order(self) -> tuple[int, int]:
-        """Sort key: the block the layer acts in (of 16), and in the block before after it."""
+    @property
+    def is_module(self) -> bool:
+        """Whether the place is none of ours, so the name of a module in a network of one's own."""
+        return not re.fullmatch(_PLACE, self.where)
+
+    def network_order(self) -> tuple[int, int, str]:
+        """Sort key: the block the layer acts in (of 16), and in the block before after it.
+
+        Modules of other networks, whose order is not known, come first, by name.
+        """
+        if self.is_module:
+            return 0, 0, self.where
         if self.where in DROPOUT_BLOCKS:
-            return DROPOUT_BLOCKS[self.where] + 1, 0
+            return DROPOUT_BLOCKS[self.where] + 1, 0, ""
         if self.sixteenth is not None:
-            return self.sixteenth, 1
-        return BLOCKS + 1, ("conv_hr", "last_conv").index(self.where)
+            return self.sixteenth, 1, ""
+        return BLOCKS + 1, ("conv_hr", "last_conv").index(self.where), ""
 
 
 class Dropout(tuple[DropoutLayer, ...]):

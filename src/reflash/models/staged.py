@@ -12,7 +12,7 @@ from reflash.core.errors import ReflashError
 from reflash.models.dropout import dropout_module
 from reflash.models.layers import LayeredNetwork
 from reflash.models.placement import Placement, layer_names, place
-from reflash.models.settings import Dropout, NetworkSettings
+from reflash.models.settings import Dropout, StagedSettings
 
 Stage = tuple[str, Callable[[Tensor], Tensor]]
 
@@ -24,7 +24,7 @@ class StagedNetwork(LayeredNetwork):
     Nothing changes it in place later: gradients with respect to layers are right.
     """
 
-    def __init__(self, settings: NetworkSettings, dropout: Dropout) -> None:
+    def __init__(self, settings: StagedSettings, dropout: Dropout) -> None:
         super().__init__()
         self.settings = settings
         self.dropout = dropout

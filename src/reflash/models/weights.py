@@ -17,7 +17,7 @@ import safetensors.torch
 import torch
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from reflash.core.errors import ReflashError
 from reflash.core.files import atomic, require_file
@@ -35,11 +35,23 @@ from reflash.models.foreign import (
     shape_text,
     to_authors,
     to_basicsr,
+    without_parallel,
 )
-from reflash.models.settings import NO_DROPOUT, Dropout, NetworkSettings, parse_dropout
-from reflash.models.staged import StagedNetwork
+from reflash.models.settings import (
+    NO_DROPOUT,
+    Dropout,
+    FactorySettings,
+    NetworkSettings,
+    parse_dropout,
+)
 
 _METADATA = "reflash"
+
+
+class OtherArchitectureError(ReflashError):
+    """Weights that are sound, but of a network that is none of ours."""
+
+
 _network_settings: TypeAdapter[NetworkSettings] = TypeAdapter(NetworkSettings)
 
 
@@ -108,6 +120,22 @@ def load_weights(path: Path | str, key: Which | None = None) -> tuple[StateDict,
         The file is missing, damaged, no weights file, holds code, has no such key, or a weight is
         not a finite number; the line then names the tensor.
     """
+    tensors, metadata = load_tensors(path, key)
+    if metadata.get("network", {}).get("name") != "factory":  # whose names are the user's own
+        tensors = to_basicsr(tensors)
+    if "network" not in metadata:
+        network = guess_network(tensors)
+        if network is not None:
+            metadata["network"] = network.model_dump(mode="json")
+    return tensors, metadata
+
+
+def load_tensors(path: Path | str, key: Which | None = None) -> tuple[StateDict, dict[str, Any]]:
+    """Read weights as ``load_weights`` does, with the names that they have in the file.
+
+    Prefixes of parallel models (``module.``) are cut off; ``network`` is in the metadata of files
+    of our own only.
+    """
     path = require_file(path, "give the path of a .safetensors or .pth file")
     with path.open("rb") as file:
         safe = is_safetensors(file.read(9)) or path.suffix.lower() == ".safetensors"
@@ -119,19 +147,13 @@ def load_weights(path: Path | str, key: Which | None = None) -> tuple[StateDict,
     else:
         tensors, found = choose_weights(path, content, key)
         metadata |= {} if found is None else {"which": found}
-    state_dict = {
-        name: _as_float(path, name, tensor) for name, tensor in to_basicsr(tensors).items()
-    }
-    if "network" not in metadata:
-        network = guess_network(state_dict)
-        if network is not None:
-            metadata["network"] = network.model_dump(mode="json")
-    return state_dict, metadata
+    tensors = {without_parallel(name): tensor for name, tensor in tensors.items()}
+    return {name: _as_float(path, name, tensor) for name, tensor in tensors.items()}, metadata
 
 
 def load_network(
     path: Path | str, key: Which | None = None, network: NetworkSettings | None = None
-) -> StagedNetwork:
+) -> nn.Module:
     """Read a network with its weights, in evaluation mode on the CPU.
 
     Its dropout is that of the training for files of our own, none for files of others. The global
@@ -204,7 +226,7 @@ def convert(
 
 def _read_network(
     path: Path | str, key: Which | None, network: NetworkSettings | None
-) -> tuple[StagedNetwork, dict[str, Any]]:
+) -> tuple[nn.Module, dict[str, Any]]:
     """Return the network of a file, in evaluation mode, and the file's metadata."""
     state_dict, metadata = load_weights(path, key)
     dropout = NO_DROPOUT
@@ -219,9 +241,11 @@ def _read_network(
             f"{path}: its description of the network is not understood ({reason}); "
             "read it with the version that wrote it"
         ) from error
+    if isinstance(network, FactorySettings):
+        return _read_factory(path, network, dropout, state_dict), metadata
     if network is None:
         found = [f"{name} {shape_text(tensor)}" for name, tensor in list(state_dict.items())[:3]]
-        raise ReflashError(
+        raise OtherArchitectureError(
             f"{path}: weights of another architecture ({', '.join(found)} ...); "
             "SRResNet and x4 RRDB can be read"
         )
@@ -229,12 +253,28 @@ def _read_network(
         model = build_network(network, dropout)
     difference = first_difference(state_dict, model.state_dict())
     if difference is not None:
-        raise ReflashError(
+        raise OtherArchitectureError(
             f"{path}: weights of another architecture than {network.name} with {network.features} "
             f"features and {network.blocks} blocks: {difference}"
         )
     model.load_state_dict(state_dict, assign=True)
     return model.eval(), {**metadata, "network": network.model_dump(mode="json")}
+
+
+def _read_factory(
+    path: Path | str, network: FactorySettings, dropout: Dropout, state_dict: StateDict
+) -> nn.Module:
+    """Return a network of the user's own that was trained here."""
+    with torch.random.fork_rng(devices=[]):  # its first weights are overwritten
+        model = build_network(network, dropout)
+    difference = first_difference(state_dict, model.state_dict())
+    if difference is not None:
+        raise ReflashError(
+            f"{path}: not the weights of {network.factory} as it is now: {difference}; "
+            "train it again, or bring the file back that they were trained with"
+        )
+    model.load_state_dict(state_dict)
+    return model.eval()
 
 
 def _read_safetensors(path: Path) -> tuple[StateDict, dict[str, Any]]:

@@ -129,6 +129,31 @@ def tap_of(layer: str, taps: Iterable[str], owner: str) -> str:
     return tap
 
 
+def layers_there(layers: Sequence[str], taps: Iterable[str], owner: str) -> list[str]:
+    """Return those of some layers that a network has: one of others may lack blocks.
+
+    Raises
+    ------
+    ReflashError
+        It has none of them.
+
+    Examples
+    --------
+    >>> layers_there(["b8", "last"], ["last"], "external/x")
+    ['last']
+    """
+    found, error = [], None
+    for layer in layers:
+        try:
+            tap_of(layer, taps, owner)
+            found.append(layer)
+        except ReflashError as problem:
+            error = error or problem
+    if error and not found:
+        raise error
+    return found
+
+
 def layer_label(layer: str) -> str:
     """Return the name shown for a layer of one network.
 
@@ -188,11 +213,12 @@ def read_maps(
     -------
     image : str
     maps : dict of str to (C, h, w) float
+        Of the layers that the network has.
 
     Raises
     ------
     ReflashError
-        The folder or file is missing or not readable, or the network has no such layer.
+        The folder or file is missing or not readable, or the network has none of the layers.
     """
     if model not in folders:
         raise ReflashError(f"model {model}: no folder of maps is given; {remedy}")
@@ -206,7 +232,7 @@ def read_maps(
     maps: Maps = {}
     try:
         with np.load(path, allow_pickle=False) as stored:
-            for layer in layers:
+            for layer in layers_there(layers, stored.files, str(path)):
                 tap = tap_of(layer, stored.files, str(path))
                 maps[layer] = np.asarray(stored[tap], np.float32)
     except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:

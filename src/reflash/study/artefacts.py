@@ -26,6 +26,9 @@ Probability = Annotated[float, Field(gt=0, lt=1)]
 class Artefact(Settings):
     """A table or figure: which models it shows (none named: all models of the study)."""
 
+    shows_external: ClassVar[bool] = True
+    """Whether networks that were not trained here are shown, too."""
+
     models: tuple[str, ...] = ()
     """Models shown, in this order, e.g. srresnet/multi/none; braces expand; empty: the study's."""
 
@@ -70,6 +73,7 @@ class Cost(Settings):
 class Claims(Artefact):
     """Table and claims.json: the paper's claims as statistics over the models' runs."""
 
+    shows_external: ClassVar[bool] = False
     inputs: ClassVar[tuple[str, ...]] = ("claims",)
     tested_on: ClassVar[tuple[str, ...]] = ("evaluations",)
     """Inputs without which no claim is tested."""
@@ -131,6 +135,7 @@ class TeaserBars(Artefact):
 class TrainingCurves(Artefact):
     """Figure: validation PSNR (EMA weights) against iterations, one line per model."""
 
+    shows_external: ClassVar[bool] = False
     inputs: ClassVar[tuple[str, ...]] = ("logs",)
 
 
@@ -172,6 +177,7 @@ class DropoutPlacements(Settings):
 class Positions(Artefact):
     """Figure: PSNR against the position of one dropout layer, channel and element."""
 
+    shows_external: ClassVar[bool] = False
     inputs: ClassVar[tuple[str, ...]] = ("evaluations",)
 
     set: str | None = None
@@ -201,6 +207,7 @@ class PositionsMulti(Positions):
 class ProbabilityCurves(Artefact):
     """Figure: PSNR against the dropout probability, channel and element, a panel per setting."""
 
+    shows_external: ClassVar[bool] = False
     inputs: ClassVar[tuple[str, ...]] = ("evaluations",)
 
     set: str | None = None

@@ -9,8 +9,9 @@ from typing import Any
 
 from reflash.core.errors import ReflashError
 from reflash.datasets.registry import ManualSource, registry
-from reflash.models.names import BICUBIC, parse_model
+from reflash.models.names import BICUBIC, is_external, network_of, parse_model
 from reflash.models.placement import layer_names, place
+from reflash.models.settings import FactorySettings
 from reflash.study.config import VALIDATION, load
 from reflash.study.files import raw
 from reflash.study.plan import Plan
@@ -36,6 +37,7 @@ def load_plan(values: dict[str, Any], folder: Path | str = "config") -> Plan:
     name = str(Path(folder) / "study" / f"{plan.resolved.study_name}.yaml")
     check_models(plan, name)
     check_layers(plan, name)
+    check_external(plan, name)
     return plan
 
 
@@ -59,8 +61,15 @@ def check_models(plan: Plan, name: str) -> None:
         labels = [parse_model(label).id for label in plan.study.labels if label != BICUBIC]
     except ReflashError as error:
         raise ReflashError(f"{name}: {error}") from error
+    externals = plan.study.external
     for model in models:
         network = parse_model(model).network
+        if is_external(model):
+            known = [f"external/{one}" for one in externals]
+            if model not in known:
+                hint = f"use one of {', '.join(known)}" if known else "add it"
+                raise ReflashError(f"{name}: model {model!r}: not under the key external; {hint}")
+            continue
         if network not in networks:
             near = difflib.get_close_matches(network, networks, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(networks)}"
@@ -96,8 +105,12 @@ def check_layers(plan: Plan, name: str) -> None:
         for artefact, settings in plan.artefacts(kind).items():
             for (need, key), layers in wanted.items():
                 models = plan.shown_models(kind, artefact, need) if need in settings.inputs else ()
-                for network in dict.fromkeys(model.split("/")[0] for model in models):
-                    known = layer_names(plan.scale.networks[network])
+                for network in dict.fromkeys(map(network_of, models)):
+                    # What layers a network of others has is seen when it is opened.
+                    settings_of = plan.scale.networks.get(network)
+                    if settings_of is None or isinstance(settings_of, FactorySettings):
+                        continue
+                    known = layer_names(settings_of)
                     for layer in layers:
                         if layer not in known:
                             raise ReflashError(
@@ -114,6 +127,40 @@ def check_layers(plan: Plan, name: str) -> None:
                 f"{name}: {artefact}.layer: {layer!r} is not among analysis.layers of "
                 f"scale {plan.resolved.scale_name}; use one of {', '.join(analysis.layers)}"
             )
+
+
+def check_external(plan: Plan, name: str, root: Path | str = ".") -> None:
+    """Check that the files of networks from elsewhere, and of the user's own, are there.
+
+    Raises
+    ------
+    ReflashError
+        One is missing; the message begins with ``name``, the study's file.
+    """
+    shown = {run: plan.external(run) for run in plan.all_runs}
+    for run, external in shown.items():
+        if external is None:
+            continue
+        key = f"{name}: external.{run.split('/')[1]}"
+        if external.weights is not None and not Path(root, external.weights).is_file():
+            raise ReflashError(f"{key}.weights: {external.weights}: no such file; correct its path")
+        _check_factory(external.factory, f"{key}.factory")
+    for network in dict.fromkeys(network_of(run) for run in plan.trained_runs):
+        settings = plan.scale.networks[network]
+        if isinstance(settings, FactorySettings):
+            scale = plan.resolved.scale_name
+            _check_factory(settings.factory, f"scale {scale}: networks.{network}.factory")
+
+
+def _check_factory(factory: str | None, key: str) -> None:
+    if factory is None:
+        return
+    from reflash.models.factory import factory_code  # imports torch
+
+    try:
+        factory_code(factory)
+    except ReflashError as error:
+        raise ReflashError(f"{key}: {error}") from error
 
 
 def check_images(plan: Plan, root: Path | str = ".") -> None:
@@ -134,7 +181,7 @@ def check_images(plan: Plan, root: Path | str = ".") -> None:
     for name in (*plan.test_sets, VALIDATION):
         if not (root / files.hr(name)).is_file():
             users[name] = plan.dataset_of(name)
-    if not all((root / files.weights(run, weights)).is_file() for run in plan.all_runs):
+    if not all((root / files.weights(run, weights)).is_file() for run in plan.trained_runs):
         users["training"] = plan.training_datasets
     if not (root / files.real).is_file():
         users["real"] = plan.real_dataset
@@ -176,7 +223,7 @@ def check_published(plan: Plan, root: Path | str = ".") -> None:
     ReflashError
         A file is missing; the message names it and how to restore it.
     """
-    for run in plan.all_runs:
+    for run in plan.trained_runs:
         weights = plan.files.weights(run, plan.scale.evaluation.weights)
         for file in (weights, plan.files.training_log(run)):
             if not Path(root, file).is_file():

@@ -20,7 +20,13 @@ from reflash.datasets.settings import TestSetSettings, TrainingImagesSettings
 from reflash.degradations.settings import BenchmarkSettings, SecondOrderSettings
 from reflash.evaluation.settings import EvaluationSettings
 from reflash.interpretation.settings import AnalysisSettings
-from reflash.models.settings import NetworkSettings, RRDBSettings, SRResNetSettings
+from reflash.models.names import EXTERNAL
+from reflash.models.settings import (
+    ExternalSettings,
+    NetworkSettings,
+    RRDBSettings,
+    SRResNetSettings,
+)
 from reflash.study.artefacts import Figures, FigureStyle, Tables
 from reflash.study.context import Evidence, listing
 from reflash.study.reading import read_yaml, validate
@@ -132,7 +138,10 @@ class Study(Settings):
     title: str
     """Title of the report."""
     models: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Models, as network/setting/dropout; braces expand: srresnet/multi/{none,b8-channel-p0.2}."""
+    """Models, as network/setting/dropout; braces expand: srresnet/multi/{none,b8-channel-p0.2}.
+    External networks are external/NAME."""
+    external: Mapping[FolderName, ExternalSettings] = Field(default_factory=dict)
+    """Networks with weights from elsewhere by name; the model NAME is called external/NAME."""
     labels: Mapping[str, str] = Field(default_factory=dict)
     """Names shown for models; a model without one is described by its settings."""
     tables: Tables = Tables()
@@ -187,6 +196,10 @@ class Resolved(BaseModel):
                     f"{where}: {name}.scale: {factor}, but training and tests are made for "
                     f"{SCALE}; leave it out"
                 )
+        if EXTERNAL in scale.networks:
+            raise ReflashError(
+                f"{where}: networks.{EXTERNAL}: the name of networks from elsewhere; take another"
+            )
         if VALIDATION in scale.test_sets:
             raise ReflashError(
                 f"{where}: test_sets.{VALIDATION}: the name of the validation images; take another"

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from reflash.core.settings import Settings
-from reflash.models.names import BICUBIC
+from reflash.models.names import BICUBIC, runs_of
 
 Evidence = Literal["none", "fraction", "paper"]
 """What results say about the paper: nothing, something (its networks, a fraction of its training),
@@ -68,8 +68,8 @@ class Context(Settings):
 
     @property
     def runs(self) -> tuple[str, ...]:
-        """Every run of the models, one per model and seed."""
-        return tuple(f"{model}/seed{seed}" for model in self.models for seed in self.seeds)
+        """Every run of the models, one per seed; of external models one."""
+        return tuple(run for model in self.models for run in runs_of(model, self.seeds))
 
 
 def scale_sentence(context: Context) -> str:

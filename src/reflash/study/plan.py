@@ -23,7 +23,17 @@ from reflash.datasets.settings import (
     TestSetSettings,
 )
 from reflash.degradations.settings import KINDS, BenchmarkSettings, SecondOrderSettings
-from reflash.models.names import BICUBIC, describe_model, expand_models, network_of, parse_model
+from reflash.models.names import (
+    BICUBIC,
+    EXTERNAL,
+    describe_model,
+    expand_models,
+    is_external,
+    network_of,
+    parse_model,
+    runs_of,
+)
+from reflash.models.settings import ExternalSettings, FactorySettings, NetworkSettings
 from reflash.study.artefacts import Artefact
 from reflash.study.config import VALIDATION, Resolved, evidence_of
 from reflash.study.context import Context
@@ -42,10 +52,15 @@ class Plan:
         self.files = Files(resolved.scale_name, resolved.study_name)
 
     def artefacts(self, kind: str) -> dict[str, Any]:
-        """Return name -> settings of the declared ``tables`` or ``figures``."""
+        """Return name -> settings of the declared ``tables`` or ``figures`` that show a model."""
         declared = getattr(self.study, kind)
         chosen = {name: getattr(declared, name) for name in type(declared).model_fields}
-        return {name: settings for name, settings in chosen.items() if settings is not None}
+        return {
+            name: settings
+            for name, settings in chosen.items()
+            if settings is not None
+            and (not isinstance(settings, Artefact) or self._models_shown(settings))
+        }
 
     def artefact(self, kind: str, name: str) -> Any:
         """Return the settings of one declared table or figure.
@@ -68,7 +83,12 @@ class Plan:
         """Names shown of bicubic and of the models of the main comparison."""
         table = self.study.tables.multi_degradation
         models = expand_models((table and table.models) or self.study.models)
-        return {m: describe_model(m, self.study.labels) for m in (BICUBIC, *models)}
+        return self._labels(models)
+
+    def _labels(self, models: Iterable[str]) -> dict[str, str]:
+        given = {f"{EXTERNAL}/{name}": one.label for name, one in self.study.external.items()}
+        labels = {name: label for name, label in given.items() if label} | dict(self.study.labels)
+        return {model: describe_model(model, labels) for model in (BICUBIC, *models)}
 
     def described_network(self, name: str) -> str:
         """Return the settings of the network that a figure draws; empty for other figures."""
@@ -80,9 +100,11 @@ class Plan:
     def artefact_models(self, name: str, kind: str) -> tuple[str, ...]:
         """Return the models a table or figure shows, in order."""
         settings = self.artefacts(kind)[name]
-        if not isinstance(settings, Artefact):
-            return ()
-        return expand_models(settings.models or self.study.models)
+        return self._models_shown(settings) if isinstance(settings, Artefact) else ()
+
+    def _models_shown(self, settings: Artefact) -> tuple[str, ...]:
+        models = expand_models(settings.models or self.study.models)
+        return tuple(m for m in models if settings.shows_external or not is_external(m))
 
     @property
     def test_sets(self) -> tuple[str, ...]:
@@ -148,7 +170,7 @@ class Plan:
     @property
     def claim_needs(self) -> tuple[str, ...]:
         """Inputs of the claims that this study has; empty where it declares no claims."""
-        claims = self.study.tables.claims
+        claims = self.artefacts("tables").get("claims")
         if claims is None:
             return ()
         used = [n for n in claims.used if n != "cost" and self.shown_models("tables", "claims", n)]
@@ -158,7 +180,7 @@ class Plan:
     def context(self, models: Iterable[str]) -> Context:
         """Return what the captions of an artefact that shows ``models`` need to know."""
         models = tuple(models)
-        labels = {m: describe_model(m, self.study.labels) for m in (BICUBIC, *models)}
+        labels = self._labels(models)
         evidence, fraction = evidence_of(self.scale, map(network_of, models))
         return Context(
             study=self.resolved.study_name,
@@ -193,13 +215,36 @@ class Plan:
         return tuple(dict.fromkeys(names))
 
     def runs(self, model: str) -> list[str]:
-        """Return the runs of ``model``, one per seed."""
-        return [f"{model}/seed{seed}" for seed in self.scale.seeds]
+        """Return the runs of ``model``, one per seed; of an external model one."""
+        return runs_of(model, self.scale.seeds)
 
     @property
     def all_runs(self) -> list[str]:
         """Every run of the study."""
         return [run for model in self.models for run in self.runs(model)]
+
+    @property
+    def trained_runs(self) -> list[str]:
+        """Every run of the study that is trained here."""
+        return [run for run in self.all_runs if not is_external(run)]
+
+    def external(self, run: str) -> ExternalSettings | None:
+        """Return where the network of a run comes from; None for one that is trained here."""
+        if not is_external(run):
+            return None
+        name = run.split("/")[1]
+        if name not in self.study.external:
+            raise ReflashError(
+                f"run {run!r}: study {self.resolved.study_name} has no external network {name!r}"
+            )
+        return self.study.external[name]
+
+    def weights_file(self, run: str) -> str | None:
+        """Return the weights that a run is evaluated with; None where a factory needs none."""
+        external = self.external(run)
+        if external is None:
+            return self.files.weights(run, self.scale.evaluation.weights)
+        return external.weights
 
     def run_settings(self, run: str) -> RunSettings:
         """Return what ``reflash train`` needs for ``run``."""
@@ -212,7 +257,7 @@ class Plan:
         sub_image, step = self.sub_images
         return RunSettings(
             id=run,
-            network=self.scale.networks[model.network],
+            network=self._network(model.network),
             dropout=model.dropout,
             setting=model.setting,
             seed=int(seed),
@@ -222,6 +267,15 @@ class Plan:
             sub_image=sub_image,
             step=step,
         )
+
+    def _network(self, name: str) -> NetworkSettings:
+        """Return a network of the scale; one of the user's own with the hash of its code."""
+        network = self.scale.networks[name]
+        if isinstance(network, FactorySettings):
+            from reflash.models.factory import factory_code  # imports torch
+
+            return network.model_copy(update={"code": factory_code(network.factory)})
+        return network
 
     @property
     def sub_images(self) -> tuple[int | None, int]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from reflash.core.errors import ReflashError
 from reflash.core.fingerprint import stage_fingerprint
+from reflash.models.names import is_external
 from reflash.study.context import Context
 from reflash.study.plan import Plan
 from reflash.study.workflow import folder_key, text
@@ -67,7 +68,7 @@ def run_state(plan: Plan, run: str, root: Path | str = ".", verify: bool = True)
     else:
         begun = folder.is_dir() and any(folder.glob("state-*.pt"))
         state = "begun" if begun else "missing"
-    planned = run in plan.all_runs
+    planned = run in plan.trained_runs
     changes = tuple(_changes(plan, run, record)) if planned and record else ()
     problems = tuple(check_record(folder)) if verify and state == "finished" else ()
     return RunState(run, planned, state, record, changes, problems)
@@ -123,7 +124,7 @@ def protect_finished_runs(plan: Plan, root: Path | str = ".") -> None:
     config = plan.config
     if config.replace or config.weights != "trained":
         return
-    states = [run_state(plan, run, root, verify=False) for run in plan.all_runs]
+    states = [run_state(plan, run, root, verify=False) for run in plan.trained_runs]
     risky = [one for one in states if one.state == "finished" and one.changes]
     hours = sum(one.hours for one in risky)
     if hours <= config.protect_hours:
@@ -153,5 +154,6 @@ def artefact_context(plan: Plan, kind: str, name: str, root: Path | str = ".") -
 
 
 def _with_replaced(context: Context, root: Path | str, plan: Plan) -> Context:
-    foreign = [run for run in context.runs if check_record(Path(root) / plan.files.run(run))]
+    trained = [run for run in context.runs if not is_external(run)]
+    foreign = [run for run in trained if check_record(Path(root) / plan.files.run(run))]
     return context.model_copy(update={"not_recorded": tuple(foreign)})

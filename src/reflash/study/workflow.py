@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from reflash.core.errors import ReflashError
 from reflash.core.files import write_json
 from reflash.datasets.images import list_images
 from reflash.study.config import Config
+from reflash.study.plan import Plan
 
 HASHES = ".snakemake/reflash-image-hashes.json"
 """Hashes of the images in users' own folders, kept so that only changed files are read again."""
@@ -116,3 +118,34 @@ def folder_key(folder: Path | None, recursive: bool = False) -> str:
     if known != before:
         write_json(HASHES, known)
     return total.hexdigest()[:20]
+
+
+def external_key(plan: Plan, run: str) -> str:
+    """Return a hash of what an external network is made from; empty for one trained here.
+
+    As a parameter of a rule it makes another weights file, or a changed factory, rerun what shows
+    the network, whatever the times of the files.
+    """
+    external = plan.external(run)
+    if external is None:
+        return ""
+    parts = []
+    if external.weights is not None:
+        path = Path(external.weights)
+        try:
+            state = path.stat()
+        except OSError:  # the rule's command says what is wrong
+            return "unreadable"
+        parts.append(_file_hash(path, state.st_size, state.st_mtime_ns))
+    if external.factory is not None:
+        from reflash.models.factory import factory_code  # imports torch
+
+        parts.append(factory_code(external.factory))
+    return "-".join(parts)
+
+
+@cache
+def _file_hash(path: Path, size: int, time: int) -> str:
+    """Return a hash of a file's content, found once for each size and time of change."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:20]

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from reflash.paper.analyses import depth_label, depth_sentence, read_analysis, tap_of
+from reflash.paper.analyses import depth_label, depth_sentence, layers_there, read_analysis, tap_of
 from reflash.paper.figures.drawing import Drawing, sentences
 from reflash.paper.figures.lines import (
     draw_panels,
@@ -57,7 +57,10 @@ def gather(
     for layer in settings.layers:
         for model in context.models:
             own = table[table["model"] == model]
-            tap = tap_of(layer, dict.fromkeys(own["layer"]), f"model {model}")
+            taps = dict.fromkeys(own["layer"])
+            if layer not in layers_there(settings.layers, taps, f"model {model}"):
+                continue
+            tap = tap_of(layer, taps, f"model {model}")
             part = ranked(own[own["layer"] == tap], "share", largest=True)
             rows = summary[(summary["model"] == model) & (summary["layer"] == tap)]
             for number in ("gini", "entropy"):
@@ -72,7 +75,7 @@ def gather(
         caption=sentences(
             "Share of each channel in its layer's saliency, sorted within each image; "
             "dotted: equal shares.",
-            depth_sentence(settings.layers),
+            depth_sentence(frame["layer"].unique()),
             "Gini coefficient: 0 for equal shares; normalised entropy: 1 for equal shares.",
             f"Mean over {images_phrase(context, images)}.",
             seeds_sentence(context, "bands are"),

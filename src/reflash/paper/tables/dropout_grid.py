@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from reflash.degradations.settings import KINDS
-from reflash.models.names import baseline_of, dropout_of, network_of, setting_of
+from reflash.models.names import baseline_of, dropout_of, is_external, network_of, setting_of
 from reflash.paper.scores import (
     MEAN,
     gains,
@@ -127,9 +127,12 @@ def arrange(frame: pd.DataFrame, context: Context, settings: DropoutGrid) -> Lay
         if kinds == "clean" and setting != "single":
             continue
         measure = "clean images" if kinds == "clean" else f"mean of the {len(KINDS)} degradations"
-        network_label = context.label(f"{network}/{setting}/none")
-        network_label = str(network) if "/" in network_label else network_label
-        heading = f"{network_label}, {setting}-degradation setting: {measure}"
+        if is_external(network):
+            heading = f"{context.label(network)}, not trained here: {measure}"
+        else:
+            network_label = context.label(f"{network}/{setting}/none")
+            network_label = str(network) if "/" in network_label else network_label
+            heading = f"{network_label}, {setting}-degradation setting: {measure}"
         rows.append(Row(kind="section", cells=(Cell(text=heading),)))
         for _, group in block.groupby("model", sort=False):
             rows.append(_row(group.to_dict("records"), sets, settings))
