@@ -14,7 +14,7 @@ FLOORS = (
     ("evaluation", "degradations"),
     ("training", "interpretation"),
     ("study",),
-    ("paper",),
+    ("paper", "functions"),
     ("report",),
     ("cli",),
 )

@@ -146,7 +146,7 @@ def needed_files(plan: Plan) -> list[str]:
     needed += evaluation_files(plan)
     needed += [files.lr(name, kind) for name in plan.test_sets for kind in plan.kinds]
     needed += [files.hr(name) for name in (*plan.test_sets, VALIDATION)]
-    for run in plan.all_runs:
+    for run in plan.trained_runs:
         needed += [files.weights(run, plan.scale.evaluation.weights), files.training_log(run)]
         if plan.config.weights == "trained":
             needed.append(plan.training_source(run))

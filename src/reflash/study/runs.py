@@ -79,7 +79,9 @@ def all_states(plan: Plan, root: Path | str = ".", verify: bool = True) -> list[
     folder = Path(root) / plan.files.runs
     here = sorted(path.parent for path in folder.glob("*/*/*/seed*/log.csv"))
     others = [path.relative_to(folder).as_posix() for path in here]
-    return [run_state(plan, run, root, verify) for run in dict.fromkeys([*plan.all_runs, *others])]
+    return [
+        run_state(plan, run, root, verify) for run in dict.fromkeys([*plan.trained_runs, *others])
+    ]
 
 
 def _changes(plan: Plan, run: str, record: Record) -> Iterable[str]:
