@@ -175,3 +175,14 @@ def test_image_that_another_model_lacks_is_named(make_context, maps):
     (maps[DROPPED] / "ant.npz").rename(maps[DROPPED] / "bee.npz")
     with pytest.raises(ReflashError, match=r"1/ant\.npz: no such file"):
         feature_maps.gather(make_context(), FeatureMaps(), maps)
+
+
+def test_networks_of_fewer_channels_and_layers_have_their_row(make_context, maps):
+    few = {"last": stored(maps, DROPPED)[:2]}
+    np.savez(maps[DROPPED] / "ant.npz", **few)
+    drawing = saliency_maps.gather(make_context(), SaliencyMaps(layers=("b8", "last")), maps)
+    rows = drawing.frame.groupby(["layer", "model"], sort=False).size()
+    assert rows.to_dict() == {("b8", PLAIN): 5, ("last", PLAIN): 5, ("last", DROPPED): 2}
+    with rc(STYLE):
+        figure = saliency_maps.draw(drawing, STYLE)
+    assert len([axes for axes in figure.axes if axes.images]) == 12

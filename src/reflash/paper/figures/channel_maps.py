@@ -145,7 +145,7 @@ def draw_maps(drawing: Drawing, style: FigureStyle) -> Figure:
             if headed:
                 axes.set_title(_header(frame, one), fontsize=size, pad=3)
     figure.supxlabel(f"Below each map: {options['share']}", fontsize=size)
-    scale = figure.colorbar(shown, ax=grid, shrink=0.6, aspect=12, pad=0.01, ticks=[0, 255])
+    scale = figure.colorbar(shown, ax=figure.axes, shrink=0.6, aspect=12, pad=0.01, ticks=[0, 255])
     scale.ax.set_yticklabels([options["low"], options["high"]])
     scale.outline.set_visible(False)
     fit_height(figure)
