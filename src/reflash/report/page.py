@@ -193,7 +193,9 @@ def _run(folder: Path) -> dict[str, str]:
     assert record is not None
     try:
         network, training = record.settings["network"], record.settings["training"]
-        size = f"{network['name']}, {network['blocks']} blocks, {network['features']} features"
+        size = network.get("factory") or (
+            f"{network['name']}, {network['blocks']} blocks, {network['features']} features"
+        )
         return {
             "id": record.run,
             "network": size,
