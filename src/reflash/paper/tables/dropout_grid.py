@@ -123,7 +123,8 @@ def arrange(frame: pd.DataFrame, context: Context, settings: DropoutGrid) -> Lay
     """
     sets = [str(name) for name in frame["set"].unique()]
     rows: list[Row] = []
-    for (network, setting, kinds), block in frame.groupby(BLOCK, sort=False):
+    for keys, block in frame.groupby(BLOCK, sort=False):
+        network, setting, kinds = map(str, keys)
         if kinds == "clean" and setting != "single":
             continue
         measure = "clean images" if kinds == "clean" else f"mean of the {len(KINDS)} degradations"
@@ -131,7 +132,7 @@ def arrange(frame: pd.DataFrame, context: Context, settings: DropoutGrid) -> Lay
             heading = f"{context.label(network)}, not trained here: {measure}"
         else:
             network_label = context.label(f"{network}/{setting}/none")
-            network_label = str(network) if "/" in network_label else network_label
+            network_label = network if "/" in network_label else network_label
             heading = f"{network_label}, {setting}-degradation setting: {measure}"
         rows.append(Row(kind="section", cells=(Cell(text=heading),)))
         for _, group in block.groupby("model", sort=False):
