@@ -16,7 +16,7 @@ FLOORS = (
     ("study",),
     ("paper", "functions"),
     ("report",),
-    ("cli",),
+    ("cli", "functions"),
 )
 """Folders from the ground up; those of one floor know nothing of each other."""
 

@@ -78,6 +78,7 @@ COMMANDS = {
     "figure": "channel_ablation --from IN:figure.csv --out OUT",
     "claims": "--results IN:results --out OUT.json",
     "report": "--results IN:results",
+    "runs": "--results IN:results",
     "bench": "degradation --quick --folder IN:scripts",
     "config check": "IN:config.yaml",
     "config run": "srresnet/multi/none --folder IN:config",

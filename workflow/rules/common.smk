@@ -14,11 +14,11 @@ from reflash.study.inputs import evaluation_files, files_read, needed_files
 from reflash.study.runs import made_from, protect_finished_runs
 from reflash.study.saved import save_config
 from reflash.study.workflow import (
-    LOGGED,
     external_key,
     folder_key,
     prepare_environment,
     require_makers,
+    shell_prefix,
     text,
 )
 
@@ -37,8 +37,8 @@ TABLES = [f"{FILES.table(name)}.csv" for name in PLAN.artefacts("tables")]
 FIGURES = [f"{FILES.figure(name)}.pdf" for name in PLAN.artefacts("figures")]
 
 prepare_environment(PLAN.config, PROJECT)
-# Commands write to their log by `logged LOG COMMAND`; Snakemake reads braces as names.
-shell.prefix("set -euo pipefail; " + LOGGED.replace("{", "{{").replace("}", "}}"))
+# Commands write to their log by `logged LOG COMMAND`.
+shell.prefix(shell_prefix())
 
 
 wildcard_constraints:
@@ -76,6 +76,11 @@ def weights_content(wildcards):
 def gpus(wildcards):
     """GPUs that a job uses: one for a network, none for bicubic."""
     return int(wildcards.run != "bicubic")
+
+
+def results_folder(wildcards):
+    """Folder of the study's results, from which commands take what they need."""
+    return FILES.results
 
 
 def folders(manifests):

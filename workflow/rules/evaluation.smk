@@ -98,9 +98,10 @@ rule summarise_metrics:
         mem_mb=500,
         runtime=10,
     params:
+        results=results_folder,
         labels=lambda wildcards: text(PLAN.main_labels),
         code=code("metrics"),
     message:
         "Mean PSNR of the main comparison"
     shell:
-        "logged {log} reflash metrics --results {FILES.results}"
+        "logged {log} reflash metrics --results {params.results}"

@@ -14,6 +14,7 @@ rule make_table:
         mem_mb=1000,
         runtime=10,
     params:
+        results=results_folder,
         settings=lambda wildcards: text(PLAN.artefacts("tables")[wildcards.name]),
         context=lambda wildcards: text(
             PLAN.context(PLAN.artefact_models(wildcards.name, "tables"))
@@ -22,7 +23,7 @@ rule make_table:
     message:
         "Table {wildcards.name}"
     shell:
-        "logged {log} reflash table {wildcards.name} --results {FILES.results}"
+        "logged {log} reflash table {wildcards.name} --results {params.results}"
 
 
 rule make_figure:
@@ -40,6 +41,7 @@ rule make_figure:
         mem_mb=1000,
         runtime=10,
     params:
+        results=results_folder,
         settings=lambda wildcards: text(PLAN.artefacts("figures")[wildcards.name]),
         context=lambda wildcards: text(
             PLAN.context(PLAN.artefact_models(wildcards.name, "figures"))
@@ -50,7 +52,7 @@ rule make_figure:
     message:
         "Figure {wildcards.name}"
     shell:
-        "logged {log} reflash figure {wildcards.name} --results {FILES.results}"
+        "logged {log} reflash figure {wildcards.name} --results {params.results}"
 
 
 if PLAN.claim_needs:
@@ -68,6 +70,7 @@ if PLAN.claim_needs:
             mem_mb=2000,
             runtime=30,
         params:
+            results=results_folder,
             settings=lambda wildcards: text(PLAN.artefacts("tables")["claims"]),
             context=lambda wildcards: text(
                 PLAN.context(PLAN.artefact_models("claims", "tables"))
@@ -76,4 +79,4 @@ if PLAN.claim_needs:
         message:
             "Testing the paper's claims"
         shell:
-            "logged {log} reflash claims --results {FILES.results}"
+            "logged {log} reflash claims --results {params.results}"

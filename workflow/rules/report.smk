@@ -21,9 +21,10 @@ rule make_report:
         mem_mb=1000,
         runtime=10,
     params:
+        results=results_folder,
         context=lambda wildcards: text(PLAN.context(PLAN.models)),
         code=code("report"),
     message:
         "Report {output}"
     shell:
-        "logged {log} reflash report --results {FILES.results}"
+        "logged {log} reflash report --results {params.results}"

@@ -60,11 +60,12 @@ rule check_leaks:
         mem_mb=2000,
         runtime=120,
     params:
+        results=results_folder,
         code=code("leaks"),
     message:
         "Looking for test images among the training images"
     shell:
-        "logged {log} reflash data leaks --results {FILES.results} --out {output}"
+        "logged {log} reflash data leaks --results {params.results} --out {output}"
 
 
 rule synthesise_pairs:

@@ -35,6 +35,11 @@ After a failure the last lines are shown, so that the reason stands beside Snake
 """
 
 
+def shell_prefix() -> str:
+    """Return what stands before every command; Snakemake takes single braces for names."""
+    return "set -euo pipefail; " + LOGGED.replace("{", "{{").replace("}", "}}")
+
+
 def prepare_environment(config: Config, project: Path | str) -> None:
     """Set the environment that jobs inherit: where ``reflash`` is, the mirror, accepted terms.
 
