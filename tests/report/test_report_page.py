@@ -101,7 +101,7 @@ def make_results(folder: Path, about: Context) -> tuple[list[Path], list[Path], 
         record = {"run": run, "settings": settings, "iterations": 12345, "done": 12345}
         record |= dict.fromkeys(("recipe", "settings_key", "data", "code", "processor"), "x")
         record |= {"seconds": 62.0, "device": "cpu", "threads": 1, "runs_together": 1}
-        record |= {"weights": {}, "versions": {}, "commit": None, "finished": None, "sessions": 0}
+        record |= {"weights": {}, "versions": {}, "commit": None, "finished": None, "resumes": 0}
         (home / "run.json").write_text(json.dumps(record))
         evaluations.append(home / "evaluation.csv")
         logs.append(home / "log.csv")

@@ -50,7 +50,7 @@ def finish(made: Plan, run: str, folder: Path, hours: float = 0.0) -> Path:
         device="cpu",
         threads=1,
         runs_together=1,
-        sessions=0,
+        resumes=0,
     )
     return out
 

@@ -45,7 +45,7 @@ def test_the_record_says_how_the_weights_came_about(finished: Path, cache: Image
     for which in ("params", "params_ema"):
         content = (finished / f"{which}.safetensors").read_bytes()
         assert record["weights"][which] == hashlib.sha256(content).hexdigest()
-    assert (record["iterations"], record["done"], record["sessions"]) == (12, 12, 0)
+    assert (record["iterations"], record["done"], record["resumes"]) == (12, 12, 0)
     assert record["device"] == "cpu"
     assert record["threads"] == torch.get_num_threads()
     assert record["versions"]["torch"] == torch.__version__

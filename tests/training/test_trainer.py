@@ -151,14 +151,14 @@ def test_time_budget_stops_with_saved_state_and_resumes_exactly(
     assert _names(tmp_path / "parts") == _names(tmp_path / "whole") == RESULTS
     record = read_record(tmp_path / "parts")
     assert record is not None
-    assert (record.sessions, record.done) == (stops, 12)
+    assert (record.resumes, record.done) == (stops, 12)
 
 
-def _require_usable(folder: Path, message: str, sessions: int) -> None:
+def _require_usable(folder: Path, message: str, resumes: int) -> None:
     """Check that the weights of a stopped run are there, with a record that fits them."""
     record = read_record(folder)
     assert record is not None
-    assert (record.iterations, record.finished, record.sessions) == (12, None, sessions)
+    assert (record.iterations, record.finished, record.resumes) == (12, None, resumes)
     assert f"after iteration {record.done} of 12; the weights so far are in partial/" in message
     for which, digest in record.weights.items():
         path = folder / f"{which}.safetensors"

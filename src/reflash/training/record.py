@@ -55,7 +55,7 @@ class Record(BaseModel):
     done: int
     """Iterations after which the weights were written; fewer where the run was stopped."""
     seconds: float
-    """Duration of the training, all sessions together."""
+    """Duration of the training, interruptions left out."""
     device: str
     """Name of the GPU, or cpu."""
     processor: str
@@ -69,7 +69,7 @@ class Record(BaseModel):
     """Git commit of the source, ``+dirty`` where it was changed; null for an installed package."""
     finished: str | None
     """When the training ended, in UTC; null for a run that was stopped."""
-    sessions: int
+    resumes: int
     """How many times the run was resumed."""
 
 
@@ -117,7 +117,7 @@ def write_record(
     device: str,
     threads: int,
     runs_together: int,
-    sessions: int,
+    resumes: int,
 ) -> None:
     """Write ``run.json`` for the weights that lie in ``folder``; see `Record`."""
     total = settings.training.iterations
@@ -140,7 +140,7 @@ def write_record(
         versions={"python": python_version(), **{p: version(p) for p in ("torch", "reflash")}},
         commit=source_commit(),
         finished=datetime.now(UTC).isoformat(timespec="seconds") if done == total else None,
-        sessions=sessions,
+        resumes=resumes,
     )
     write_json(folder / RECORD, record.model_dump(mode="json"))
 

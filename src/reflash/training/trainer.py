@@ -116,7 +116,7 @@ class Trainer:
         self.settings, self.validation, self.folder = settings, validation, Path(folder)
         self.made_from = made_from
         self.total = settings.training.iterations
-        self.start, self.elapsed, self.sessions = 0, 0.0, 0
+        self.start, self.elapsed, self.resumes = 0, 0.0, 0
         self.pairs_state: dict[str, Any] = {}
 
     def open(self, data: str, device: torch.device, options: Options, together: int) -> None:
@@ -132,7 +132,7 @@ class Trainer:
         if state is not None:
             self.run.load_state_dict(state["run"])
             self.start, self.elapsed = state["iteration"], state["seconds"]
-            self.sessions = state["sessions"] + 1
+            self.resumes = state["resumes"] + 1
             self.pairs_state = state["pairs"]
             say(f"{self.settings.id}: continuing after iteration {self.start}")
         elif any(self.folder.glob(state_path(Path(), "*").name)):
@@ -158,13 +158,13 @@ class Trainer:
                     self.writer.add_scalar(name, number, done)
 
     def save(self, done: int, seconds: float, pairs_state: dict[str, Any]) -> None:
-        """Write the resume state after ``done`` iterations and ``seconds`` of this session."""
+        """Write the resume state after ``done`` iterations and ``seconds`` of this process."""
         state = {
             "run": self.run.state_dict(),
             "pairs": pairs_state,
             "iteration": done,
             "seconds": self.elapsed + seconds,
-            "sessions": self.sessions,
+            "resumes": self.resumes,
         }
         save_state(self.folder, self.recipe, state)
 
@@ -198,7 +198,7 @@ class Trainer:
             device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
             threads=torch.get_num_threads(),
             runs_together=self.together,
-            sessions=self.sessions,
+            resumes=self.resumes,
         )
 
 
