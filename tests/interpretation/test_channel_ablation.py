@@ -9,7 +9,7 @@ import torch
 
 from reflash.core.errors import ReflashError
 from reflash.interpretation import inputs
-from reflash.interpretation.ablation import ablate_channels, run_ablation, worst_losses
+from reflash.interpretation.ablation import ablate_channels, run_ablation
 from reflash.interpretation.settings import AnalysisSettings
 from reflash.interpretation.silencing import channel_amounts, rescale_factors, silenced
 from reflash.models.weights import load_network
@@ -182,20 +182,3 @@ def test_an_unknown_layer_is_named_before_any_image_is_read(weights, tmp_path):
         ReflashError, match="layer 'b3': no such layer; srresnet has first, b1 to b2"
     ):
         run_ablation(weights, tmp_path / "no.png", tmp_path / "no.png", tmp_path, layers=("b3",))
-
-
-def test_worst_loss_of_each_layer():
-    table = pd.DataFrame(
-        {
-            "run": "r",
-            "image": ["a", "a", "a", "a"],
-            "layer": ["hr", "hr", "last", "last"],
-            "channel": [0, 1, 0, 1],
-            "psnr": [20.0, 25.0, 30.5, 30.25],
-            "psnr_full": 30.0,
-        }
-    )
-    worst = worst_losses(table)
-    assert list(worst.columns) == ["run", "image", "layer", "channel", "loss"]
-    assert worst["channel"].tolist() == [0, 1]
-    assert worst["loss"].tolist() == [10, -0.25]

@@ -17,7 +17,6 @@ from reflash.core.keys import Key, torch_generator
 from reflash.degradations.constants import constant
 
 NoiseKind = Literal["gaussian", "poisson"]
-NOISE_KINDS: tuple[NoiseKind, ...] = ("gaussian", "poisson")
 LUMA = (0.2989, 0.587, 0.114)
 HALF_BIN = 2.0**-25
 """Half the spacing of torch's float32 uniform numbers: keeps the Poisson quantile off 0 and 1."""

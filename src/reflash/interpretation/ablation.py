@@ -92,25 +92,6 @@ def ablate_channels(
         return values, full
 
 
-def worst_losses(ablation: pd.DataFrame) -> pd.DataFrame:
-    """Return the largest loss that a single channel causes, per run, image and layer.
-
-    Parameters
-    ----------
-    ablation : pandas.DataFrame
-        As `run_ablation` returns.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns ``run, image, layer, channel, loss``: the channel whose absence costs most, and
-        how much in dB (negative if PSNR rises without any of them).
-    """
-    losses = ablation.assign(loss=ablation["psnr_full"] - ablation["psnr"])
-    worst = losses.groupby(["run", "image", "layer"], sort=False)["loss"].idxmax()
-    return losses.loc[worst, ["run", "image", "layer", "channel", "loss"]].reset_index(drop=True)
-
-
 def run_ablation(
     weights: Weights,
     lr: Path | str,
