@@ -61,7 +61,7 @@ COMMANDS = {
     "data training-images": "OUT --settings IN:training.yaml",
     "data cache": "IN:hr OUT",
     "data test-set": "OUT --settings IN:test.yaml",
-    "data pictures": "OUT --pictures IN:hr",
+    "data real-photos": "OUT --photos IN:hr",
     "degrade": "IN:hr OUT --kind clean",
     "pairs": "--config IN:pool.json --images IN:cache --out OUT",
     "train": "--config IN:run.json --validation IN:hr --images IN:cache --out OUT --device cpu",

@@ -138,7 +138,7 @@ def test_large_maps_are_stored_smaller(make_context, maps):
     assert {image.shape for image in drawing.images.values()} == {(160, 120, 3)}
 
 
-def test_pictures_lie_inside_and_apart(make_context, maps):
+def test_real_photos_lie_inside_and_apart(make_context, maps):
     drawing = saliency_maps.gather(make_context(), SaliencyMaps(layers=("last", "b16")), maps)
     with rc(STYLE):
         figure = saliency_maps.draw(drawing, STYLE)

@@ -1,4 +1,4 @@
-"""Crops of real pictures are cut at the same place of every result."""
+"""Crops of real photographs are cut at the same place of every result."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_bicubic_may_be_left_out(make_context, inputs):
 
 
 def test_caption_says_that_there_is_no_hr(drawing):
-    for part in ("2 pictures", "no HR picture", "Seed 4.", "no evidence about the paper"):
+    for part in ("2 images", "no HR image", "Seed 4.", "no evidence about the paper"):
         assert part in drawing.caption
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from reflash.core.errors import ReflashError
 from reflash.datasets.images import write_png
-from reflash.paper.figures.pictures import detailed_crop
+from reflash.paper.figures.image_grid import detailed_crop
 from reflash.paper.figures.style import rc
 from reflash.paper.figures.visual_comparison import draw, gather
 from reflash.study.artefacts import FigureStyle, VisualComparison

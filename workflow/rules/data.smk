@@ -43,25 +43,25 @@ rule make_test_set:
         " --mod {params.mod} --raw data/raw"
 
 
-rule gather_pictures:
+rule gather_real_photos:
     input:
         [raw(name) for name in PLAN.real_dataset],
     output:
         FILES.real,
     log:
-        FILES.log("gather_pictures"),
+        FILES.log("gather_real_photos"),
     benchmark:
-        FILES.benchmark("gather_pictures")
+        FILES.benchmark("gather_real_photos")
     resources:
         mem_mb=1000,
         runtime=30,
     params:
-        pictures=PLAN.pictures_option,
-        limit=PLAN.picture_count,
+        photos=PLAN.photos_option,
+        limit=PLAN.photo_count,
         own=lambda wildcards: folder_key(*PLAN.own_images("real")),
         code=code("images"),
     message:
-        "Gathering real pictures"
+        "Gathering real photographs"
     shell:
-        "logged {log} reflash data pictures $(dirname {output}) {params.pictures}"
+        "logged {log} reflash data real-photos $(dirname {output}) {params.photos}"
         " --limit {params.limit} --raw data/raw"

@@ -58,16 +58,16 @@ rule upscale_examples:
         " --weights {params.weights:q} --limit {params.limit} --manifest --overwrite --threads {threads}"
 
 
-rule upscale_pictures:
+rule upscale_real_photos:
     input:
         weights=evaluated_weights,
         lr=FILES.real,
     output:
         FILES.upscaled_real("{run}"),
     log:
-        FILES.log("upscale_pictures", "{run}"),
+        FILES.log("upscale_real_photos", "{run}"),
     benchmark:
-        FILES.benchmark("upscale_pictures", "{run}")
+        FILES.benchmark("upscale_real_photos", "{run}")
     threads: PLAN.scale.threads
     resources:
         gpu=gpus,
@@ -78,7 +78,7 @@ rule upscale_pictures:
         content=weights_content,
         code=code("upscaling"),
     message:
-        "Upscaling real pictures with {wildcards.run}"
+        "Upscaling real photographs with {wildcards.run}"
     shell:
         "logged {log} reflash upscale $(dirname {input.lr}) $(dirname {output})"
         " --weights {params.weights:q} --manifest --overwrite --threads {threads}"

@@ -182,16 +182,16 @@ def _with_subfolders(settings: Any, recursive: bool) -> Any:
     return settings.model_copy(update={"recursive": True})
 
 
-@data_app.command("pictures")
-def data_pictures(
+@data_app.command("real-photos")
+def data_real_photos(
     out: Annotated[Path, typer.Argument(help="Folder to fill.")],
-    pictures: Annotated[
+    photos: Annotated[
         str | None, typer.Option(help="Folder or dataset; default: sample photographs.")
     ] = None,
     limit: Annotated[int, typer.Option(help="Only the first N by name.", min=1)] = 3,
     raw: Annotated[Path, typer.Option(help="Folder of named datasets.")] = Path("data/raw"),
 ) -> None:
-    """Gather LR pictures without HR counterpart, with their manifest."""
-    from reflash.datasets.pictures import prepare_pictures
+    """Gather LR photographs without HR counterpart, with their manifest."""
+    from reflash.datasets.real_photos import prepare_real_photos
 
-    prepare_pictures(pictures, out, limit, raw)
+    prepare_real_photos(photos, out, limit, raw)

@@ -1,9 +1,9 @@
 """Dead leaves: images of occluding random shapes with the statistics of natural images.
 
 Opaque shapes fall on the plane at random places, later ones hiding earlier ones. If their radii
-have the density r^-3, the picture looks the same at every magnification, edges appear at all sizes,
+have the density r^-3, the image looks the same at every magnification, edges appear at all sizes,
 and the power spectrum falls like 1/f^2, as that of photographs does (Lee, Mumford and Huang,
-"Occlusion models for natural images", IJCV 2001). Networks trained on such pictures learn to
+"Occlusion models for natural images", IJCV 2001). Networks trained on such images learn to
 restore photographs (Achddou, Gousseau and Ladjal, "Synthetic images as a regularity prior for
 image restoration neural networks", SSVM 2021).
 

@@ -1,4 +1,4 @@
-"""All maps of a layer on one picture."""
+"""All maps of a layer on one image."""
 
 from __future__ import annotations
 

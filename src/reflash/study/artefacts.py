@@ -281,14 +281,14 @@ class FeatureDropSensitivity(Artefact):
 
 
 class RealWorld(Artefact):
-    """Figure: real LR pictures enlarged by every model, side by side; there is no HR picture."""
+    """Figure: real LR photographs enlarged by every model, side by side; there is no HR image."""
 
     inputs: ClassVar[tuple[str, ...]] = ("real", "sr")
 
-    pictures: str | None = None
-    """Folder of LR pictures, or name of a dataset such as RealSRSet; null: the sample photos."""
+    photos: str | None = None
+    """Folder of LR photographs, or name of a dataset such as RealSRSet; null: the sample photos."""
     examples: Annotated[int, Field(ge=1)] = 3
-    """Number of pictures (rows): the first in order of name."""
+    """Number of images (rows): the first in order of name."""
     size: Annotated[int, Field(ge=16)] = 192
     """Side of the crop shown, in pixels of the result; the most detailed crop is chosen."""
 
@@ -340,7 +340,7 @@ class Figures(Settings):
     feature_drop_sensitivity: FeatureDropSensitivity | None = FeatureDropSensitivity()
     """Dropping features at test time."""
     real_world: RealWorld | None = None
-    """Real pictures side by side."""
+    """Real photographs side by side."""
 
 
 class FigureStyle(Settings):

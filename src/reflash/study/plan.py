@@ -299,14 +299,14 @@ class Plan:
         return 4 if name == VALIDATION else self.scale.benchmark.mod
 
     @property
-    def pictures_option(self) -> str:
-        """Option of ``reflash data pictures`` that says which real pictures are shown."""
+    def photos_option(self) -> str:
+        """Option of ``reflash data real-photos`` that says which real photographs are shown."""
         shown = self.study.figures.real_world
-        return f"--pictures {quote(shown.pictures)}" if shown and shown.pictures else ""
+        return f"--photos {quote(shown.photos)}" if shown and shown.photos else ""
 
     @property
-    def picture_count(self) -> int:
-        """How many real pictures are shown."""
+    def photo_count(self) -> int:
+        """How many real photographs are shown."""
         shown = self.study.figures.real_world
         return shown.examples if shown else 1
 
@@ -384,13 +384,13 @@ class Plan:
     def real_dataset(self) -> list[str]:
         """Name of the dataset that the real photographs are from, if there is one."""
         shown = self.study.figures.real_world
-        return [shown.pictures] if shown and shown.pictures in registry() else []
+        return [shown.photos] if shown and shown.photos in registry() else []
 
     def own_folder(self, name: str) -> Path | None:
         """Return the user's own folder behind ``training``, ``real``, a test set or none."""
         if name == "real":
             shown = self.study.figures.real_world
-            chosen = shown.pictures if shown and shown.pictures not in registry() else None
+            chosen = shown.photos if shown and shown.photos not in registry() else None
         else:
             images = self.scale.training_images if name == "training" else self.image_set(name)
             chosen = getattr(images, "folder", None)

@@ -12,6 +12,6 @@ from ``NAME.csv``: anybody can redraw a figure from it. Nothing else has to know
 
 ``drawing`` writes and reads a figure's files, ``make`` makes one from its inputs. Shared parts:
 ``style`` and ``reflash.mplstyle`` (sizes, fonts), ``looks`` (one look per model), ``lines``
-(means with intervals), ``placements`` and ``positions`` (PSNR against dropout), ``pictures`` and
-``channel_maps`` (grids of pictures).
+(means with intervals), ``placements`` and ``positions`` (PSNR against dropout), ``images`` and
+``channel_maps`` (grids of images).
 """

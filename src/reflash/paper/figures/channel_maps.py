@@ -1,4 +1,4 @@
-"""What the figures of feature maps and saliency maps share: channels in rows of pictures."""
+"""What the figures of feature maps and saliency maps share: channels in rows of images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from reflash.datasets.images import Pixels
 from reflash.paper.analyses import depth_label, read_maps
 from reflash.paper.figures.drawing import Drawing
-from reflash.paper.figures.pictures import picture_grid
+from reflash.paper.figures.image_grid import image_grid
 from reflash.paper.figures.style import fit_height, small, wrap
 from reflash.study.artefacts import FigureStyle, Maps
 from reflash.study.context import Context
@@ -80,7 +80,7 @@ def gather_maps(
             for column, rank in enumerate(np.linspace(0, last, count).round().astype(int)):
                 channel = int(order[rank])
                 file = f"{layer}-{number}-{column}.png"
-                images[file] = _picture(shown[channel])
+                images[file] = _pixels(shown[channel])
                 rows.append(
                     {
                         "layer": layer,
@@ -104,7 +104,7 @@ def gather_maps(
     return frame, images
 
 
-def _picture(levels: Array) -> Pixels:
+def _pixels(levels: Array) -> Pixels:
     """Turn (h, w) in [0, 1] into grey RGB of at most ``LARGEST`` pixels on a side."""
     height, width = levels.shape
     factor = max(height, width) / LARGEST
@@ -123,7 +123,7 @@ def draw_maps(drawing: Drawing, style: FigureStyle) -> Figure:
     """
     frame, options, size = drawing.frame, drawing.options, small(style)
     lines = list(frame.groupby(["layer", "row"], sort=False))
-    figure, grid = picture_grid(len(lines), int(frame["column"].max()) + 1, style)
+    figure, grid = image_grid(len(lines), int(frame["column"].max()) + 1, style)
     for number, ((layer, _), rows) in enumerate(lines):
         for axes in grid[number, len(rows) :]:
             axes.remove()

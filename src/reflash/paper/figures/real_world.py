@@ -1,4 +1,4 @@
-"""Figure: real LR pictures enlarged by every model, side by side; there is no HR picture."""
+"""Figure: real LR photographs enlarged by every model, side by side; there is no HR image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reflash.core.errors import ReflashError
 from reflash.datasets.images import Pixels, list_images, read_rgba
 from reflash.models.names import BICUBIC
 from reflash.paper.figures.drawing import Drawing, sentences
-from reflash.paper.figures.pictures import (
+from reflash.paper.figures.image_grid import (
     Cell,
     add_example,
     by_stem,
@@ -34,31 +34,31 @@ ENLARGED = 4
 def gather(
     context: Context, settings: RealWorld, real: Path | str, sr: Mapping[str, Path | str]
 ) -> Drawing:
-    """Cut the same crop from LR pictures and from what every model makes of them.
+    """Cut the same crop from LR photographs and from what every model makes of them.
 
     Parameters
     ----------
     context
         The models shown.
     settings
-        How many pictures, which size.
+        How many images, which size.
     real
-        Folder of LR pictures.
+        Folder of LR photographs.
     sr : mapping of str to folder
-        A folder of enlarged pictures, with the same names, for each model of the context (and for
+        A folder of enlarged images, with the same names, for each model of the context (and for
         bicubic, if it is to be shown); those of the first seed.
 
     Returns
     -------
     Drawing
-        The frame has a row per picture: row, column, role (image, lr, sr), model, label, image, x,
+        The frame has a row per image: row, column, role (image, lr, sr), model, label, image, x,
         y, size (the crop in pixels of the result), width, height (of what the file shows, in
         pixels of the result), file (PNG in the folder of the figure).
 
     Raises
     ------
     ReflashError
-        A folder or picture is missing, or an enlarged picture has the wrong size.
+        A folder or image is missing, or an enlarged image has the wrong size.
     """
     for model in context.models:
         if model not in sr:
@@ -92,10 +92,10 @@ def gather(
     return Drawing(
         name=NAME,
         frame=frame,
-        title="Real pictures",
+        title="Real photographs",
         caption=_caption(context, settings, frame),
         alt=(
-            "Crops side by side, a row per picture "
+            "Crops side by side, a row per image "
             f"({listing(list(dict.fromkeys(frame['image'])))}): "
             f"{listing(list(dict.fromkeys(frame.loc[frame['role'] != 'image', 'label'])))}."
         ),
@@ -105,16 +105,16 @@ def gather(
 
 def _caption(context: Context, settings: RealWorld, frame: pd.DataFrame) -> str:
     count = frame["row"].nunique()
-    source = Path(settings.pictures).name if settings.pictures else "the sample photographs"
+    source = Path(settings.photos).name if settings.photos else "the sample photographs"
     return sentences(
-        f"{count} picture{'s' if count != 1 else ''} of {source} as they are, enlarged "
+        f"{count} image{'s' if count != 1 else ''} of {source} as they are, enlarged "
         f"{ENLARGED} times: the crop with the most detail, of {settings.size} pixels at most; "
-        "LR enlarged without interpolation. There is no HR picture to compare with: no PSNR.",
+        "LR enlarged without interpolation. There is no HR image to compare with: no PSNR.",
         f"Seed {context.seeds[0]}.",
         scale_sentence(context),
     )
 
 
 def draw(drawing: Drawing, style: FigureStyle) -> Figure:
-    """Draw the whole picture and its crops in cells of one size."""
+    """Draw the whole image and its crops in cells of one size."""
     return draw_crops(drawing, style, "LR image")

@@ -100,9 +100,9 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def fit_height(figure: Figure) -> None:
-    """Cut the height of a figure of pictures to what is drawn in it; the width stays.
+    """Cut the height of a figure of images to what is drawn in it; the width stays.
 
-    Pictures keep their aspect, so that the width decides how large they are.
+    Images keep their aspect, so that the width decides how large they are.
     """
     figure.draw_without_rendering()
     panels = figure.get_tightbbox(bbox_extra_artists=figure.axes).height

@@ -12,7 +12,7 @@ from reflash.core.errors import ReflashError
 from reflash.datasets.images import Pixels, list_images, read_rgb
 from reflash.models.names import BICUBIC
 from reflash.paper.figures.drawing import Drawing, sentences
-from reflash.paper.figures.pictures import (
+from reflash.paper.figures.image_grid import (
     Cell,
     add_example,
     by_stem,
@@ -56,7 +56,7 @@ def gather(
     Returns
     -------
     Drawing
-        The frame has a row per picture: row, column, role (image, hr, lr, sr), model, label,
+        The frame has a row per image: row, column, role (image, hr, lr, sr), model, label,
         image, kind, x, y, size (the crop in HR pixels), width, height (of what the file shows, in
         HR pixels), psnr (dB, of the whole image), file (PNG in the folder of the figure).
 

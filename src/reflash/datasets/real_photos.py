@@ -1,4 +1,4 @@
-"""LR pictures without HR counterpart, as the real-world figure enlarges them."""
+"""LR photographs without HR counterpart, as the real-world figure enlarges them."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from reflash.datasets.photos import sample_photos
 from reflash.datasets.registry import registry
 
 
-def prepare_pictures(
-    pictures: str | None, dst: Path | str, limit: int, raw: Path | str = "data/raw"
+def prepare_real_photos(
+    photos: str | None, dst: Path | str, limit: int, raw: Path | str = "data/raw"
 ) -> Path:
-    """Write the first ``limit`` pictures by name as RGB PNG to ``dst``; return their manifest.
+    """Write the first ``limit`` photos by name as RGB PNG to ``dst``; return their manifest.
 
     Parameters
     ----------
-    pictures
+    photos
         A folder, the name of a dataset in ``raw`` (RealSRSet), or None: the photographs that ship
         with scikit-image and scikit-learn, which are compressed and noisy as photographs are.
     dst
-        The folder to fill; it holds exactly these pictures afterwards.
+        The folder to fill; it holds exactly these photos afterwards.
 
     Raises
     ------
     ReflashError
-        The folder or dataset is not there, or a picture is unreadable.
+        The folder or dataset is not there, or a photograph is unreadable.
     """
-    if pictures is None:
+    if photos is None:
         paths = list(sample_photos().values())
-    elif pictures in registry():
-        folder = Path(raw) / pictures
+    elif photos in registry():
+        folder = Path(raw) / photos
         if not (folder / MANIFEST).is_file():
             raise ReflashError(
-                f"{folder}: the dataset {pictures} is not there; run: reflash data fetch {pictures}"
+                f"{folder}: the dataset {photos} is not there; run: reflash data fetch {photos}"
             )
         paths = [folder / entry.file for entry in read_manifest(folder)]
     else:
-        paths = list_images(require_folder(pictures, "name a folder of pictures or a dataset"))
+        paths = list_images(require_folder(photos, "name a folder of photos or a dataset"))
     with filling(dst) as filler:
         for path in paths[:limit]:
             filler.add(path.stem, read_rgba(path)[0])

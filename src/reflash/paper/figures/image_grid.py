@@ -1,4 +1,4 @@
-"""What figures of pictures share: choosing crops, and a grid of pictures with their names."""
+"""What figures of images share: choosing crops, and a grid of images with their names."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ THUMBNAIL = 360
 """Longest side of the whole image shown beside the crops, in pixels."""
 
 MOST_CELLS = 8
-"""Pictures beside each other at most; more go to a second line."""
+"""Images beside each other at most; more go to a second line."""
 
 Cell: TypeAlias = dict[Any, Any]
-"""A row of the frame: one picture."""
+"""A row of the frame: one image."""
 
 
 def detailed_crop(image: Pixels, size: int, grid: int = 4) -> tuple[int, int]:
@@ -61,35 +61,35 @@ def find_image(images: dict[str, Path], stem: str, folder: Path | str) -> Path:
 
 
 def cut(
-    picture: Pixels, box: tuple[int, int, int], shape: tuple[int, int], source: Path, of: Path
+    pixels: Pixels, box: tuple[int, int, int], shape: tuple[int, int], source: Path, of: Path
 ) -> Pixels:
-    """Return the crop ``box`` (x, y, side) of a picture that must have the shape (H, W).
+    """Return the crop ``box`` (x, y, side) of an image that must have the shape (H, W).
 
     Raises
     ------
     ReflashError
-        The picture has another shape: ``source`` was not made from ``of``.
+        The image has another shape: ``source`` was not made from ``of``.
     """
-    if picture.shape[:2] != shape:
+    if pixels.shape[:2] != shape:
         raise ReflashError(
-            f"{source}: {picture.shape[1]}x{picture.shape[0]} pixels, but {of} needs "
+            f"{source}: {pixels.shape[1]}x{pixels.shape[0]} pixels, but {of} needs "
             f"{shape[1]}x{shape[0]}; regenerate it with reflash upscale"
         )
     x, y, side = box
-    return np.ascontiguousarray(picture[y : y + side, x : x + side])
+    return np.ascontiguousarray(pixels[y : y + side, x : x + side])
 
 
 def add_example(
     rows: list[Cell], images: dict[str, Pixels], common: Cell, cells: Sequence[Cell]
 ) -> None:
-    """Add an example's pictures to the rows of a frame and to the images of a drawing.
+    """Add an example's crops to the rows of a frame and to the images of a drawing.
 
     Parameters
     ----------
     rows, images
         What is added to.
     common
-        Columns that all pictures have: row, image, x, y, size.
+        Columns that all crops have: row, image, x, y, size.
     cells
         From left to right: role, model, label, width and height (of what is shown, in HR pixels),
         pixels (H, W, 3), psnr where it is known, and file where it has a name of its own.
@@ -109,10 +109,10 @@ def thumbnail(image: Pixels) -> Pixels:
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def picture_grid(rows: int, columns: int, style: FigureStyle) -> tuple[Figure, NDArray[Any]]:
+def image_grid(rows: int, columns: int, style: FigureStyle) -> tuple[Figure, NDArray[Any]]:
     """Return a figure over both columns and its axes (rows, columns), without ticks and frames.
 
-    Call ``fit_height`` when the pictures and their names are in.
+    Call ``fit_height`` when the images and their names are in.
     """
     width = two_columns(style)
     figure = new_figure(width, rows * (2 * width / columns + 1))
@@ -130,7 +130,7 @@ def picture_grid(rows: int, columns: int, style: FigureStyle) -> tuple[Figure, N
 def draw_crops(drawing: Drawing, style: FigureStyle, whole: str) -> Figure:
     """Draw the whole image and its crops in cells of one size; many models take more lines.
 
-    The frame has a row per picture: row, column, role (``image`` for the whole one), label, x, y,
+    The frame has a row per image: row, column, role (``image`` for the whole one), label, x, y,
     size, width, height, file, and psnr where it is known. ``whole`` is the header of the whole
     image.
     """
@@ -138,7 +138,7 @@ def draw_crops(drawing: Drawing, style: FigureStyle, whole: str) -> Figure:
     cells = int(frame["column"].max()) + 1
     lines = -(-cells // MOST_CELLS)
     per_line = -(-cells // lines)
-    figure, grid = picture_grid(frame["row"].nunique() * lines, per_line, style)
+    figure, grid = image_grid(frame["row"].nunique() * lines, per_line, style)
     room = two_columns(style) / per_line - 0.06
     for line, axes_of_line, of_line in _lines(frame, grid, lines):
         best = _best(frame, int(of_line[0]["row"]))
@@ -164,7 +164,7 @@ def draw_crops(drawing: Drawing, style: FigureStyle, whole: str) -> Figure:
 def _lines(
     frame: pd.DataFrame, grid: NDArray[Any], lines: int
 ) -> Iterator[tuple[int, NDArray[Any], list[Cell]]]:
-    """Yield number, axes and pictures of every line of the grid; an example takes ``lines``."""
+    """Yield number, axes and images of every line of the grid; an example takes ``lines``."""
     number, per_line = 0, grid.shape[1]
     for _, rows in frame.groupby("row", sort=False):
         example = rows.to_dict("records")
