@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from web_server import Reply, WebServer
 
+from reflash.core import progress as progress_module
 from reflash.core.errors import ReflashError
 from reflash.datasets import download as download_module
-from reflash.datasets import meter as meter_module
 from reflash.datasets.download import Network, NotFoundError, download
 from reflash.datasets.meter import transfer_meter
 from reflash.datasets.space import DiskError
@@ -291,17 +291,19 @@ def test_a_log_gets_plain_lines_with_bytes_rate_and_time(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(meter_module, "LINE_SECONDS", 0.0)
+    monkeypatch.setattr(progress_module, "LINE_SECONDS", 0.0)
     server.replies["/f"] = Reply(BODY, piece=100_000, delay=0.05)
     download(f"{server.url}/f", dst, network=QUICK)
     lines = capsys.readouterr().err.splitlines()
-    states = [re.match(r"file\.bin: ([\d.]+) kB of 300 kB, [\d.]+ .?B/s", line) for line in lines]
+    states = [
+        re.match(r"file\.bin: [01]/1, ([\d.]+) kB of 300 kB, [\d.]+ .?B/s", line) for line in lines
+    ]
     done = [float(state[1]) for state in states if state]
     assert len(done) >= 3
     assert done == sorted(done)
     assert all("\r" not in line and "\x1b" not in line for line in lines)
-    assert lines[-1].startswith("file.bin: 300 kB of 300 kB, ")
-    assert lines[-1].endswith("B/s, 0 s left")
+    assert lines[-1].startswith("file.bin: 1/1, 300 kB of 300 kB, ")
+    assert "B/s, 0 s left" in lines[-1]
 
 
 def test_the_meter_counts_what_was_resumed_but_not_as_speed() -> None:
@@ -311,9 +313,9 @@ def test_the_meter_counts_what_was_resumed_but_not_as_speed() -> None:
         meter.advance(100)
         assert meter.done == 500
         assert meter.received == 100
-        assert meter.line().startswith("x: 500 B of 1.0 kB, ")
+        assert meter.note().startswith("500 B of 1.0 kB, ")
         meter.finish_file()
-        assert meter.line().endswith("1 of 2 files")
+        assert meter.files_done == 1
 
 
 def test_stop_ends_a_transfer(server: WebServer, dst: Path) -> None:
