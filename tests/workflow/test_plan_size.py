@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from pathlib import Path
@@ -22,13 +21,10 @@ def test_seven_seeds_on_ten_test_sets(tmp_path: Path) -> None:
     mirror.mkdir()
     sets = ", ".join(f"own{i}: {{source: folder, folder: {mirror}}}" for i in range(5))
     trial = f"overrides={{seeds: [0, 1, 2, 3, 4, 5, 6], test_sets: {{{sets}}}}}"
-    began = os.times()
     shown = project.run(
         *("snakemake", "--dry-run", "--printshellcmds", "--config", "scale=paper"),
         *(f"mirror={mirror}", trial),
     ).stdout
-    ended = os.times()
-    assert ended.children_user - began.children_user < 40  # 15 s on an idle core
     commands = re.findall(r"^Shell command: (logged .*(?:\n[^\n]+)*?)\n", shown, re.MULTILINE)
     jobs = int(re.search(r"^total +(\d+)$", shown, re.MULTILINE)[1])
     assert len(commands) == jobs - 1  # all but `all`

@@ -24,10 +24,7 @@ def overriding(text: str) -> tuple[str, ...]:
 
 
 def test_nothing_to_do_after_a_finished_run(project: Project) -> None:
-    began = os.times()
     assert project.planned() == Counter()
-    ended = os.times()  # processor time: other work on the machine does not count
-    assert ended.children_user - began.children_user < 10
 
 
 def test_touched_sources_and_data_rerun_nothing(project: Project) -> None:
@@ -75,7 +72,7 @@ HARMLESS = {
     ),
     "an error text": ("training/pairs.py", "does not divide", "is no divisor of"),
     "a progress message": ("training/trainer.py", ": continuing after", ": resumes after"),
-    "an error's class": ("core/errors.py", '"""', '"""Changed. '),
+    "an error's class": ("core/errors.py", '"""The exceptions', '"""The kinds of exceptions'),
 }
 
 

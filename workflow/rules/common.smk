@@ -35,6 +35,9 @@ except ReflashError as error:
 FILES = PLAN.files
 TABLES = [f"{FILES.table(name)}.csv" for name in PLAN.artefacts("tables")]
 FIGURES = [f"{FILES.figure(name)}.pdf" for name in PLAN.artefacts("figures")]
+# Where networks are trained on images that could hold test images, each test set is compared.
+MAY_LEAK = PLAN.may_leak and PLAN.config.weights == "trained"
+LEAK_REPORTS = [FILES.leaks(name) for name in PLAN.test_sets if MAY_LEAK]
 
 prepare_environment(PLAN.config, PROJECT)
 # Commands write to their log by `logged LOG COMMAND`.
@@ -86,3 +89,8 @@ def results_folder(wildcards):
 def folders(manifests):
     """Options --lr that name the folders of manifests."""
     return [f"--lr {Path(manifest).parent}" for manifest in manifests]
+
+
+def hr_and_lr(hr, lr):
+    """Options --hr and --lr that name the folders of a test set's manifests."""
+    return [f"--hr {Path(hr).parent}", *folders(lr)]

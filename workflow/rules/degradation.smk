@@ -1,4 +1,4 @@
-# LR images: the eight degradations of every test set.
+# LR images: the eight degradations of every test set, and one list of all its images.
 
 
 rule degrade_test_set:
@@ -21,3 +21,20 @@ rule degrade_test_set:
     shell:
         "logged {log} reflash degrade $(dirname {input}) $(dirname {output}) --kind {wildcards.kind}"
         " --settings {params.settings:q}"
+
+
+rule list_test_set:
+    input:
+        hr=FILES.hr("{set}"),
+        lr=[FILES.lr("{set}", kind) for kind in PLAN.kinds],
+    output:
+        FILES.images("{set}"),
+    log:
+        FILES.log("list_test_set", "{set}"),
+    resources:
+        mem_mb=500,
+        runtime=5,
+    message:
+        "Listing the images of {wildcards.set}"
+    shell:
+        "logged {log} reflash data index $(dirname {input}) --out {output}"

@@ -4,8 +4,8 @@
 rule evaluate_network:
     input:
         weights=evaluated_weights,
-        hr=FILES.hr("{set}"),
-        lr=[FILES.lr("{set}", kind) for kind in PLAN.kinds],
+        images=FILES.images("{set}"),
+        leaks=[FILES.leaks("{set}")] if LEAK_REPORTS else [],
     output:
         FILES.evaluation("{run}", "{set}"),
     log:
@@ -21,13 +21,15 @@ rule evaluate_network:
         weights=weights_option,
         content=weights_content,
         settings=text(PLAN.scale.evaluation),
-        lr=lambda wildcards, input: folders(input.lr),
+        folders=hr_and_lr(
+            FILES.hr("{set}"), [FILES.lr("{set}", kind) for kind in PLAN.kinds]
+        ),
         code=code("evaluation"),
     message:
         "Evaluating {wildcards.run} on {wildcards.set}"
     shell:
-        "logged {log} reflash evaluate --weights {params.weights:q} --hr $(dirname {input.hr})"
-        " {params.lr} --out {output} --run {wildcards.run} --set {wildcards.set}"
+        "logged {log} reflash evaluate --weights {params.weights:q} {params.folders}"
+        " --out {output} --run {wildcards.run} --set {wildcards.set}"
         " --settings {params.settings:q} --threads {threads}"
 
 

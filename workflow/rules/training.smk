@@ -49,23 +49,23 @@ rule cache_training_images:
 rule check_leaks:
     input:
         train=FILES.training_images,
-        test=[FILES.hr(name) for name in PLAN.test_sets],
+        test=FILES.hr("{set}"),
     output:
-        FILES.leaks,
+        FILES.leaks("{set}"),
     log:
-        FILES.log("check_leaks"),
+        FILES.log("check_leaks", "{set}"),
     benchmark:
-        FILES.benchmark("check_leaks")
+        FILES.benchmark("check_leaks", "{set}")
     resources:
         mem_mb=2000,
         runtime=120,
     params:
-        results=results_folder,
         code=code("leaks"),
     message:
-        "Looking for test images among the training images"
+        "Looking for images of {wildcards.set} among the training images"
     shell:
-        "logged {log} reflash data leaks --results {params.results} --out {output}"
+        "logged {log} reflash data leaks --train $(dirname {input.train})"
+        " --test $(dirname {input.test}) --out {output}"
 
 
 rule synthesise_pairs:
@@ -96,7 +96,7 @@ rule train_network:
         data=lambda wildcards: PLAN.training_source(wildcards.run),
         validation=FILES.hr("validation"),
         # Must exist, but a new check of new test sets does not train again.
-        leaks=ancient(FILES.leaks) if PLAN.may_leak else [],
+        leaks=[ancient(report) for report in LEAK_REPORTS],
     output:
         params=FILES.weights("{run}", "params"),
         params_ema=FILES.weights("{run}", "params_ema"),

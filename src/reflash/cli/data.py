@@ -95,26 +95,14 @@ def data_verify(
 
 @data_app.command("leaks")
 def data_leaks(
-    train: Annotated[
-        list[Path] | None, typer.Option(help="Folder of training images; repeat.")
-    ] = None,
-    test: Annotated[list[Path] | None, typer.Option(help="Folder of test images; repeat.")] = None,
-    results: Annotated[
-        Path | None, typer.Option(help="Instead: results of a study whose images are compared.")
-    ] = None,
+    train: Annotated[list[Path], typer.Option(help="Folder of training images; repeat.")],
+    test: Annotated[list[Path], typer.Option(help="Folder of test images; repeat.")],
     out: Annotated[Path | None, typer.Option(help="CSV to write, also without leaks.")] = None,
 ) -> None:
     """Look for test images among the training images: equal, scaled, flipped or cropped."""
     from reflash.datasets.leaks import find_leaks, write_leaks
-    from reflash.study.saved import open_results
 
-    if (results is None) == (train is None or test is None):
-        raise ReflashError("leaks: give --train and --test, or --results alone")
-    if results is not None:
-        plan, root = open_results(results)
-        train = [(root / plan.files.training_images).parent]
-        test = [(root / plan.files.hr(name)).parent for name in plan.test_sets]
-    leaks = find_leaks(train or [], test or [])
+    leaks = find_leaks(train, test)
     if out is not None:
         write_leaks(out, leaks)
     for leak in leaks:
@@ -171,6 +159,17 @@ def data_test_set(
 
     chosen = _with_subfolders(parse_settings(TestSetSettings, settings), recursive)
     prepare_test_set(chosen, out, mod, raw)
+
+
+@data_app.command("index")
+def data_index(
+    folders: Annotated[list[Path], typer.Argument(help="Folders with a manifest.csv.")],
+    out: Annotated[Path, typer.Option(help="CSV to write.")],
+) -> None:
+    """List the images of several folders in one table, which changes when any of them does."""
+    from reflash.datasets.manifest import write_index
+
+    write_index(folders, out)
 
 
 def _with_subfolders(settings: Any, recursive: bool) -> Any:

@@ -90,6 +90,22 @@ def write_manifest(
     return folder / MANIFEST
 
 
+def write_index(folders: Iterable[Path | str], out: Path | str) -> None:
+    """Write the manifests of ``folders`` as one CSV, with the folder's name as first column.
+
+    Raises
+    ------
+    ReflashError
+        A folder has no manifest.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("folder", *_COLUMNS))
+    for folder in folders:
+        writer.writerows((Path(folder).name, *entry) for entry in read_manifest(folder))
+    write_text(out, text.getvalue())
+
+
 def read_manifest(path: Path | str) -> list[Entry]:
     """Read a manifest: a CSV file, or the ``manifest.csv`` of a folder.
 

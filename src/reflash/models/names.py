@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from reflash.core.errors import ReflashError
 from reflash.models.settings import Dropout, parse_dropout
@@ -53,6 +54,7 @@ def expand_braces(pattern: str) -> list[str]:
     ]
 
 
+@cache
 def parse_model(name: str) -> Model:
     """Parse ``network/setting/dropout``, or ``external/NAME``, whose network is that name.
 

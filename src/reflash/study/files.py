@@ -106,10 +106,13 @@ class Files:
         """The decoded training images."""
         return f"{self.data}/train/cache/cache.json"
 
-    @property
-    def leaks(self) -> str:
-        """The report on test images among the training images."""
-        return f"{self.data}/train/leaks.csv"
+    def images(self, test_set: str) -> str:
+        """Return the list of all images of a test set, HR and of every degradation."""
+        return f"{self.data}/test/{test_set}/images.csv"
+
+    def leaks(self, test_set: str) -> str:
+        """Return the report on images of a test set among the training images."""
+        return f"{self.data}/test/{test_set}/leaks.csv"
 
     def pool(self, setting: str) -> str:
         """Return the pool of training pairs of a setting."""

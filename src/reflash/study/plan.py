@@ -53,14 +53,21 @@ class Plan:
 
     def artefacts(self, kind: str) -> dict[str, Any]:
         """Return name -> settings of the declared ``tables`` or ``figures`` that show a model."""
-        declared = getattr(self.study, kind)
-        chosen = {name: getattr(declared, name) for name in type(declared).model_fields}
-        return {
-            name: settings
-            for name, settings in chosen.items()
-            if settings is not None
-            and (not isinstance(settings, Artefact) or self._models_shown(settings))
-        }
+        return self._artefacts[kind]
+
+    @cached_property
+    def _artefacts(self) -> dict[str, dict[str, Any]]:
+        artefacts = {}
+        for kind in ("tables", "figures"):
+            declared = getattr(self.study, kind)
+            chosen = {name: getattr(declared, name) for name in type(declared).model_fields}
+            artefacts[kind] = {
+                name: settings
+                for name, settings in chosen.items()
+                if settings is not None
+                and (not isinstance(settings, Artefact) or self._models_shown(settings))
+            }
+        return artefacts
 
     def artefact(self, kind: str, name: str) -> Any:
         """Return the settings of one declared table or figure.
