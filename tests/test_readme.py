@@ -34,7 +34,7 @@ def test_each_step_by_itself(root: Path, tmp_path: Path, photo_like: np.ndarray)
     for made in (
         "run/params.safetensors",
         "scores.csv",
-        "enlarged/one.png",
+        "upscaled/one.png",
         "saliency/saliency.csv",
         "ablation.csv",
         "clusters/chi.csv",

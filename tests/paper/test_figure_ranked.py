@@ -73,16 +73,16 @@ def rows_of(frame, model, layer):
     return frame[(frame["model"] == model) & (frame["layer"] == layer)]
 
 
-@pytest.mark.parametrize(("layer", "tap"), [("b8", "b1"), ("last", "last")])
-def test_shares_are_sorted_within_an_image_and_averaged(distribution, layer, tap):
+@pytest.mark.parametrize(("layer", "network_layer"), [("b8", "b1"), ("last", "last")])
+def test_shares_are_sorted_within_an_image_and_averaged(distribution, layer, network_layer):
     for model in (PLAIN, DROPPED):
         rows = rows_of(distribution.frame, model, layer)
-        mean, std = expected(model, tap, lambda v: v / v.sum())
+        mean, std = expected(model, network_layer, lambda v: v / v.sum())
         np.testing.assert_allclose(rows["value"], mean)
         np.testing.assert_allclose(rows["std"], std)
-        assert rows["rank"].tolist() == list(range(1, LAYERS[tap] + 1))
+        assert rows["rank"].tolist() == list(range(1, LAYERS[network_layer] + 1))
         assert rows["value"].sum() == pytest.approx(1)
-        assert set(rows["tap"]) == {tap}
+        assert set(rows["network_layer"]) == {network_layer}
 
 
 def test_concentration_is_averaged_over_images_then_seeds(distribution):

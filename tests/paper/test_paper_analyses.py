@@ -7,10 +7,10 @@ import pytest
 
 from reflash.core.errors import ReflashError
 from reflash.paper.analyses import (
+    find_layer,
     read_analysis,
     read_classifier,
     read_maps,
-    tap_of,
 )
 from reflash.paper.scores import same_images
 
@@ -74,17 +74,17 @@ def test_other_images_are_named(make_context, write_rows):
 
 
 @pytest.mark.parametrize(
-    ("layer", "blocks", "tap"),
+    ("layer", "blocks", "network_layer"),
     [("b8", 16, "b8"), ("b8", 23, "b12"), ("b8", 3, "b2"), ("b16", 3, "b3"), ("last", 3, "last")],
 )
-def test_layers_count_in_sixteenths(layer, blocks, tap):
-    taps = ["first", *(f"b{n + 1}" for n in range(blocks)), "hr", "last"]
-    assert tap_of(layer, taps, "model") == tap
+def test_layers_count_in_sixteenths(layer, blocks, network_layer):
+    layers_had = ["first", *(f"b{n + 1}" for n in range(blocks)), "hr", "last"]
+    assert find_layer(layer, layers_had, "model") == network_layer
 
 
 def test_layer_that_is_not_there_is_named():
     with pytest.raises(ReflashError, match="model x: has no layer 'hr'; it has b1, last"):
-        tap_of("hr", ["b1", "last"], "model x")
+        find_layer("hr", ["b1", "last"], "model x")
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ def evaluate(
     upscaler: Upscaler | None = None
     if sr is not None:
         if weights is not None or lr or key is not None:
-            raise ReflashError("--sr: images that are enlarged need no --weights, --key or --lr")
+            raise ReflashError("--sr: SR images need no --weights, --key or --lr")
         folders, name = {kind or sr.resolve().name: sr}, sr.resolve().name
     else:
         if weights is None or not lr or kind is not None:

@@ -86,7 +86,7 @@ def read_lr(lr_path: Path, hr_path: Path, hr: Pixels, scale: int) -> Pixels:
 def match_upscaled(
     hr_folder: Path | str, sr_folders: Mapping[str, Path | str], failures: Failures
 ) -> list[tuple[Path, dict[str, Path]]]:
-    """Find the SR image of every HR image in every folder of images that are enlarged already.
+    """Find the SR image of every HR image in every folder of SR images.
 
     Beside the names of `match_images`, ``NAME_*.*`` is taken where it is the only one, as
     programs write it (``baby_out.png``, ``baby_SwinIR.png``).
@@ -141,6 +141,6 @@ def read_upscaled(sr_path: Path, hr_path: Path, hr: Pixels) -> Pixels:
     if sr.shape != hr.shape:
         raise ReflashError(
             f"{sr_path}: {sr.shape[1]}x{sr.shape[0]} pixels, but {hr_path} has "
-            f"{hr.shape[1]}x{hr.shape[0]}; enlarge the LR images of these HR images"
+            f"{hr.shape[1]}x{hr.shape[0]}; upscale the LR images of these HR images"
         )
     return sr

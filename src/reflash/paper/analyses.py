@@ -97,14 +97,14 @@ def read_classifier(paths: Sequence[Path | str]) -> pd.DataFrame:
     return table
 
 
-def tap_of(layer: str, taps: Iterable[str], owner: str) -> str:
+def find_layer(layer: str, layers_had: Iterable[str], owner: str) -> str:
     """Return the name that a layer has in one network.
 
     Parameters
     ----------
     layer
         first, hr, last, or bK with K in sixteenths of the blocks: b8 is half-way in any depth.
-    taps
+    layers_had
         Every layer of the network: first, b1 to bn, hr, last.
     owner
         What the network is called if it has no such layer.
@@ -118,18 +118,18 @@ def tap_of(layer: str, taps: Iterable[str], owner: str) -> str:
     --------
     Half-way in an RRDB of 3 blocks is after the second:
 
-    >>> tap_of("b8", ["first", "b1", "b2", "b3", "hr", "last"], "rrdb")
+    >>> find_layer("b8", ["first", "b1", "b2", "b3", "hr", "last"], "rrdb")
     'b2'
     """
-    names = list(taps)
+    names = list(layers_had)
     blocks = sum(name.startswith("b") for name in names)
-    tap = f"b{-(-int(layer[1:]) * blocks // BLOCKS)}" if layer.startswith("b") else layer
-    if tap not in names:
+    network_layer = f"b{-(-int(layer[1:]) * blocks // BLOCKS)}" if layer.startswith("b") else layer
+    if network_layer not in names:
         raise ReflashError(f"{owner}: has no layer {layer!r}; it has {', '.join(names)}")
-    return tap
+    return network_layer
 
 
-def layers_there(layers: Sequence[str], taps: Iterable[str], owner: str) -> list[str]:
+def layers_there(layers: Sequence[str], layers_had: Iterable[str], owner: str) -> list[str]:
     """Return those of some layers that a network has: one of others may lack blocks.
 
     Raises
@@ -145,7 +145,7 @@ def layers_there(layers: Sequence[str], taps: Iterable[str], owner: str) -> list
     found, error = [], None
     for layer in layers:
         try:
-            tap_of(layer, taps, owner)
+            find_layer(layer, layers_had, owner)
             found.append(layer)
         except ReflashError as problem:
             error = error or problem
@@ -205,7 +205,7 @@ def read_maps(
     image
         Name of the image; None: the first by name.
     layers
-        Which layers, as in ``tap_of``.
+        Which layers, as in ``find_layer``.
     remedy
         What makes such files.
 
@@ -233,8 +233,8 @@ def read_maps(
     try:
         with np.load(path, allow_pickle=False) as stored:
             for layer in layers_there(layers, stored.files, str(path)):
-                tap = tap_of(layer, stored.files, str(path))
-                maps[layer] = np.asarray(stored[tap], np.float32)
+                network_layer = find_layer(layer, stored.files, str(path))
+                maps[layer] = np.asarray(stored[network_layer], np.float32)
     except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
         raise ReflashError(f"{path}: cannot be read as arrays; {remedy}") from error
     for layer, of_layer in maps.items():

@@ -1,4 +1,4 @@
-"""Figure: real LR photographs enlarged by every model, side by side; there is no HR image."""
+"""Figure: real LR photographs upscaled by every model, side by side; there is no HR image."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from reflash.study.context import Context, listing, scale_sentence
 
 NAME = "real_world"
 
-ENLARGED = 4
+SCALE = 4
 """How many times larger a result is on each side."""
 
 
@@ -45,7 +45,7 @@ def gather(
     real
         Folder of LR photographs.
     sr : mapping of str to folder
-        A folder of enlarged images, with the same names, for each model of the context (and for
+        A folder of upscaled images, with the same names, for each model of the context (and for
         bicubic, if it is to be shown); those of the first seed.
 
     Returns
@@ -58,21 +58,21 @@ def gather(
     Raises
     ------
     ReflashError
-        A folder or image is missing, or an enlarged image has the wrong size.
+        A folder or image is missing, or an upscaled image has the wrong size.
     """
     for model in context.models:
         if model not in sr:
             raise ReflashError(f"model {model}: no folder of SR images is given; name one")
     models = [model for model in (BICUBIC, *context.models) if model in sr]
-    enlarged = {model: by_stem(sr[model]) for model in models}
+    upscaled = {model: by_stem(sr[model]) for model in models}
     rows: list[Cell] = []
     images: dict[str, Pixels] = {}
     for row, path in enumerate(list_images(real)[: settings.examples]):
         lr, _ = read_rgba(path)
-        height, width = (ENLARGED * side for side in lr.shape[:2])
-        side = min(settings.size // ENLARGED, *lr.shape[:2])
+        height, width = (SCALE * side for side in lr.shape[:2])
+        side = min(settings.size // SCALE, *lr.shape[:2])
         left, top = detailed_crop(lr, side, 1)
-        box = (ENLARGED * left, ENLARGED * top, ENLARGED * side)
+        box = (SCALE * left, SCALE * top, SCALE * side)
         crop = cut(lr, (left, top, side), lr.shape[:2], path, path)
         size = {"width": box[2], "height": box[2]}
         cells: list[Cell] = [
@@ -81,7 +81,7 @@ def gather(
             {"role": "lr", "model": "", "label": "LR", "pixels": crop, **size},
         ]
         for model in models:
-            source = find_image(enlarged[model], path.stem, sr[model])
+            source = find_image(upscaled[model], path.stem, sr[model])
             part = cut(read_rgba(source)[0], box, (height, width), source, path)
             label = context.label(model)
             cells.append({"role": "sr", "model": model, "label": label, "pixels": part, **size})
@@ -107,9 +107,9 @@ def _caption(context: Context, settings: RealWorld, frame: pd.DataFrame) -> str:
     count = frame["row"].nunique()
     source = Path(settings.photos).name if settings.photos else "the sample photographs"
     return sentences(
-        f"{count} image{'s' if count != 1 else ''} of {source} as they are, enlarged "
-        f"{ENLARGED} times: the crop with the most detail, of {settings.size} pixels at most; "
-        "LR enlarged without interpolation. There is no HR image to compare with: no PSNR.",
+        f"{count} image{'s' if count != 1 else ''} of {source} as they are, upscaled "
+        f"{SCALE} times: the crop with the most detail, of {settings.size} pixels at most; "
+        "LR upscaled without interpolation. There is no HR image to compare with: no PSNR.",
         f"Seed {context.seeds[0]}.",
         scale_sentence(context),
     )

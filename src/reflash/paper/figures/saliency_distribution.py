@@ -9,7 +9,13 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from reflash.paper.analyses import depth_label, depth_sentence, layers_there, read_analysis, tap_of
+from reflash.paper.analyses import (
+    depth_label,
+    depth_sentence,
+    find_layer,
+    layers_there,
+    read_analysis,
+)
 from reflash.paper.figures.drawing import Drawing, sentences
 from reflash.paper.figures.lines import (
     draw_panels,
@@ -34,8 +40,8 @@ def gather(
 ) -> Drawing:
     """Sort the channels of every image, and average rank by rank over images and seeds.
 
-    The frame has a row per layer, model and rank: layer, model, label, tap (the layer's name in
-    this network), rank (from 1), value (share of the layer's saliency), std (over seeds), seeds,
+    The frame has a row per layer, model and rank: layer, model, label, network_layer (the name
+    in this network), rank (from 1), value (share of the layer's saliency), std (over seeds), seeds,
     images, channels, gini, gini_std, entropy, entropy_std (over seeds; the same in all rows of a
     model).
 
@@ -57,16 +63,18 @@ def gather(
     for layer in settings.layers:
         for model in context.models:
             own = table[table["model"] == model]
-            taps = dict.fromkeys(own["layer"])
-            if layer not in layers_there(settings.layers, taps, f"model {model}"):
+            layers_had = dict.fromkeys(own["layer"])
+            if layer not in layers_there(settings.layers, layers_had, f"model {model}"):
                 continue
-            tap = tap_of(layer, taps, f"model {model}")
-            part = ranked(own[own["layer"] == tap], "share", largest=True)
-            rows = summary[(summary["model"] == model) & (summary["layer"] == tap)]
+            network_layer = find_layer(layer, layers_had, f"model {model}")
+            part = ranked(own[own["layer"] == network_layer], "share", largest=True)
+            rows = summary[(summary["model"] == model) & (summary["layer"] == network_layer)]
             for number in ("gini", "entropy"):
                 part[number], part[f"{number}_std"] = over_runs(rows, number)
             name = context.label(model)
-            parts.append(in_front(part, layer=layer, model=model, label=name, tap=tap))
+            parts.append(
+                in_front(part, layer=layer, model=model, label=name, network_layer=network_layer)
+            )
     frame = pd.concat(parts, ignore_index=True)
     return Drawing(
         name=NAME,

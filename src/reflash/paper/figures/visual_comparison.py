@@ -141,7 +141,7 @@ def _caption(
     return sentences(
         f"{count} image{'s' if count != 1 else ''} of {test_set}, degradation "
         f"{kind_label(settings.kind)}: the crop with the most detail, of {settings.size} "
-        "pixels at most; LR enlarged without interpolation.",
+        "pixels at most; LR upscaled without interpolation.",
         "Below: PSNR of the whole image in dB (8-bit RGB, border of "
         f"{context.crop} pixels left out), best bold.",
         f"Seed {context.seeds[0]}.",

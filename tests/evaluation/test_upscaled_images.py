@@ -1,4 +1,4 @@
-"""Images that any program enlarged become rows of the same table as a network's."""
+"""Images that any program upscaled become rows of the same table as a network's."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run(*arguments: object) -> int:
     return int(done.value.code or 0)
 
 
-def enlarged(folder: Path, *more: object) -> int:
+def evaluate_sr(folder: Path, *more: object) -> int:
     sources = ("--sr", folder / "sr", "--hr", folder / "hr", "--out", folder / "sr.csv")
     return run("evaluate", *sources, *more)
 
@@ -44,7 +44,7 @@ def test_rows_are_those_of_the_network_that_made_the_images(
     folders: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = ("--run", "bicubic", "--set", "mine")
-    assert not enlarged(folders, "--kind", "clean", *names)
+    assert not evaluate_sr(folders, "--kind", "clean", *names)
     assert "psnr" in capsys.readouterr().out
     network = ("--weights", "bicubic", "--lr", folders / "clean", "--hr", folders / "hr")
     assert not run("evaluate", *network, "--out", folders / "lr.csv", *names)
@@ -52,12 +52,12 @@ def test_rows_are_those_of_the_network_that_made_the_images(
 
 
 def test_names_as_programs_write_them(folders: Path) -> None:
-    assert not enlarged(folders)
+    assert not evaluate_sr(folders)
     exact = pd.read_csv(folders / "sr.csv")
     assert set(exact["kind"]) == {"sr"}
     for name, ending in zip(NAMES, ("_out", "_SwinIR_x4", "x4"), strict=True):
         (folders / "sr" / f"{name}.png").rename(folders / "sr" / f"{name}{ending}.png")
-    assert not enlarged(folders)
+    assert not evaluate_sr(folders)
     assert pd.read_csv(folders / "sr.csv").equals(exact)
 
 
@@ -65,7 +65,7 @@ def test_names_as_programs_write_them(folders: Path) -> None:
     ("change", "line"),
     [
         ("lost", r"owl\.png: no SR image for .*owl\.png; add it"),
-        ("small", r"owl\.png: 16x12 pixels, but .*owl\.png has 64x48; enlarge the LR images"),
+        ("small", r"owl\.png: 16x12 pixels, but .*owl\.png has 64x48; upscale the LR images"),
         ("twice", r"owl_a, owl_b could all be owl of .*hr; keep one result"),
     ],
 )
@@ -80,7 +80,7 @@ def test_a_mismatch_is_one_line(
             Image.open(owl).save(owl.with_name(f"owl_{ending}.png"))
     if change != "small":
         owl.unlink()
-    assert enlarged(folders) == 1
+    assert evaluate_sr(folders) == 1
     error = capsys.readouterr().err
     assert len(error.strip().splitlines()) == 1
     assert pd.Series([error]).str.contains(line).all(), error
@@ -89,7 +89,7 @@ def test_a_mismatch_is_one_line(
 def test_what_does_not_go_together_is_said(
     folders: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert enlarged(folders, "--weights", "bicubic") == 1
-    assert "--sr: images that are enlarged need no --weights" in capsys.readouterr().err
+    assert evaluate_sr(folders, "--weights", "bicubic") == 1
+    assert "--sr: SR images need no --weights" in capsys.readouterr().err
     assert run("evaluate", "--hr", folders / "hr", "--out", folders / "sr.csv") == 1
     assert "--weights and --lr: give both, or --sr" in capsys.readouterr().err
