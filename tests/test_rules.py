@@ -59,7 +59,10 @@ def test_logged_keeps_what_earlier_tries_said_and_shows_why_the_last_failed(
 
 
 def test_rules_that_use_a_network_connection_try_again() -> None:
-    assert {name for name, text in RULES.items() if "retries:" in text} == {"fetch_dataset"}
+    assert {name for name, text in RULES.items() if "retries:" in text} == {
+        "fetch_dataset",
+        "fetch_weights",
+    }
 
 
 def test_the_picture_of_the_rules_shows_them_all(root: Path) -> None:

@@ -17,6 +17,7 @@ from reflash.study.inputs import evaluation_files, files_read
 from reflash.study.plan import Plan
 from reflash.study.workflow import external_key
 
+ROOT = Path(__file__).parents[2]
 MODELS = ["external/plus", "external/mine", "srresnet/multi/none"]
 EXTERNAL = {
     "plus": {"weights": "plus.pth", "label": "x4plus"},
@@ -105,6 +106,22 @@ def test_its_key_is_the_content_not_the_time(project: Path) -> None:
     assert external_key(zoo, "external/plus/seed0") != keys["plus"]
     Path("mynet.py").write_text(FACTORY.replace("4", "2"))
     assert external_key(zoo, "external/mine/seed0") != keys["mine"]
+
+
+def test_public_weights_are_fetched_by_the_workflow(project: Path) -> None:
+    path = "data/weights/RealESRNet_x4plus.safetensors"
+    zoo = plan(["external/net"], {"net": {"weights": path}})
+    key = external_key(zoo, "external/net/seed0")
+    assert zoo.main_labels["external/net"] == "Real-ESRNet"
+    Path(path).parent.mkdir(parents=True)
+    Path(path).write_bytes(b"whichever source had it")
+    assert external_key(zoo, "external/net/seed0") == key
+    with pytest.raises(ReflashError, match="RealESRNet.safetensors: no such file"):
+        plan(["external/net"], {"net": {"weights": "data/weights/RealESRNet.safetensors"}})
+    shipped = load_plan({"study": "zoo", "scale": "tiny"}, ROOT / "config")
+    assert [shipped.public_weights(run) is None for run in shipped.all_runs] == [True] * 4 + [
+        False
+    ] * 2
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ if (PROJECT / "src/reflash").is_dir():
 
 from reflash.core.errors import ReflashError
 from reflash.core.fingerprint import stage_fingerprint
+from reflash.datasets.public_weights import weights_registry
 from reflash.study.checks import check_images, check_published, load_plan
-from reflash.study.files import raw
+from reflash.study.files import public_weights, raw
 from reflash.study.inputs import evaluation_files, files_read, needed_files
 from reflash.study.runs import made_from, protect_finished_runs
 from reflash.study.saved import save_config

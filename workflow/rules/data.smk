@@ -19,6 +19,25 @@ rule fetch_dataset:
         "logged {log} reflash data fetch {wildcards.name:q} --raw data/raw"
 
 
+rule fetch_weights:
+    output:
+        public_weights("{name}"),
+    log:
+        FILES.log("fetch_weights", "{name}"),
+    benchmark:
+        FILES.benchmark("fetch_weights", "{name}")
+    wildcard_constraints:
+        name="|".join(weights_registry()),
+    retries: 2
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    message:
+        "Fetching and verifying {wildcards.name}"
+    shell:
+        "logged {log} reflash weights fetch {wildcards.name:q}"
+
+
 rule make_test_set:
     input:
         lambda wildcards: map(raw, PLAN.dataset_of(wildcards.set)),

@@ -31,6 +31,8 @@ rule list_test_set:
         FILES.images("{set}"),
     log:
         FILES.log("list_test_set", "{set}"),
+    benchmark:
+        FILES.benchmark("list_test_set", "{set}")
     resources:
         mem_mb=500,
         runtime=5,

@@ -20,6 +20,7 @@ from reflash.cli import (
     runs,
     store,
     training,
+    weights,
 )
 from reflash.cli.common import make_app
 from reflash.core.errors import ReflashError
@@ -34,6 +35,7 @@ app = make_app(
     "degrade, train, evaluate, interpret."
 )
 app.add_typer(data.data_app, name="data")
+app.add_typer(weights.weights_app, name="weights")
 for group in (degradation, training, evaluation, interpretation, paper, runs, bench):
     app.add_typer(group.app)
 app.add_typer(config.config_app, name="config")

@@ -63,6 +63,7 @@ PLUMBING = (
     "interpretation.settings",
     "study",
     "datasets.registry",  # another dataset known; each dataset's images are inputs by their hashes
+    "datasets.public_weights",  # how weights are fetched; their hashes are inputs
     "datasets.space",  # whether the disk has room
     "datasets.parallel",  # how work is spread
     "datasets.download",  # how files travel; their hashes are checked

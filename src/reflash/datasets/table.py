@@ -1,8 +1,9 @@
-"""The known datasets as a table for people."""
+"""Known datasets, and other lists, as tables for people."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from reflash.datasets.manifest import MANIFEST
@@ -31,24 +32,31 @@ def dataset_rows(raw: Path | str = "data/raw") -> list[tuple[str, ...]]:
 
 
 def print_datasets(raw: Path | str = "data/raw") -> None:
-    """Print the table on stdout: framed on a terminal, plain aligned columns elsewhere."""
-    rows, note = dataset_rows(raw), "* a download asks you to accept the terms (--accept-terms)"
+    """Print the table of datasets on stdout."""
+    note = "* a download asks you to accept the terms (--accept-terms)"
+    print_table(HEAD, dataset_rows(raw), note)
+
+
+def print_table(head: Sequence[str], rows: Sequence[tuple[str, ...]], note: str = "") -> None:
+    """Print a table on stdout: framed on a terminal, plain aligned columns elsewhere."""
+    numbers = ("images", "size")
     if not sys.stdout.isatty():
-        widths = [max(len(row[i]) for row in (HEAD, *rows)) for i in range(len(HEAD))]
-        for row in (HEAD, *rows):
+        widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+        for row in (head, *rows):
             cells = [
-                text.rjust(width) if title in ("images", "size") else text.ljust(width)
-                for title, text, width in zip(HEAD, row, widths, strict=True)
+                text.rjust(width) if title in numbers else text.ljust(width)
+                for title, text, width in zip(head, row, widths, strict=True)
             ]
             print("  ".join(cells).rstrip())
-        print(note)
+        if note:
+            print(note)
         return
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(caption=note, caption_justify="left")
-    for title in HEAD:
-        table.add_column(title, justify="right" if title in ("images", "size") else "left")
+    table = Table(caption=note or None, caption_justify="left")
+    for title in head:
+        table.add_column(title, justify="right" if title in numbers else "left")
     for row in rows:
         table.add_row(*row)
     Console().print(table)

@@ -142,7 +142,8 @@ def check_external(plan: Plan, name: str, root: Path | str = ".") -> None:
         if external is None:
             continue
         key = f"{name}: external.{run.split('/')[1]}"
-        if external.weights is not None and not Path(root, external.weights).is_file():
+        fetched = external.weights is None or plan.public_weights(run) is not None
+        if not fetched and not Path(root, str(external.weights)).is_file():
             raise ReflashError(f"{key}.weights: {external.weights}: no such file; correct its path")
         _check_factory(external.factory, f"{key}.factory")
     for network in dict.fromkeys(network_of(run) for run in plan.trained_runs):

@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reflash.datasets.manifest import MANIFEST
+from reflash.datasets.public_weights import FOLDER as WEIGHTS
 
 RAW = "data/raw"
 """Folder of named datasets, shared by all scales."""
@@ -34,6 +35,11 @@ ANALYSES = {
     "sensitivity": "sensitivity.csv",
 }
 """Tables of a run's ``analysis`` folder, by the names that artefacts ask for."""
+
+
+def public_weights(name: str) -> str:
+    """Return public weights, shared by all scales."""
+    return f"{WEIGHTS}/{name}.safetensors"
 
 
 def raw(name: str) -> str:

@@ -15,6 +15,7 @@ from shlex import quote
 from typing import Any
 
 from reflash.core.errors import ReflashError
+from reflash.datasets.public_weights import PublicWeights, weights_registry
 from reflash.datasets.registry import registry
 from reflash.datasets.settings import (
     DatasetTestSettings,
@@ -37,7 +38,7 @@ from reflash.models.settings import ExternalSettings, FactorySettings, NetworkSe
 from reflash.study.artefacts import Artefact
 from reflash.study.config import VALIDATION, Resolved, evidence_of
 from reflash.study.context import Context
-from reflash.study.files import Files
+from reflash.study.files import Files, public_weights
 from reflash.training.settings import PairSettings, PoolSettings, RunSettings
 
 
@@ -93,7 +94,11 @@ class Plan:
         return self._labels(models)
 
     def _labels(self, models: Iterable[str]) -> dict[str, str]:
-        given = {f"{EXTERNAL}/{name}": one.label for name, one in self.study.external.items()}
+        files = {public_weights(name): one.label for name, one in weights_registry().items()}
+        given = {
+            f"{EXTERNAL}/{name}": one.label or files.get(one.weights or "")
+            for name, one in self.study.external.items()
+        }
         labels = {name: label for name, label in given.items() if label} | dict(self.study.labels)
         return {model: describe_model(model, labels) for model in (BICUBIC, *models)}
 
@@ -245,6 +250,12 @@ class Plan:
                 f"run {run!r}: study {self.resolved.study_name} has no external network {name!r}"
             )
         return self.study.external[name]
+
+    def public_weights(self, run: str) -> PublicWeights | None:
+        """Return the public weights that a run is of; the workflow fetches them."""
+        external = self.external(run)
+        files = {public_weights(name): one for name, one in weights_registry().items()}
+        return files.get((external and external.weights) or "")
 
     def weights_file(self, run: str) -> str | None:
         """Return the weights that a run is evaluated with; None where a factory needs none."""

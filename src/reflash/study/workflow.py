@@ -135,7 +135,10 @@ def external_key(plan: Plan, run: str) -> str:
     if external is None:
         return ""
     parts = []
-    if external.weights is not None:
+    public = plan.public_weights(run)
+    if public is not None:  # known before it is fetched, whatever source has it
+        parts.append(public.sources[0].sha256[:20])
+    elif external.weights is not None:
         path = Path(external.weights)
         try:
             state = path.stat()
