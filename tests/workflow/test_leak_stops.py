@@ -33,3 +33,29 @@ def test_both_files_are_named_and_nothing_is_trained(tmp_path: Path) -> None:
     assert f"{first}.png" in line
     assert not (project.folder / run).exists()
     assert not list(project.folder.rglob("leaks.csv"))
+
+
+def test_a_new_test_set_is_checked_and_trains_nothing(tmp_path: Path) -> None:
+    project = copy_project(ROOT, tmp_path / "project")
+    rng = np.random.default_rng(0)
+    for folder in ("train", "test"):
+        for name in range(2):
+            noise = rng.integers(0, 256, (200, 200, 3), np.uint8)
+            write_png(tmp_path / folder / f"{name}.png", noise)
+
+    def scored(test_set: str) -> str:
+        return f"results/tiny/runs/srresnet/multi/none/seed0/evaluation/{test_set}.csv"
+
+    def overriding(sets: str) -> tuple[str, ...]:
+        images = f"{{source: folder, folder: {tmp_path / 'train'}, sub_image: null}}"
+        overrides = f"{{training_images: {images}, test_sets: {{{sets}}}}}"
+        return ("--config", "scale=tiny", f"overrides={overrides}")
+
+    small = f"{{source: folder, folder: {tmp_path / 'test'}}}"
+    project.snakemake(scored("one"), *overriding(f"photos: null, one: {small}"))
+    jobs = project.planned(
+        scored("two"), scored("one"), *overriding(f"photos: null, one: {small}, two: {small}")
+    )
+    assert jobs["check_leaks"] == 1
+    assert jobs["evaluate_network"] == 1
+    assert not jobs["train_network"]
