@@ -57,7 +57,11 @@ class Run:
         network = build_network(settings.network, settings.dropout).to(device)
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network.train()
-        self.forward = torch.compile(self.network, dynamic=False) if compiled else self.network
+        self.forward = self.network
+        if compiled:  # with PyTorch's own random numbers, so that dropout masks stay the same
+            self.forward = torch.compile(
+                self.network, dynamic=False, options={"fallback_random": True}
+            )
         self.average = AveragedModel(self.network)
         self.average.n_averaged.fill_(1)  # the average starts at the initial weights, as released
         self._weights = list(self.network.parameters())
