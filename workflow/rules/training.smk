@@ -68,6 +68,13 @@ rule check_leaks:
         " --test $(dirname {input.test}) --out {output}"
 
 
+rule have_leaks_checked:
+    input:
+        LEAK_REPORTS,
+    output:
+        touch(FILES.leaks_checked),
+
+
 rule synthesise_pairs:
     input:
         FILES.cache,
@@ -95,8 +102,8 @@ rule train_network:
     input:
         data=lambda wildcards: PLAN.training_source(wildcards.run),
         validation=FILES.hr("validation"),
-        # Must exist, but a new check of new test sets does not train again.
-        leaks=[ancient(report) for report in LEAK_REPORTS],
+        # Must exist, but a check of new test sets does not train again.
+        leaks=ancient(FILES.leaks_checked) if LEAK_REPORTS else [],
     output:
         params=FILES.weights("{run}", "params"),
         params_ema=FILES.weights("{run}", "params_ema"),

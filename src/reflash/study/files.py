@@ -116,6 +116,11 @@ class Files:
         """Return the list of all images of a test set, HR and of every degradation."""
         return f"{self.data}/test/{test_set}/images.csv"
 
+    @property
+    def leaks_checked(self) -> str:
+        """What says that no test set has images among the training images."""
+        return f"{self.data}/train/leaks_checked"
+
     def leaks(self, test_set: str) -> str:
         """Return the report on images of a test set among the training images."""
         return f"{self.data}/test/{test_set}/leaks.csv"
