@@ -59,7 +59,7 @@ COMMANDS = {
     "data verify": "Set5 --raw IN:hr",
     "data leaks": "--train IN:hr --test IN:clean --out OUT",
     "data training-images": "OUT --settings IN:training.yaml",
-    "data index": "IN:hr IN:clean --out OUT.csv",
+    "data join": "IN:figure.csv --out OUT.csv",
     "data cache": "IN:hr OUT",
     "data test-set": "OUT --settings IN:test.yaml",
     "data real-photos": "OUT --photos IN:hr",

@@ -16,6 +16,7 @@ from reflash.datasets.manifest import (
     check_folder,
     check_image,
     describe,
+    join_tables,
     pixel_hash,
     read_manifest,
     write_manifest,
@@ -154,3 +155,23 @@ def test_what_is_no_manifest_is_refused(tmp_path: Path, text: str) -> None:
 def test_a_missing_manifest_is_named(tmp_path: Path) -> None:
     with pytest.raises(ReflashError, match=r"manifest\.csv: no such file; run the step"):
         read_manifest(tmp_path)
+
+
+def test_tables_are_joined_behind_their_paths(tmp_path: Path) -> None:
+    for name, row in {"a": "1,2", "b": "3,4"}.items():
+        (tmp_path / f"{name}.csv").write_text(f"x,y\n{row}\n")
+    a, b, out = (tmp_path / name for name in ("a.csv", "b.csv", "out.csv"))
+    join_tables([a, b], out)
+    assert out.read_text() == f"source,x,y\n{a},1,2\n{b},3,4\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("y,x\n1,2\n", "columns y, x, not x, y"), ("", "not a CSV"), ("\udcff", "not a CSV")],
+)
+def test_tables_that_cannot_be_joined_are_named(tmp_path: Path, content: str, said: str) -> None:
+    (tmp_path / "a.csv").write_text("x,y\n")
+    (tmp_path / "b.csv").write_text(content, errors="surrogateescape")
+    with pytest.raises(ReflashError, match=rf"b\.csv: {said}"):
+        join_tables([tmp_path / "a.csv", tmp_path / "b.csv"], tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()

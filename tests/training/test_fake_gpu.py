@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 import torch
-from toy_run import run_settings
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
+from toy_run import run_settings
 
 from reflash.datasets.cache import ImageCache
 from reflash.degradations import static

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import torch
 from test_trainer import Clock, _results
-from toy_run import run_settings
 from torch import Tensor
+from toy_run import run_settings
 
 from reflash.datasets.cache import ImageCache
 from reflash.degradations import static

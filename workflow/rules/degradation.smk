@@ -39,4 +39,4 @@ rule list_test_set:
     message:
         "Listing the images of {wildcards.set}"
     shell:
-        "logged {log} reflash data index $(dirname {input}) --out {output}"
+        "logged {log} reflash data join {input} --out {output}"

@@ -68,11 +68,22 @@ rule check_leaks:
         " --test $(dirname {input.test}) --out {output}"
 
 
-rule have_leaks_checked:
+rule join_leak_reports:
     input:
         LEAK_REPORTS,
     output:
-        touch(FILES.leaks_checked),
+        FILES.all_leaks,
+    log:
+        FILES.log("join_leak_reports"),
+    benchmark:
+        FILES.benchmark("join_leak_reports")
+    resources:
+        mem_mb=500,
+        runtime=5,
+    message:
+        "No test image is among the training images"
+    shell:
+        "logged {log} reflash data join {input} --out {output}"
 
 
 rule synthesise_pairs:
@@ -103,7 +114,7 @@ rule train_network:
         data=lambda wildcards: PLAN.training_source(wildcards.run),
         validation=FILES.hr("validation"),
         # Must exist, but a check of new test sets does not train again.
-        leaks=ancient(FILES.leaks_checked) if LEAK_REPORTS else [],
+        leaks=ancient(FILES.all_leaks) if LEAK_REPORTS else [],
     output:
         params=FILES.weights("{run}", "params"),
         params_ema=FILES.weights("{run}", "params_ema"),

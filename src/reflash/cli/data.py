@@ -161,15 +161,15 @@ def data_test_set(
     prepare_test_set(chosen, out, mod, raw)
 
 
-@data_app.command("index")
-def data_index(
-    folders: Annotated[list[Path], typer.Argument(help="Folders with a manifest.csv.")],
+@data_app.command("join")
+def data_join(
+    files: Annotated[list[Path], typer.Argument(help="Manifests, or other CSV files.")],
     out: Annotated[Path, typer.Option(help="CSV to write.")],
 ) -> None:
-    """List the images of several folders in one table, which changes when any of them does."""
-    from reflash.datasets.manifest import write_index
+    """Join CSV files with the same columns into one, which changes when any of them does."""
+    from reflash.datasets.manifest import join_tables
 
-    write_index(folders, out)
+    join_tables(files, out)
 
 
 def _with_subfolders(settings: Any, recursive: bool) -> Any:

@@ -90,19 +90,29 @@ def write_manifest(
     return folder / MANIFEST
 
 
-def write_index(folders: Iterable[Path | str], out: Path | str) -> None:
-    """Write the manifests of ``folders`` as one CSV, with the folder's name as first column.
+def join_tables(files: Iterable[Path | str], out: Path | str) -> None:
+    """Write CSV tables with the same columns as one, each row behind its file's path (``source``).
 
     Raises
     ------
     ReflashError
-        A folder has no manifest.
+        A file is missing or no table, or its columns are not those of the first.
     """
+    columns: list[str] = []
+    rows: list[list[str]] = []
+    for path in map(Path, files):
+        require_file(path, "run the step that makes it")
+        try:
+            with path.open(newline="", encoding="utf-8") as file:
+                head, *body = csv.reader(file)
+        except (ValueError, csv.Error) as error:
+            raise ReflashError(f"{path}: not a CSV table; delete it and run again") from error
+        columns = columns or head
+        if head != columns:
+            raise ReflashError(f"{path}: columns {', '.join(head)}, not {', '.join(columns)}")
+        rows += [[path.as_posix(), *row] for row in body]
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("folder", *_COLUMNS))
-    for folder in folders:
-        writer.writerows((Path(folder).name, *entry) for entry in read_manifest(folder))
+    csv.writer(text, lineterminator="\n").writerows([["source", *columns], *rows])
     write_text(out, text.getvalue())
 
 

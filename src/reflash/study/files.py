@@ -117,9 +117,9 @@ class Files:
         return f"{self.data}/test/{test_set}/images.csv"
 
     @property
-    def leaks_checked(self) -> str:
-        """What says that no test set has images among the training images."""
-        return f"{self.data}/train/leaks_checked"
+    def all_leaks(self) -> str:
+        """The reports on images of all test sets among the training images."""
+        return f"{self.data}/train/leaks.csv"
 
     def leaks(self, test_set: str) -> str:
         """Return the report on images of a test set among the training images."""
