@@ -51,11 +51,17 @@ def looping(loop: PlainLoop, batch: Batch, times: int) -> Callable[[], object]:
 
 
 def fed(
-    settings: RunSettings, cache: ImageCache, runs: int, times: int, device: torch.device
+    settings: RunSettings,
+    cache: ImageCache,
+    runs: int,
+    times: int,
+    device: torch.device,
+    graphs: bool = True,
 ) -> Any:
     """Return a function that trains several runs with pairs online, all included."""
-    trained = [Run(settings, device) for _ in range(runs)]
-    source = Prefetcher(OnlinePairs(settings, cache, device), device, enabled=True, total=10**9)
+    trained = [Run(settings, device, graphs=graphs) for _ in range(runs)]
+    pairs = OnlinePairs(settings, cache, device, graphs=graphs)
+    source = Prefetcher(pairs, device, enabled=device.type == "cuda", total=10**9)
     count = 0
 
     def steps() -> None:

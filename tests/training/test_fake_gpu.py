@@ -1,7 +1,7 @@
 """What a GPU would be given, on tensors without memory: no other device, nothing that waits.
 
-Fake tensors say they are on ``cuda:7`` and compute shapes only, so that this needs no GPU. What they
-cannot do runs on the device ``meta``, which is as far from the host.
+Fake tensors say they are on ``cuda:7`` and compute shapes only, so that this needs no GPU. What
+they cannot do runs on the device ``meta``, which is as far from the host.
 """
 
 from __future__ import annotations

@@ -163,20 +163,6 @@ def test_resumed_and_whole_training_agree(
     assert _results(tmp_path / "whole/0") == _results(tmp_path / "parts/0")
 
 
-@pytest.mark.parametrize("graphs", [False, True], ids=["eager", "graph"])
-def test_runs_together_end_as_alone(
-    device: torch.device, cache: ImageCache, image_folder: Path, tmp_path: Path, graphs: bool
-) -> None:
-    runs = [
-        run_settings(id="a", dropout="last_conv-element-p0.5"),
-        run_settings(id="b", dropout="none"),
-    ]
-    start(runs, device, cache, image_folder, tmp_path / "both", graphs=graphs)
-    for number, run in enumerate(runs):
-        start([run], device, cache, image_folder, tmp_path / run.id, graphs=graphs)
-        assert _results(tmp_path / f"both/{number}") == _results(tmp_path / run.id / "0")
-
-
 def start(
     runs: list[RunSettings],
     device: torch.device,
@@ -234,6 +220,20 @@ def test_graph_of_pairs_equals_eager_pairs(device: torch.device, cache: ImageCac
     for iteration in range(8):
         for one, same in zip(eager.batch(iteration), graph.batch(iteration), strict=True):
             assert torch.equal(one, same)
+
+
+@pytest.mark.parametrize("graphs", [False, True], ids=["eager", "graph"])
+def test_runs_together_end_as_alone(
+    device: torch.device, cache: ImageCache, image_folder: Path, tmp_path: Path, graphs: bool
+) -> None:
+    runs = [
+        run_settings(id="a", dropout="last_conv-element-p0.5"),
+        run_settings(id="b", dropout="none"),
+    ]
+    start(runs, device, cache, image_folder, tmp_path / "both", graphs=graphs)
+    for number, run in enumerate(runs):
+        start([run], device, cache, image_folder, tmp_path / run.id, graphs=graphs)
+        assert _results(tmp_path / f"both/{number}") == _results(tmp_path / run.id / "0")
 
 
 @pytest.mark.slow

@@ -32,6 +32,10 @@ def bench(
     quick: Annotated[
         bool, typer.Option("--quick", help="Only try the scripts, on small sizes; keep nothing.")
     ] = False,
+    short: Annotated[
+        bool,
+        typer.Option("--short", help="Only what a short GPU allocation needs to know, in 150 s."),
+    ] = False,
     render: Annotated[
         bool, typer.Option("--render", help="Measure nothing, only write the page again.")
     ] = False,
@@ -40,6 +44,7 @@ def bench(
     from reflash.core.files import require_file
     from reflash.report.benchmarks import check_names, render_page, run_benchmarks
 
+    names = ["short"] if short else names
     check_names(names or ())
     if not quick:
         require_file(page, "run this in a clone of the project, or name the page with --page")

@@ -43,6 +43,7 @@ NAMES = (
     "memory",
     "interpretation",
     "cost",
+    "short",
 )
 """The benchmarks, in the order in which they run."""
 
@@ -128,11 +129,16 @@ class Result:
         notes = [f"- {note}" for note in self.notes]
         return "\n\n".join([t.markdown() for t in self.tables] + ["\n".join([*notes, "", line])])
 
-    def save(self, folder: Path) -> Path:
-        """Write ``NAME-DEVICE.json`` and print the tables."""
-        self.machine = machine(self.device)
+    def write(self, folder: Path) -> Path:
+        """Write ``NAME-DEVICE.json``, as far as it is measured."""
+        self.machine = self.machine or machine(self.device)
         path = folder / f"{self.name}-{self.device}.json"
         write_json(path, asdict(self))
+        return path
+
+    def save(self, folder: Path) -> Path:
+        """Write ``NAME-DEVICE.json`` and print the tables."""
+        path = self.write(folder)
         print(self.markdown() + "\n", flush=True)
         return path
 
@@ -228,10 +234,12 @@ def peak_mib() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
-def options(description: str | None) -> argparse.Namespace:
+def options(
+    description: str | None, add: Callable[[argparse.ArgumentParser], None] | None = None
+) -> argparse.Namespace:
     """Parse what every benchmark takes: device, threads, folder of results, and whether in short.
 
-    Limits PyTorch and OpenCV to the threads.
+    Options of its own are those that ``add`` adds. Limits PyTorch and OpenCV to the threads.
     """
     parser = argparse.ArgumentParser(description=(description or "").splitlines()[0])
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N")
@@ -239,6 +247,8 @@ def options(description: str | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=FOLDER / "results", help="folder of results")
     parser.add_argument("--quick", action="store_true", help="sizes of a test")
     parser.add_argument("--side", help=argparse.SUPPRESS)
+    if add is not None:
+        add(parser)
     given = parser.parse_args()
     import cv2
     import torch

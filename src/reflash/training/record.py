@@ -18,6 +18,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from reflash import __version__
 from reflash.core.errors import ReflashError
 from reflash.core.files import write_json
 from reflash.core.fingerprint import stage_fingerprint
@@ -137,7 +138,7 @@ def write_record(
         processor=cpu_name(),
         threads=threads,
         runs_together=runs_together,
-        versions={"python": python_version(), **{p: version(p) for p in ("torch", "reflash")}},
+        versions={"python": python_version(), "torch": version("torch"), "reflash": __version__},
         commit=source_commit(),
         finished=datetime.now(UTC).isoformat(timespec="seconds") if done == total else None,
         resumes=resumes,
