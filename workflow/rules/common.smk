@@ -9,7 +9,7 @@ if (PROJECT / "src/reflash").is_dir():
 from reflash.core.errors import ReflashError
 from reflash.core.fingerprint import stage_fingerprint
 from reflash.datasets.public_weights import weights_registry
-from reflash.study.checks import check_images, check_published, load_plan
+from reflash.study.checks import check_images, check_published, check_released, load_plan
 from reflash.study.files import public_weights, raw
 from reflash.study.inputs import evaluation_files, files_read, needed_files
 from reflash.study.runs import made_from, protect_finished_runs
@@ -28,6 +28,7 @@ try:
     if PLAN.config.weights == "published":
         check_published(PLAN)
     else:
+        check_released(PLAN)
         check_images(PLAN)
         protect_finished_runs(PLAN)
 except ReflashError as error:

@@ -143,6 +143,8 @@ def report(
         [root / files.table(name) for name in plan.artefacts("tables")],
         [root / files.figure(name) for name in plan.artefacts("figures")],
         [root / files.run(run) for run in plan.trained_runs],
-        f"snakemake --cores all --config study={names.study_name} scale={names.scale_name}",
+        f"snakemake --cores all --config study={names.study_name} scale={names.scale_name}"
+        + (" weights=released" if plan.released else ""),
         claims=root / files.claims if plan.claim_needs else None,
+        weights=plan.origins(root),
     )

@@ -1,4 +1,4 @@
-"""Public weights."""
+"""Public weights, and those that the authors released."""
 
 from __future__ import annotations
 
@@ -44,3 +44,23 @@ def weights_fetch(
         find_weights(name)
     for name in names:
         typer.echo(f"{name}: verified, {fetch_weights(name, source, folder)}")
+
+
+@weights_app.command("import")
+def weights_import(
+    source: Annotated[Path, typer.Argument(help="Weights file, or a folder of the four.")],
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            help="What the file is, e.g. rrdb/multi/none; default: by its content and name."
+        ),
+    ] = None,
+) -> None:
+    """Check the authors' weights and keep them for `weights: released` (docs/released.md).
+
+    Example: reflash weights import ~/Downloads/Real-SRResNet.pth srresnet/multi/none
+    """
+    from reflash.study.released import import_weights
+
+    for line in import_weights(source, model):
+        typer.echo(line)

@@ -215,6 +215,14 @@ def keep_weights(
     write_json(target.with_suffix(".json"), values)
 
 
+def file_origin(path: Path) -> tuple[str, str]:
+    """Return name and SHA-256 of the file that weights are from: by their record, or themselves."""
+    if is_kept(path):
+        record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        return str(record["file"]), str(record["sha256"])
+    return path.name, file_hash(path)
+
+
 def is_kept(target: Path) -> bool:
     """Return whether weights are here and are those of their record."""
     try:

@@ -49,6 +49,7 @@ def write_report(
     command: str = "make reproduce",
     versions: Mapping[str, str] | None = None,
     claims: Path | str | None = None,
+    weights: Sequence[tuple[str, str, str]] = (),
 ) -> None:
     """Write the results page of a study at a scale.
 
@@ -68,6 +69,8 @@ def write_report(
         Software and its version; by default what is installed here.
     claims
         ``claims.json``; the table ``claims`` is then shown as a section of its own.
+    weights
+        Model, file and its SHA-256 of weights that were not trained here.
 
     Raises
     ------
@@ -98,6 +101,7 @@ def write_report(
         "tables": shown_tables,
         "figures": shown_figures,
         "runs": [_run(Path(folder)) for folder in runs],
+        "weights": list(weights),
         "command": command,
         "versions": dict(versions) if versions is not None else installed_versions(),
     }

@@ -28,6 +28,8 @@ class Artefact(Settings):
 
     shows_external: ClassVar[bool] = True
     """Whether networks that were not trained here are shown, too."""
+    of_released: ClassVar[bool] = True
+    """Whether the authors' released weights, without logs, are enough for it."""
 
     models: tuple[str, ...] = ()
     """Models shown, in this order, e.g. srresnet/multi/none; braces expand; empty: the study's."""
@@ -136,6 +138,7 @@ class TrainingCurves(Artefact):
     """Figure: validation PSNR (EMA weights) against iterations, one line per model."""
 
     shows_external: ClassVar[bool] = False
+    of_released: ClassVar[bool] = False
     inputs: ClassVar[tuple[str, ...]] = ("logs",)
 
 
@@ -178,6 +181,7 @@ class Positions(Artefact):
     """Figure: PSNR against the position of one dropout layer, channel and element."""
 
     shows_external: ClassVar[bool] = False
+    of_released: ClassVar[bool] = False
     inputs: ClassVar[tuple[str, ...]] = ("evaluations",)
 
     set: str | None = None
@@ -208,6 +212,7 @@ class ProbabilityCurves(Artefact):
     """Figure: PSNR against the dropout probability, channel and element, a panel per setting."""
 
     shows_external: ClassVar[bool] = False
+    of_released: ClassVar[bool] = False
     inputs: ClassVar[tuple[str, ...]] = ("evaluations",)
 
     set: str | None = None

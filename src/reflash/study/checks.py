@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reflash.core.errors import ReflashError
+from reflash.datasets.public_weights import is_kept
 from reflash.datasets.registry import ManualSource, registry
 from reflash.models.names import BICUBIC, is_external, network_of, parse_model
 from reflash.models.placement import layer_names, place
@@ -58,6 +59,10 @@ def check_models(plan: Plan, name: str) -> None:
     networks, scale = plan.scale.networks, plan.resolved.scale_name
     try:
         models = plan.models
+        if not models:
+            raise ReflashError(
+                "models: the authors released none of them (weights: released); use study=main"
+            )
         labels = [parse_model(label).id for label in plan.study.labels if label != BICUBIC]
     except ReflashError as error:
         raise ReflashError(f"{name}: {error}") from error
@@ -81,7 +86,7 @@ def check_models(plan: Plan, name: str) -> None:
         except ReflashError as error:
             raise ReflashError(f"{name}: model {model!r}: {error}") from error
     for label in labels:
-        if label not in models:
+        if label not in models and not plan.released:
             raise ReflashError(f"{name}: labels: {label!r} is not a model of the study; remove it")
 
 
@@ -179,7 +184,7 @@ def check_images(plan: Plan, root: Path | str = ".") -> None:
     files, mirror = plan.files, plan.config.mirror or os.environ.get("REFLASH_MIRROR")
     weights = plan.scale.evaluation.weights
     users: dict[str, list[str]] = {}  # what is still to be made, and the datasets it takes
-    for name in (*plan.test_sets, VALIDATION):
+    for name in (*plan.test_sets, *([] if plan.released else [VALIDATION])):
         if not (root / files.hr(name)).is_file():
             users[name] = plan.dataset_of(name)
     if not all((root / files.weights(run, weights)).is_file() for run in plan.trained_runs):
@@ -214,6 +219,23 @@ def check_images(plan: Plan, root: Path | str = ".") -> None:
             f"{', '.join(closed)}: read their terms (reflash data list) and accept them, "
             "--config accept_terms=true, or give a folder that holds them, mirror=FOLDER"
         )
+
+
+def check_released(plan: Plan, root: Path | str = ".") -> None:
+    """Check that the authors' weights were imported, and are what their record says.
+
+    Raises
+    ------
+    ReflashError
+        A file is missing or was changed; the message names it and what to do.
+    """
+    for run in plan.released_runs:
+        path = Path(root, plan.files.weights(run, plan.scale.evaluation.weights))
+        remedy = f"reflash weights import FILE {run.rpartition('/')[0]} (docs/released.md)"
+        if not path.is_file():
+            raise ReflashError(f"{path}: missing, but weights are `released`; run: {remedy}")
+        if not is_kept(path):
+            raise ReflashError(f"{path}: is not what was imported, by its record; run: {remedy}")
 
 
 def check_published(plan: Plan, root: Path | str = ".") -> None:

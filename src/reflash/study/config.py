@@ -91,6 +91,15 @@ PAPER_NETWORKS: dict[str, tuple[str, NetworkSettings]] = {
 """The paper's networks by architecture, with their names."""
 
 
+RELEASED = (
+    "srresnet/multi/none",
+    "srresnet/multi/last_conv-channel-p0.7",
+    "rrdb/multi/none",
+    "rrdb/multi/last_conv-channel-p0.5",
+)
+"""Models whose weights the authors released (their dropout probabilities are inferred)."""
+
+
 def evidence_of(scale: Scale, networks: Iterable[str]) -> tuple[Evidence, str]:
     """Return what results of some networks of a scale say about the paper.
 
@@ -157,8 +166,9 @@ class Config(Settings):
     """Name of a file in config/study."""
     scale: FolderName = "demo"
     """Name of a file in config/scale."""
-    weights: Literal["trained", "published"] = "trained"
-    """Where weights come from: trained by this pipeline, or restored (`make restore`)."""
+    weights: Literal["trained", "published", "released"] = "trained"
+    """Where weights come from: trained by this pipeline, restored (`make restore`), or the
+    authors' files (`reflash weights import`): then models they never released are left out."""
     mirror: str | None = None
     """Folder or URL to take named datasets from; null: their own sources."""
     accept_terms: bool = False
@@ -293,6 +303,9 @@ def load(values: Mapping[str, Any], folder: Path | str = "config") -> Resolved:
     scale_file = folder / "scale" / f"{config.scale}.yaml"
     study_file = folder / "study" / f"{config.study}.yaml"
     scale_values = read_scale(folder / "scale", config.scale)
+    if config.weights == "released":  # the authors' networks, each trained once
+        scale_values |= {"networks": {name: one for name, (_, one) in PAPER_NETWORKS.items()}}
+        scale_values |= {"seeds": [0]}
     name = str(scale_file)
     if config.overrides:
         scale_values = merge(scale_values, _with_nulls(config.overrides))

@@ -32,6 +32,8 @@ class Context(Settings):
     """For evidence ``fraction``: which networks, and how much of the paper's training they had."""
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
     """Seeds every model was trained with."""
+    released: bool = False
+    """Whether the weights are those that the authors released."""
     models: tuple[str, ...] = ()
     """Models the artefact shows, in order, without bicubic: network/setting/dropout."""
     labels: Mapping[str, str] = {}
@@ -102,6 +104,8 @@ def evidence_sentence(context: Context) -> str:
 
 def seeds_sentence(context: Context, spread: str = "± is") -> str:
     """Say how many seeds there are and what is shown of them."""
+    if context.released:
+        return "The authors' released weights: one training of each model."
     seeds = context.seeds
     if len(seeds) == 1:
         return f"One seed ({seeds[0]})."

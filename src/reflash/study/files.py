@@ -18,6 +18,9 @@ from dataclasses import dataclass
 from reflash.datasets.manifest import MANIFEST
 from reflash.datasets.public_weights import FOLDER as WEIGHTS
 
+RELEASED = "released"
+"""Folder of the authors' weights, and of what is made from them."""
+
 RAW = "data/raw"
 """Folder of named datasets, shared by all scales."""
 
@@ -53,11 +56,17 @@ class Files:
 
     scale: str
     study: str
+    released: bool = False
+    """Whether weights are those that the authors released; results then lie in a folder of it."""
+
+    @property
+    def _top(self) -> str:
+        return f"{self.scale}/{RELEASED}" if self.released else self.scale
 
     @property
     def name(self) -> str:
         """Folder of the artefacts below results/ and figures/: the paper's own lie at the top."""
-        return self.scale if self.study == "paper" else f"{self.scale}/{self.study}"
+        return self._top if self.study == "paper" else f"{self._top}/{self.study}"
 
     @property
     def data(self) -> str:
@@ -67,7 +76,7 @@ class Files:
     @property
     def runs(self) -> str:
         """Folder of the scale's runs."""
-        return f"results/{self.scale}/runs"
+        return f"results/{self._top}/runs"
 
     @property
     def results(self) -> str:
@@ -81,11 +90,11 @@ class Files:
 
     def log(self, rule: str, *parts: str) -> str:
         """Return the log of a job."""
-        return f"results/{self.scale}/logs/{'/'.join((rule, *parts))}.log"
+        return f"results/{self._top}/logs/{'/'.join((rule, *parts))}.log"
 
     def benchmark(self, rule: str, *parts: str) -> str:
         """Return what Snakemake measured of a job."""
-        return f"results/{self.scale}/benchmarks/{'/'.join((rule, *parts))}.tsv"
+        return f"results/{self._top}/benchmarks/{'/'.join((rule, *parts))}.tsv"
 
     # Images
 
@@ -137,6 +146,8 @@ class Files:
 
     def weights(self, run: str, which: str = "params") -> str:
         """Return the raw (``params``) or averaged (``params_ema``) weights of a run."""
+        if self.released:
+            return f"{WEIGHTS}/{RELEASED}/{run.rpartition('/')[0]}/{which}.safetensors"
         return f"{self.run(run)}/{which}.safetensors"
 
     def training_log(self, run: str) -> str:

@@ -145,7 +145,8 @@ def needed_files(plan: Plan) -> list[str]:
     needed += [file for read in files_read(plan, "claims").values() for file in read]
     needed += evaluation_files(plan)
     needed += [files.lr(name, kind) for name in plan.test_sets for kind in plan.kinds]
-    needed += [files.hr(name) for name in (*plan.test_sets, VALIDATION)]
+    needed += [files.hr(name) for name in plan.test_sets]
+    needed += [] if plan.released else [files.hr(VALIDATION)]
     for run in plan.trained_runs:
         needed += [files.weights(run, plan.scale.evaluation.weights), files.training_log(run)]
         if plan.config.weights == "trained":

@@ -15,7 +15,7 @@ from shlex import quote
 from typing import Any
 
 from reflash.core.errors import ReflashError
-from reflash.datasets.public_weights import PublicWeights, weights_registry
+from reflash.datasets.public_weights import PublicWeights, file_origin, weights_registry
 from reflash.datasets.registry import registry
 from reflash.datasets.settings import (
     DatasetTestSettings,
@@ -36,7 +36,7 @@ from reflash.models.names import (
 )
 from reflash.models.settings import ExternalSettings, FactorySettings, NetworkSettings
 from reflash.study.artefacts import Artefact
-from reflash.study.config import VALIDATION, Resolved, evidence_of
+from reflash.study.config import RELEASED, VALIDATION, Resolved, evidence_of
 from reflash.study.context import Context
 from reflash.study.files import Files, public_weights
 from reflash.training.settings import PairSettings, PoolSettings, RunSettings
@@ -50,7 +50,9 @@ class Plan:
         self.study = resolved.study
         self.scale = resolved.scale
         self.config = resolved.config
-        self.files = Files(resolved.scale_name, resolved.study_name)
+        self.released = resolved.config.weights == "released"
+        """Whether weights are those that the authors released."""
+        self.files = Files(resolved.scale_name, resolved.study_name, self.released)
 
     def artefacts(self, kind: str) -> dict[str, Any]:
         """Return name -> settings of the declared ``tables`` or ``figures`` that show a model."""
@@ -90,7 +92,7 @@ class Plan:
     def main_labels(self) -> dict[str, str]:
         """Names shown of bicubic and of the models of the main comparison."""
         table = self.study.tables.multi_degradation
-        models = expand_models((table and table.models) or self.study.models)
+        models = self._available((table and table.models) or self.study.models)
         return self._labels(models)
 
     def _labels(self, models: Iterable[str]) -> dict[str, str]:
@@ -115,8 +117,15 @@ class Plan:
         return self._models_shown(settings) if isinstance(settings, Artefact) else ()
 
     def _models_shown(self, settings: Artefact) -> tuple[str, ...]:
-        models = expand_models(settings.models or self.study.models)
+        if self.released and not settings.of_released:
+            return ()
+        models = self._available(settings.models or self.study.models)
         return tuple(m for m in models if settings.shows_external or not is_external(m))
+
+    def _available(self, patterns: Iterable[str]) -> tuple[str, ...]:
+        """Return the models that patterns name; of the authors' weights, those they released."""
+        models = expand_models(patterns)
+        return tuple(m for m in models if not self.released or is_external(m) or m in RELEASED)
 
     @property
     def test_sets(self) -> tuple[str, ...]:
@@ -194,14 +203,22 @@ class Plan:
         models = tuple(models)
         labels = self._labels(models)
         evidence, fraction = evidence_of(self.scale, map(network_of, models))
+        description = self.scale.description
+        if self.released:
+            evidence, fraction = ("none" if evidence == "none" else "paper"), ""
+            description = (
+                "the authors' released weights on this scale's test images; models they did not "
+                "release are left out, as are training curves"
+            )
         return Context(
             study=self.resolved.study_name,
             title=self.study.title,
             scale=self.resolved.scale_name,
-            description=self.scale.description,
+            description=description,
             evidence=evidence,
             fraction=fraction,
             seeds=self.scale.seeds,
+            released=self.released,
             models=models,
             labels=labels,
             test_sets=self.test_sets,
@@ -220,7 +237,7 @@ class Plan:
     @cached_property
     def models(self) -> tuple[str, ...]:
         """Every model that some artefact needs, the study's own first."""
-        names = list(expand_models(self.study.models))
+        names = list(self._available(self.study.models))
         for kind in ("tables", "figures"):
             for artefact in self.artefacts(kind):
                 names += self.artefact_models(artefact, kind)
@@ -238,7 +255,12 @@ class Plan:
     @property
     def trained_runs(self) -> list[str]:
         """Every run of the study that is trained here."""
-        return [run for run in self.all_runs if not is_external(run)]
+        return [run for run in self.all_runs if not self.released and not is_external(run)]
+
+    @property
+    def released_runs(self) -> list[str]:
+        """Every run of the study whose weights the authors released."""
+        return [run for run in self.all_runs if self.released and not is_external(run)]
 
     def external(self, run: str) -> ExternalSettings | None:
         """Return where the network of a run comes from; None for one that is trained here."""
@@ -263,6 +285,17 @@ class Plan:
         if external is None:
             return self.files.weights(run, self.scale.evaluation.weights)
         return external.weights
+
+    def origins(self, root: Path | str = ".") -> list[tuple[str, str, str]]:
+        """Return model, file and its SHA-256 of every weights file that was not trained here."""
+        found = []
+        for run in self.all_runs:
+            file = None if run in self.trained_runs else self.weights_file(run)
+            if file is not None:
+                name, sha256 = file_origin(Path(root, file))
+                model = run.rpartition("/")[0]
+                found.append((self._labels([model])[model], name, sha256))
+        return found
 
     def run_settings(self, run: str) -> RunSettings:
         """Return what ``reflash train`` needs for ``run``."""

@@ -15,7 +15,6 @@ from typing import Any
 
 from reflash.core.errors import ReflashError
 from reflash.core.fingerprint import stage_fingerprint
-from reflash.models.names import is_external
 from reflash.study.context import Context
 from reflash.study.plan import Plan
 from reflash.study.workflow import folder_key, text
@@ -156,6 +155,6 @@ def artefact_context(plan: Plan, kind: str, name: str, root: Path | str = ".") -
 
 
 def _with_replaced(context: Context, root: Path | str, plan: Plan) -> Context:
-    trained = [run for run in context.runs if not is_external(run)]
+    trained = [run for run in context.runs if run in plan.trained_runs]
     foreign = [run for run in trained if check_record(Path(root) / plan.files.run(run))]
     return context.model_copy(update={"not_recorded": tuple(foreign)})
