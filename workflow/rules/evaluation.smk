@@ -86,6 +86,57 @@ rule upscale_real_photos:
         " --weights {params.weights:q} --manifest --overwrite --threads {threads}"
 
 
+rule crop_set14:
+    input:
+        raw("Set14"),
+    output:
+        SET14_MOD12,
+    log:
+        FILES.log("crop_set14"),
+    benchmark:
+        FILES.benchmark("crop_set14")
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings="{source: dataset, name: Set14}",
+        code=code("images"),
+    message:
+        "HR images of SEAL's degradations"
+    shell:
+        "logged {log} reflash data test-set $(dirname {output}) --settings {params.settings:q}"
+        " --mod 12 --raw data/raw"
+
+
+rule evaluate_set14_se:
+    input:
+        weights=evaluated_weights,
+        hr=SET14_MOD12,
+        lr=raw("Set14_SE"),
+    output:
+        FILES.analysis("{run}", "seal"),
+    log:
+        FILES.log("evaluate_set14_se", "{run}"),
+    benchmark:
+        FILES.benchmark("evaluate_set14_se", "{run}")
+    threads: PLAN.scale.threads
+    resources:
+        gpu=gpus,
+        mem_mb=4000,
+        runtime=240,
+    params:
+        weights=weights_option,
+        content=weights_content,
+        settings=text(SEAL),
+        code=code("evaluation"),
+    message:
+        "Evaluating {wildcards.run} on SEAL's degradations"
+    shell:
+        "logged {log} reflash evaluate --weights {params.weights:q} --hr $(dirname {input.hr})"
+        " $(printf -- '--lr %s ' $(dirname {input.lr})/deg_*) --out {output}"
+        " --run {wildcards.run} --set Set14_SE --settings {params.settings:q} --threads {threads}"
+
+
 rule summarise_metrics:
     input:
         evaluation_files(PLAN),

@@ -272,7 +272,8 @@ class _Job:
 
     def _scan_here(self) -> list[Found]:
         """Describe all images that are on this disk already, from this run or an earlier one."""
-        return scan([*image_files(self.staging, deep=True), *image_files(self.target)])
+        here = image_files(self.target, deep=self.dataset.folders)
+        return scan([*image_files(self.staging, deep=True), *here])
 
     def _download_all(
         self, source: GithubSource | FilesSource, missing: Sequence[Entry], images: Path

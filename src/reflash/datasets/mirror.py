@@ -31,13 +31,13 @@ def folder_places(name: str, dataset: Dataset, source: Path) -> Iterator[tuple[P
         if inner:
             homes += [source / inner, source / name / inner, source / PurePosixPath(inner).name]
     seen = set()
-    for home in (*homes, source):
+    for home in homes if homes and dataset.folders else (*homes, source):
         for inside in _INSIDE:
             place = home / inside
             if place.resolve() in seen:
                 continue
             seen.add(place.resolve())
-            files = image_files(place)
+            files = image_files(place, deep=dataset.folders)
             if inside == "image_SRF_4":
                 files = [path for path in files if path.stem.endswith(_SELF_EX_SR)]
             if files:

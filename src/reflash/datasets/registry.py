@@ -77,6 +77,8 @@ class Dataset(Settings):
     """The licence or what is known of it, in one sentence."""
     accept_terms: bool = False
     """Whether the user must accept them before a download: no right to pass the images on."""
+    folders: bool = False
+    """Whether its images lie in folders, which are part of their names."""
     bytes: Annotated[int, Field(ge=1)] | None = None
     """Size of its images on disk, where that is known."""
     aliases: tuple[str, ...] = ()

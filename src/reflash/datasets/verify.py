@@ -33,7 +33,7 @@ def verify(name: str, raw: Path | str = "data/raw") -> list[str]:
         return [
             f"{folder / MANIFEST}: missing, the set is not whole; run: reflash data fetch {name}"
         ]
-    found = scan(image_files(folder))
+    found = scan(image_files(folder, deep=dataset.folders))
     problems = compare(folder, read_manifest(folder), found)
     manifests = shipped_manifests(name)
     if manifests and not problems:
@@ -42,7 +42,7 @@ def verify(name: str, raw: Path | str = "data/raw") -> list[str]:
         problems = take_all(name, dataset.images, found, folder).problems
     named, sums = tuple(problems), read_sums(folder)
     for item in found:
-        wanted = sums.get(item.path.name, item.sha256_file)
+        wanted = sums.get(item.path.relative_to(folder).as_posix(), item.sha256_file)
         if item.sha256_file != wanted and not any(p.startswith(f"{item.path}:") for p in named):
             remark = "its bytes changed, though not its pixels; get this file again"
             problems.append(f"{item.path}: {remark}")
@@ -51,7 +51,7 @@ def verify(name: str, raw: Path | str = "data/raw") -> list[str]:
 
 def compare(folder: Path, manifest: Sequence[Entry], found: Sequence[Found]) -> list[str]:
     """Compare the files ``found`` in ``folder`` with its manifest, by file name."""
-    there = {item.path.name: item for item in found}
+    there = {item.path.relative_to(folder).as_posix(): item for item in found}
     problems = []
     for wanted in manifest:
         item = there.pop(wanted.file, None)

@@ -36,3 +36,7 @@ class EvaluationSettings(Settings):
         if len(set(metrics)) != len(metrics):
             raise ValueError("names a metric twice; list each one once")
         return metrics
+
+
+SEAL = EvaluationSettings(crop=0, metrics=("psnr_y", "ssim_y"))
+"""SEAL's convention: luma, no border cropped (inferred: plain bicubic gives its published mean)."""

@@ -72,6 +72,12 @@ class Cost(Settings):
     inputs: ClassVar[tuple[str, ...]] = ("cost",)
 
 
+class Seal(Artefact):
+    """Table: SEAL's measures on Set14 in a hundred degradations, beside the published models."""
+
+    inputs: ClassVar[tuple[str, ...]] = ("seal",)
+
+
 class Claims(Artefact):
     """Table and claims.json: the paper's claims as statistics over the models' runs."""
 
@@ -298,6 +304,15 @@ class RealWorld(Artefact):
     """Side of the crop shown, in pixels of the result; the most detailed crop is chosen."""
 
 
+class SealDistribution(Artefact):
+    """Figure: PSNR less SEAL's acceptance line, degradations sorted, beside published models."""
+
+    inputs: ClassVar[tuple[str, ...]] = ("seal",)
+
+    published: tuple[str, ...] = ("RRDB + dropout (authors)", "RealESRNet_x4plus")
+    """Published models shown beside (names of SEAL's table)."""
+
+
 class Tables(Settings):
     """The tables of a study; null leaves one out."""
 
@@ -307,6 +322,8 @@ class Tables(Settings):
     """Placement x dimension x probability, gains over the network without dropout."""
     chi: Chi | None = Chi()
     """Separation of the degradations in deep features."""
+    seal: Seal | None = None
+    """SEAL's hundred degradations of Set14 (dataset Set14_SE)."""
     cost: Cost | None = None
     """Time and memory of dropout, from the benchmark of training iterations."""
     claims: Claims | None = Claims()
@@ -344,6 +361,8 @@ class Figures(Settings):
     """Deep features by degradation."""
     feature_drop_sensitivity: FeatureDropSensitivity | None = FeatureDropSensitivity()
     """Dropping features at test time."""
+    seal_distribution: SealDistribution | None = None
+    """PSNR against SEAL's acceptance line (dataset Set14_SE)."""
     real_world: RealWorld | None = None
     """Real photographs side by side."""
 

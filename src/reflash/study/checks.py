@@ -191,8 +191,10 @@ def check_images(plan: Plan, root: Path | str = ".") -> None:
         users["training"] = plan.training_datasets
     if not (root / files.real).is_file():
         users["real"] = plan.real_dataset
+    if plan.seal_datasets:
+        users["Set14_SE"] = plan.seal_datasets
     for name in users:
-        folder = plan.own_folder(name)
+        folder = None if name == "Set14_SE" else plan.own_folder(name)
         if folder is not None and not folder.is_dir():
             what = "training images" if name == "training" else f"images of {name}"
             raise ReflashError(f"{folder}: no such folder ({what}); correct its path")

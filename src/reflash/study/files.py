@@ -27,6 +27,9 @@ RAW = "data/raw"
 COST = "benchmarks/results/cost.csv"
 """The benchmark of training with and without dropout."""
 
+SET14_MOD12 = f"data/Set14_mod12/{MANIFEST}"
+"""HR images of SEAL's degradations, shared by all scales."""
+
 ANALYSES = {
     "saliency": "saliency.csv",
     "concentration": "concentration.csv",
@@ -36,6 +39,7 @@ ANALYSES = {
     "points": "points.csv",
     "chi": "chi.csv",
     "sensitivity": "sensitivity.csv",
+    "seal": "seal.csv",
 }
 """Tables of a run's ``analysis`` folder, by the names that artefacts ask for."""
 

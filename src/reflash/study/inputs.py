@@ -68,6 +68,8 @@ class Inputs:
     """``chi.csv`` of ``reflash represent``."""
     sensitivity: Sequence[Path] = ()
     """``sensitivity.csv`` of ``reflash sensitivity``."""
+    seal: Sequence[Path] = ()
+    """``reflash evaluate`` on the degradations of Set14_SE."""
     cost: Path | None = None
     """``cost.csv``, the benchmark of training iterations with and without dropout."""
     real: Path | None = None
@@ -177,7 +179,8 @@ def _files(plan: Plan, kind: Kind, name: str, need: str) -> list[str]:
     if need == "logs":
         return [files.training_log(run) for run in runs]
     if need in ANALYSES:
-        return [files.analysis(run, need) for run in runs]
+        shown = (BICUBIC, *runs) if need == "seal" else runs
+        return [files.analysis(run, need) for run in shown]
     if need in ("maps", "features"):
         return [files.analysis(run, "saliency") for run in first]
     if need == "sr" and test_set is None:

@@ -350,6 +350,12 @@ class Plan:
         return 4 if name == VALIDATION else self.scale.benchmark.mod
 
     @property
+    def seal_datasets(self) -> list[str]:
+        """Names of the datasets that SEAL's degradations take, if an artefact shows them."""
+        declared = (one for kind in ("tables", "figures") for one in self.artefacts(kind).values())
+        return ["Set14", "Set14_SE"] if any("seal" in one.inputs for one in declared) else []
+
+    @property
     def photos_option(self) -> str:
         """Option of ``reflash data real-photos`` that says which real photographs are shown."""
         shown = self.study.figures.real_world

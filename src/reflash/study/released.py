@@ -7,13 +7,18 @@ everything from them that needs no training.
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Literal
 
 from reflash.core.errors import ReflashError
-from reflash.datasets.public_weights import file_hash, keep_weights, weights_registry
+from reflash.datasets.public_weights import (
+    file_hash,
+    file_origin,
+    is_kept,
+    keep_weights,
+    weights_registry,
+)
 from reflash.models.names import parse_model
 from reflash.models.weights import load_tensors
 from reflash.study.config import PAPER_NETWORKS, RELEASED
@@ -96,20 +101,18 @@ def _import(path: Path, model: str, root: Path) -> str:
             raise ReflashError(f"{path}: is {name}, not the authors' weights; get theirs")
     files = Files("", "", released=True)
     for other in RELEASED:
-        record = root / files.weights(f"{other}/seed0").replace(".safetensors", ".json")
-        if (
-            other != model
-            and record.is_file()
-            and json.loads(record.read_text())["sha256"] == sha256
-        ):
+        there = root / files.weights(f"{other}/seed0")
+        if other != model and is_kept(there) and file_origin(there)[1] == sha256:
             raise ReflashError(
                 f"{path}: was imported as {other}; give the file of {model}, or remove "
-                f"{record.parent}"
+                f"{there.parent}"
             )
     network = PAPER_NETWORKS[parsed.network][1]
     held = _held(path)
     for key in held:
         target = root / files.weights(f"{model}/seed0", key or "params")
+        if is_kept(target) and file_origin(target)[1] == sha256:
+            continue  # a newer time of the same file would make results outdated
         origin = {"model": model, "origin": str(path.absolute())}
         keep_weights(path, target, network, origin, key, parsed.dropout)
     names = " and ".join(key or "weights" for key in held)
