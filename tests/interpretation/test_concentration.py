@@ -53,6 +53,10 @@ def test_scale_and_order_do_not_matter(values, scale, random):
     assert 0 <= normalised_entropy(values) <= 1 + 1e-12
 
 
+def test_rounding_makes_no_negative_gini():
+    assert gini([699051.0709202413] * 5) == 0
+
+
 @pytest.mark.parametrize("values", [[], [1, -1], [1, np.nan], [np.inf]])
 @pytest.mark.parametrize("measure", [gini, normalised_entropy])
 def test_what_is_no_distribution_is_refused(values, measure):

@@ -23,7 +23,7 @@ def gini(values: ArrayLike) -> float:
         return 0.0
     n = ordered.size
     ranks = np.arange(1, n + 1)
-    return float(((2 * ranks - n - 1) * ordered).sum() / (n * total))
+    return max(0.0, float(((2 * ranks - n - 1) * ordered).sum() / (n * total)))  # not -3e-17
 
 
 def normalised_entropy(values: ArrayLike) -> float:
