@@ -10,7 +10,12 @@ from reflash.core.errors import ReflashError
 from reflash.core.fingerprint import stage_fingerprint
 from reflash.datasets.public_weights import weights_registry
 from reflash.evaluation.settings import SEAL
-from reflash.study.checks import check_images, check_published, check_released, load_plan
+from reflash.study.checks import (
+    check_images,
+    check_published,
+    check_released,
+    load_plan,
+)
 from reflash.study.files import SET14_MOD12, public_weights, raw
 from reflash.study.inputs import evaluation_files, files_read, needed_files
 from reflash.study.runs import made_from, protect_finished_runs
