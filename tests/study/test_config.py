@@ -15,7 +15,7 @@ from reflash.study.config import evidence_of, merge
 from reflash.study.documents import json_schema, readme
 from reflash.study.reading import parse_yaml
 
-SCALES = ("benchmarks", "cpu", "cpu_no_usm", "demo", "hour", "paper", "tiny")
+SCALES = ("benchmarks", "cpu", "cpu_no_usm", "demo", "hour", "paper", "set5", "tiny")
 
 
 def load_with(root: Path, **values: Any) -> Any:
@@ -25,7 +25,13 @@ def load_with(root: Path, **values: Any) -> Any:
 @pytest.mark.parametrize("scale", SCALES)
 def test_every_scale_is_complete(root: Path, scale: str) -> None:
     resolved = load_with(root, scale=scale)
-    expected = {"paper": "paper", "hour": "fraction", "cpu": "fraction", "cpu_no_usm": "fraction"}
+    expected = {
+        "paper": "paper",
+        "set5": "paper",
+        "hour": "fraction",
+        "cpu": "fraction",
+        "cpu_no_usm": "fraction",
+    }
     assert resolved.scale.evidence == expected.get(scale, "none")
     assert resolved.scale_name == scale
 
@@ -236,9 +242,16 @@ def test_a_mistake_in_a_study(
 def test_a_study_of_three_lines_declares_every_artefact(root: Path, tmp_path: Path) -> None:
     resolved = study(root, tmp_path)
     left_out = {name for name, v in dict(resolved.study.tables).items() if v is None}
-    assert left_out == {"cost"}  # a benchmark of this machine, not of the study
+    # A benchmark of this machine, not of the study; and a dataset that must be asked for.
+    assert left_out == {"cost", "seal"}
     left_out = {name for name, v in dict(resolved.study.figures).items() if v is None}
-    assert left_out == {"positions_single", "positions_multi", "probability", "real_world"}
+    assert left_out == {
+        "positions_single",
+        "positions_multi",
+        "probability",
+        "real_world",
+        "seal_distribution",
+    }
 
 
 def test_a_key_given_twice_is_refused() -> None:
