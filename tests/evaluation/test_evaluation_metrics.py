@@ -12,7 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.metrics import structural_similarity
 
-from reflash.evaluation.metrics import PERFECT_PSNR, luma, psnr, smallest_side, ssim
+from reflash.evaluation.metrics import (
+    BANDS,
+    PERFECT_PSNR,
+    band_psnr,
+    luma,
+    psnr,
+    smallest_side,
+    ssim,
+)
 
 
 def pair(seed: int, height: int = 40, width: int = 33, noise: float = 20.0):
@@ -190,3 +198,39 @@ def test_metrics_do_not_import_torch():
         "u.open_upscaler('bicubic'); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("height", "width"), [(24, 24), (25, 24), (24, 33), (31, 27)])
+def test_bands_are_the_radial_rings_of_the_whole_spectrum(height, width):
+    """Against the full complex DFT, summed frequency by frequency, for even and odd sides."""
+    rng = np.random.default_rng(height * width)
+    a, b = rng.integers(0, 256, (2, height, width, 3), np.uint8)
+    inner = (a.astype(float) - b)[4:-4, 4:-4]
+    rows, columns = inner.shape[:2]
+    power = np.abs(np.fft.fft2(inner, axes=(0, 1))) ** 2
+    errors = dict.fromkeys(BANDS, 0.0)
+    for u, fy in enumerate(np.fft.fftfreq(rows)):
+        for v, fx in enumerate(np.fft.fftfreq(columns)):
+            f = math.hypot(fy, fx)
+            name = "low" if f < 1 / 16 else "middle" if f < 1 / 8 else "high"
+            errors[name] += power[u, v].sum() / (rows * columns) / inner.size
+    assert sum(errors.values()) == pytest.approx(np.mean(inner**2))  # Parseval
+    for name, value in band_psnr(a, b).items():
+        expected = min(100.0, 10 * math.log10(255**2 / errors[name]))
+        assert value == pytest.approx(expected, abs=1e-9)
+
+
+WAVES = [(32, "low"), (16, "middle"), (8, "high"), (4, "high")]
+
+
+@pytest.mark.parametrize(("period", "band"), WAVES)
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_wave_is_an_error_of_its_own_band(period, band, axis):
+    """Waves of a whole number of periods; the bounds of 1/16 and 1/8 belong to the band above."""
+    phase = 2 * np.pi * np.arange(64) / period
+    wave = np.broadcast_to(np.cos(phase)[:, None, None], (64, 64, 3)).swapaxes(0, axis)
+    a = np.full((64, 64, 3), 128, np.uint8)
+    b = np.rint(128 + 60 * wave).astype(np.uint8)
+    values = band_psnr(a, b, crop=0)
+    assert values[band] == pytest.approx(psnr(a, b, crop=0), abs=0.01)
+    assert all(value > 40 for name, value in values.items() if name != band)

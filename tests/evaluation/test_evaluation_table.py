@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from skimage.metrics import structural_similarity
 
 from reflash.core.errors import ReflashError
+from reflash.degradations.sharpen import usm_sharpen
 from reflash.evaluation.evaluate import evaluate, evaluate_to_csv
 from reflash.evaluation.inference import NetworkUpscaler
 from reflash.evaluation.metrics import PERFECT_PSNR
@@ -76,6 +77,7 @@ def test_rows_of_the_bicubic_baseline(sets):
     assert list(table.columns) == [
         *("run", "set", "kind", "image"),
         *("psnr", "ssim", "psnr_y", "ssim_y"),
+        *("psnr_low", "psnr_middle", "psnr_high", "psnr_usm"),
     ]
     assert set(table["run"]) == {"bicubic"}
     assert set(table["set"]) == {"Animals"}
@@ -93,6 +95,12 @@ def test_rows_of_the_bicubic_baseline(sets):
         weights = np.array([65.481, 128.553, 24.966]) / 255
         error = ((sr.astype(float) - hr)[4:-4, 4:-4] @ weights) ** 2
         assert row.psnr_y == pytest.approx(20 * math.log10(255 / math.sqrt(error.mean())), abs=1e-9)
+        bands = (row.psnr_low, row.psnr_middle, row.psnr_high)
+        whole = sum(10 ** (-band / 10) for band in bands)
+        assert -10 * math.log10(whole) == pytest.approx(psnr, abs=1e-9)
+        target = usm_sharpen(torch.from_numpy(hr / np.float32(255)).permute(2, 0, 1)[None])
+        target = np.rint(target[0].permute(1, 2, 0).numpy() * 255)
+        assert row.psnr_usm == pytest.approx(direct_rgb(sr, target)[0], abs=1e-9)
 
 
 def test_the_bicubic_baseline_on_set5(mirror, tmp_path):
@@ -308,13 +316,15 @@ def test_unreadable_weights_are_named(tmp_path):
         open_upscaler(tmp_path / "none.safetensors")
 
 
-def test_the_bicubic_baseline_does_not_import_torch(sets):
+def test_the_bicubic_baseline_imports_torch_for_the_sharpened_target_only(sets):
     code = (
         "import sys\n"
         "from reflash.evaluation.evaluate import evaluate\n"
         "from reflash.evaluation.upscale import upscale_path\n"
         "from reflash.evaluation.upscalers import open_upscaler\n"
-        "evaluate(open_upscaler('bicubic'), 'hr', {'clean': 'clean'}, 'bicubic', 's')\n"
+        "from reflash.evaluation.settings import EvaluationSettings\n"
+        "chosen = EvaluationSettings(metrics=('psnr', 'ssim', 'psnr_y', 'psnr_low'))\n"
+        "evaluate(open_upscaler('bicubic'), 'hr', {'clean': 'clean'}, 'bicubic', 's', chosen)\n"
         "upscale_path('clean', 'out', 'bicubic')\n"
         "sys.exit('torch' in sys.modules)"
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from reflash.core.files import write_text
 from reflash.core.progress import track
 from reflash.core.settings import SCALE
 from reflash.datasets.images import image_name, read_rgb
-from reflash.evaluation.metrics import psnr, smallest_side, ssim
+from reflash.evaluation.metrics import BANDS, band_psnr, psnr, smallest_side, ssim
 from reflash.evaluation.pairs import match_images, match_upscaled, read_lr, read_upscaled
 from reflash.evaluation.settings import EvaluationSettings, Metric
 from reflash.evaluation.upscalers import Upscaler
@@ -33,6 +33,9 @@ _METRICS: dict[Metric, Callable[[NDArray[np.uint8], NDArray[np.uint8], int], flo
     "psnr_y": partial(psnr, channel="y"),
     "ssim_y": partial(ssim, channel="y"),
 }
+"""Metrics of an SR image and what it should be, one number each."""
+
+_BAND_METRICS = tuple(f"psnr_{name}" for name in BANDS)
 
 
 def evaluate(
@@ -118,7 +121,8 @@ def _rows(
                     results = [
                         _upscale(upscaler, hr_path, hr, path, run) for path in lr_paths.values()
                     ]
-                scores = pool.map(partial(_scores, hr, settings), results)
+                target = sharpened(hr) if "psnr_usm" in settings.metrics else hr
+                scores = pool.map(partial(_scores, hr, target, settings), results)
                 for kind, values in zip(lr_paths, scores, strict=True):
                     rows[kind].append(
                         {"run": run, "set": test_set, "kind": kind, "image": name, **values}
@@ -170,7 +174,7 @@ def _means(rows: list[dict[str, object]]) -> str:
     for kind in dict.fromkeys(row["kind"] for row in rows):
         of_kind = [row for row in rows if row["kind"] == kind]
         words = []
-        for metric in _METRICS:
+        for metric in get_args(Metric):
             if metric in of_kind[0]:
                 mean = np.mean([row[metric] for row in of_kind])
                 words.append(f"{metric} {mean:.4f}{' dB' if metric.startswith('psnr') else ''}")
@@ -208,7 +212,30 @@ def _upscale(
     return sr
 
 
+def sharpened(hr: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return an HR image (H, W, 3) uint8 sharpened as the paper's training targets are."""
+    import torch  # what evaluates without psnr_usm, such as bicubic, does without torch
+
+    from reflash.degradations.sharpen import usm_sharpen
+
+    pixels = torch.from_numpy(np.ascontiguousarray(hr)).permute(2, 0, 1)[None].float() / 255
+    levels = (usm_sharpen(pixels)[0] * 255).round().to(torch.uint8)
+    return np.ascontiguousarray(levels.permute(1, 2, 0).numpy())
+
+
 def _scores(
-    hr: NDArray[np.uint8], settings: EvaluationSettings, sr: NDArray[np.uint8]
+    hr: NDArray[np.uint8],
+    target: NDArray[np.uint8],
+    settings: EvaluationSettings,
+    sr: NDArray[np.uint8],
 ) -> dict[str, float]:
-    return {name: _METRICS[name](sr, hr, settings.crop) for name in settings.metrics}
+    """Return the metrics of an SR image; ``target`` is the sharpened HR image."""
+    found = {}
+    if set(_BAND_METRICS).intersection(settings.metrics):
+        found = {f"psnr_{name}": value for name, value in band_psnr(sr, hr, settings.crop).items()}
+    if "psnr_usm" in settings.metrics:
+        found["psnr_usm"] = psnr(sr, target, settings.crop)
+    return {
+        name: found[name] if name in found else _METRICS[name](sr, hr, settings.crop)
+        for name in settings.metrics
+    }

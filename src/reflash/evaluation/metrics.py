@@ -17,6 +17,15 @@ The formula gives infinity, which no mean survives. One rule for every table, lo
 whatever is better than 100 dB (off by one grey level in one of 154,000 values) counts as perfect.
 """
 
+BANDS: dict[str, tuple[float, float]] = {
+    "low": (0.0, 1 / 16),
+    "middle": (1 / 16, 1 / 8),
+    "high": (1 / 8, 1.0),
+}
+"""Radial bands of spatial frequency in cycles per HR pixel, each from its lower bound to below its
+upper one. 1/8 is what an LR image of a quarter of the size can hold at most; together the bands
+hold every frequency (the corner of the spectrum lies at 0.71)."""
+
 _WINDOW = 11
 _SIGMA = 1.5
 _C1 = (0.01 * 255) ** 2
@@ -79,6 +88,50 @@ def psnr(
         error = float(np.mean(np.square(luma(a) - luma(b))))
     else:
         error = float(cv2.norm(a, b, cv2.NORM_L2SQR)) / a.size
+    return _decibels(error)
+
+
+def band_psnr(a: NDArray[np.uint8], b: NDArray[np.uint8], crop: int = 4) -> dict[str, float]:
+    """Return the PSNR in dB that two images would have if they differed in one band alone.
+
+    The error's spectrum (2-D DFT of each channel) is divided by radial frequency into ``BANDS``.
+    The mean squared errors of the bands add up to that of the images (Parseval), so the values
+    ``10 ** (-psnr / 10)`` of the bands add up to that of `psnr`.
+
+    Parameters
+    ----------
+    a, b, crop
+        As in `psnr`.
+
+    Returns
+    -------
+    dict of str to float
+        By the names of ``BANDS``; each at most ``PERFECT_PSNR``.
+
+    Examples
+    --------
+    A wrong brightness is an error of frequency 0:
+
+    >>> black = np.zeros((16, 16, 3), np.uint8)
+    >>> {name: round(value, 2) for name, value in band_psnr(black, black + np.uint8(1)).items()}
+    {'low': 48.13, 'middle': 100.0, 'high': 100.0}
+    """
+    a, b = _pair(a, b, crop, smallest_side(crop, ssim=False))
+    height, width = a.shape[:2]
+    spectrum = np.fft.rfft2(a.astype(np.float64) - b, axes=(0, 1))
+    power = np.square(spectrum.real).sum(2) + np.square(spectrum.imag).sum(2)
+    # A real error's spectrum is symmetric: columns between the first and Nyquist's stand for two.
+    power[:, 1 : (width + 1) // 2] *= 2
+    power /= a.size * float(height * width)
+    radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
+    return {
+        name: _decibels(float(power[(radius >= low) & (radius < high)].sum()))
+        for name, (low, high) in BANDS.items()
+    }
+
+
+def _decibels(error: float) -> float:
+    """Return the PSNR of a mean squared error of 8-bit levels."""
     return PERFECT_PSNR if error == 0 else min(PERFECT_PSNR, float(10 * np.log10(255.0**2 / error)))
 
 

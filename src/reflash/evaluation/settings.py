@@ -8,7 +8,9 @@ from pydantic import Field, field_validator
 
 from reflash.core.settings import Settings
 
-Metric = Literal["psnr", "ssim", "psnr_y", "ssim_y"]
+Metric = Literal[
+    "psnr", "ssim", "psnr_y", "ssim_y", "psnr_low", "psnr_middle", "psnr_high", "psnr_usm"
+]
 
 
 class EvaluationSettings(Settings):
@@ -23,8 +25,14 @@ class EvaluationSettings(Settings):
         "ssim",
         "psnr_y",
         "ssim_y",
+        "psnr_low",
+        "psnr_middle",
+        "psnr_high",
+        "psnr_usm",
     )
-    """Columns of the table: on RGB (psnr, ssim) or on the BT.601 luma (psnr_y, ssim_y)."""
+    """Columns of the table: on RGB (psnr, ssim), on the BT.601 luma (psnr_y, ssim_y), of the error
+    in one band of frequencies (psnr_low, _middle, _high), against the HR image sharpened as
+    training targets are (psnr_usm)."""
     tile: Annotated[int, Field(ge=0)] | None = None
     """Side in LR pixels of an inference tile; 0 = whole image, null = whole if it is small."""
     overlap: Annotated[int, Field(ge=0)] | None = None

@@ -225,7 +225,7 @@ def read_scores(
         A file is unusable (see ``read_rows``); a run was not evaluated, or on other images than
         the others.
     """
-    table = _evaluations(paths, context, metric, kinds)
+    table = _evaluations(paths, context, (metric,), kinds)
     runs = context.runs
     if bicubic and (table["run"] == BICUBIC).any():
         runs = (BICUBIC, *runs)
@@ -258,7 +258,33 @@ def read_images(
     ReflashError
         As in ``read_scores``.
     """
-    table = _evaluations(paths, context, metric, kinds)
+    values = read_values(paths, context, (metric,), kinds)
+    return {model: of_model[..., 0].mean(axis=2) for model, of_model in values.items()}
+
+
+def read_values(
+    paths: Iterable[Path | str], context: Context, metrics: Sequence[str], kinds: Sequence[str]
+) -> dict[str, NDArray[np.float64]]:
+    """Read several metrics of every image and kind, of all test sets of the context together.
+
+    Parameters
+    ----------
+    paths, context, kinds
+        As in ``read_scores``.
+    metrics
+        Columns.
+
+    Returns
+    -------
+    dict of str to (seeds, images, kinds, metrics) float
+        By model; seeds in the context's order, the same images for every model.
+
+    Raises
+    ------
+    ReflashError
+        As in ``read_scores``.
+    """
+    table = _evaluations(paths, context, metrics, kinds)
     table = table[table["run"].isin(list(context.runs))]
     have = set(table[["run", "set", "kind"]].itertuples(index=False, name=None))
     for key in product(context.runs, context.test_sets, kinds):
@@ -266,9 +292,20 @@ def read_images(
             raise _not_evaluated(*key)
     for name in context.test_sets:
         _check_images(table[table["set"] == name])
-    whole = table.groupby(["run", "set", "image"])[metric].mean().unstack(["set", "image"])
+    whole = table.set_index(["run", "set", "image", "kind"])[list(metrics)]
+    images = sorted(set(table[["set", "image"]].itertuples(index=False, name=None)))
+    shape = (len(context.seeds), len(images), len(kinds), len(metrics))
     return {
-        model: whole.loc[[f"{model}/seed{seed}" for seed in context.seeds]].to_numpy(np.float64)
+        model: whole.loc[
+            [
+                (f"{model}/seed{seed}", *image, kind)
+                for seed in context.seeds
+                for image in images
+                for kind in kinds
+            ]
+        ]
+        .to_numpy(np.float64)
+        .reshape(shape)
         for model in context.models
     }
 
@@ -324,11 +361,11 @@ def image_counts(scores: pd.DataFrame) -> dict[str, int]:
 
 
 def _evaluations(
-    paths: Iterable[Path | str], context: Context, metric: str, kinds: Sequence[str]
+    paths: Iterable[Path | str], context: Context, metrics: Sequence[str], kinds: Sequence[str]
 ) -> pd.DataFrame:
-    """Read the rows of the context's test sets and ``kinds``: run, set, kind, image, metric."""
+    """Read the rows of the context's test sets and ``kinds``: run, set, kind, image, metrics."""
     only = {"kind": kinds, "set": context.test_sets}
-    return read_rows(paths, "evaluate", ("run", "set", "kind", "image"), (metric,), only)
+    return read_rows(paths, "evaluate", ("run", "set", "kind", "image"), metrics, only)
 
 
 def _check_images(table: pd.DataFrame) -> None:
