@@ -13,6 +13,13 @@ from sklearn.decomposition import PCA
 from reflash.core.errors import ReflashError
 from reflash.datasets.images import read_rgb
 from reflash.interpretation import inputs, principal
+from reflash.interpretation.paired import (
+    by_chance,
+    centred_products,
+    paired_index,
+    paired_separation,
+    shuffled_kinds,
+)
 from reflash.interpretation.principal import FeatureFile, principal_components
 from reflash.interpretation.representations import (
     compare_kinds,
@@ -55,11 +62,17 @@ def test_chi_is_its_formula(distance):
 
 def test_separate_kinds_have_a_larger_chi_than_mixed_ones():
     settings = AnalysisSettings(perplexity=8)
-    values = [compare_kinds(*groups(distance), settings)[2] for distance in (0.0, 3.0, 12.0)]
-    for space in ("pca", "tsne"):
-        mixed, near, far = (value[space] for value in values)
+    values = []
+    for distance in (0.0, 3.0, 12.0):
+        features, labels = groups(distance)
+        order = np.argsort(np.arange(39) % 3, kind="stable")  # kind by kind
+        of_kinds = [labels[i] for i in order]
+        values.append(compare_kinds(features[order], of_kinds, settings)[2])
+    for space in ("pca", "tsne", "paired"):
+        mixed, near, far = (value[space][0] for value in values)
         assert mixed < near < far
-    assert values[0]["pca"] < 2 < 20 < values[2]["pca"]
+        assert all(0.5 < value[space][1] < 2 for value in values)  # by chance
+    assert values[0]["pca"][0] < 2 < 20 < values[2]["pca"][0]
 
 
 def test_components_are_those_of_scikit_learn(monkeypatch):
@@ -126,23 +139,34 @@ def test_command_compares_the_features_of_centre_crops(weights, lr_folders, tmp_
     labels = [kind for kind in folders for _ in "abc"]
 
     written = pd.read_csv(tmp_path / "chi.csv")
-    columns = ["run", "layer", "space", "chi", "images", "kinds", "components"]
+    columns = ["run", "layer", "space", "chi", "images", "kinds", "components", "chance"]
     assert list(written.columns) == columns
     assert written[["layer", "space"]].to_numpy().tolist() == [
         ["b1", "pca"],
         ["b1", "tsne"],
+        ["b1", "paired"],
         ["last", "pca"],
         ["last", "tsne"],
+        ["last", "paired"],
     ]
-    assert written["images"].tolist() == [3] * 4
-    assert written["kinds"].tolist() == [3] * 4
-    assert written["components"].tolist() == [8, 2, 8, 2]
+    assert written["images"].tolist() == [3] * 6
+    assert written["kinds"].tolist() == [3] * 6
+    assert written["components"].tolist() == [8, 2, 8] * 2
     for layer, of_layer in rows.items():
         scores = PCA(8, svd_solver="full").fit_transform(np.stack(of_layer))
-        of_pca, of_tsne = chi.loc[chi["layer"] == layer, "chi"]
+        of_pca, of_tsne, of_paired = chi.loc[chi["layer"] == layer, "chi"]
+        blocks = np.stack(of_layer).reshape(3, 3, -1)
+        assert of_paired == pytest.approx(block_design(blocks), rel=1e-3)
         assert of_pca == pytest.approx(separation(scores, labels), rel=1e-3)
         plane = points[points["layer"] == layer]
         assert of_tsne == pytest.approx(separation(plane[["x", "y"]], list(plane["kind"])))
+
+    written = pd.read_csv(tmp_path / "paired.csv")
+    assert list(written.columns) == ["run", "layer", "image", "other", "product"]
+    assert (
+        written["image"].str.cat(written["other"]).tolist()
+        == ["aa", "ab", "ac", "bb", "bc", "cc"] * 2
+    )
 
     written = pd.read_csv(tmp_path / "points.csv")
     assert list(written.columns) == ["run", "layer", "image", "kind", "x", "y"]
@@ -153,7 +177,7 @@ def test_command_compares_the_features_of_centre_crops(weights, lr_folders, tmp_
 def test_command_repeats_itself_byte_by_byte(weights, lr_folders, tmp_path):
     for name in ("first", "second"):
         run_representations(weights, lr_folders, tmp_path / name, SETTINGS)
-    for file in ("points.csv", "chi.csv"):
+    for file in ("points.csv", "chi.csv", "paired.csv"):
         first, second = ((tmp_path / n / file).read_bytes() for n in ("first", "second"))
         assert first == second
 
@@ -179,3 +203,48 @@ def test_what_cannot_be_compared_is_one_line(weights, lr_folders, tmp_path):
     (fewer / "a.png").unlink()
     with pytest.raises(ReflashError, match="holds one image"):
         run_representations(weights, {"noise": fewer, "clean": clean}, tmp_path)
+
+
+def block_design(blocks: np.ndarray) -> float:
+    """F of kinds in a two-way layout without interaction, summed over features by its formula."""
+    kinds, images = blocks.shape[:2]
+    grand = blocks.mean((0, 1))
+    of_kind, of_image = blocks.mean(1), blocks.mean(0)
+    between = images * np.square(of_kind - grand).sum()
+    left = blocks - of_kind[:, None] - of_image[None] + grand
+    return (between / (kinds - 1)) / (np.square(left).sum() / ((kinds - 1) * (images - 1)))
+
+
+def test_paired_index_is_the_f_of_a_block_design():
+    blocks = np.random.default_rng(0).normal(size=(4, 7, 5)) + np.arange(4)[:, None, None]
+    assert paired_index(blocks) == pytest.approx(block_design(blocks))
+    scattered = blocks + 1000 * np.random.default_rng(1).normal(size=(1, 7, 5))
+    assert paired_index(scattered) == pytest.approx(paired_index(blocks))  # content does not count
+    assert separation(scattered.reshape(28, 5), list("aaaaaaabbbbbbbcccccccddddddd")) < 0.01
+
+
+def test_weighted_paired_index_is_that_of_repeated_images():
+    rng = np.random.default_rng(2)
+    blocks = rng.normal(size=(3, 9, 4)) + np.arange(3)[:, None, None]
+    drawn = rng.integers(0, 9, 9)
+    weights = np.bincount(drawn, minlength=9)[None] / 9
+    (index,) = paired_separation(centred_products(blocks), weights)
+    assert index == pytest.approx(paired_index(blocks[:, drawn]))
+
+
+def test_by_chance_the_paired_index_is_about_one_and_images_keep_their_samples():
+    rng = np.random.default_rng(3)
+    blocks = rng.normal(size=(4, 20, 30)) + 3 * np.arange(4)[:, None, None]
+    shuffled = shuffled_kinds(blocks, rng)
+    assert (np.sort(shuffled, axis=0) == np.sort(blocks, axis=0)).all()
+    assert by_chance(paired_index, blocks, seed=0) == pytest.approx(1, abs=0.15)
+    assert paired_index(blocks) > 100
+
+
+def test_body_is_the_last_block_of_any_depth(weights, lr_folders, tmp_path):
+    for layer in ("body", "b2"):  # the network has two blocks
+        settings = SETTINGS.model_copy(update={"layers": (layer,)})
+        run_representations(weights, lr_folders, tmp_path / layer, settings)
+    body, last = (pd.read_csv(tmp_path / n / "chi.csv") for n in ("body", "b2"))
+    assert set(body["layer"]) == {"body"}
+    pd.testing.assert_frame_equal(body.drop(columns="layer"), last.drop(columns="layer"))

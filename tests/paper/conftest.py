@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -55,6 +56,12 @@ def write_evaluation(tmp_path: Path) -> Callable[..., Path]:
                 "ssim": value / 100,
                 "psnr_y": value + 1,
                 "ssim_y": value / 50,
+                # Bands that hold 0.5, 0.3 and 0.2 of the squared error.
+                **{
+                    f"psnr_{band}": value - 10 * math.log10(share)
+                    for band, share in (("low", 0.5), ("middle", 0.3), ("high", 0.2))
+                },
+                "psnr_usm": value - 2,
             }
             for kind, of_kind in values.items()
             for index, value in enumerate(of_kind)

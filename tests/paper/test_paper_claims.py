@@ -13,6 +13,7 @@ from sklearn.metrics import calinski_harabasz_score
 
 from reflash.core.errors import ReflashError
 from reflash.degradations.settings import KINDS
+from reflash.interpretation.paired import centred_products, paired_index
 from reflash.paper.claims.model import (
     Text,
     claim_texts,
@@ -386,6 +387,36 @@ def test_one_seed_leaves_the_index_on_components_unjudged(examine, represent):
     assert claim(findings, 5).verdict == plane.verdict == "supported"
 
 
+@pytest.mark.parametrize(
+    ("plain", "dropped", "verdict"), [(3.0, 1.0, "supported"), (1.0, 3.0, "not supported")]
+)
+def test_the_paired_index_decides_where_it_is_known(
+    examine, represent, write_rows, plain, dropped, verdict
+):
+    rng, rows, expected = np.random.default_rng(4), [], {}
+    for model, apart in ((PLAIN, plain), (DROPPED, dropped)):
+        for seed in SEEDS:
+            blocks = rng.normal(size=(3, 40, 5)) + apart * np.arange(3)[:, None, None]
+            blocks += 100 * rng.normal(size=(1, 40, 5))
+            products = centred_products(blocks)
+            expected[model, seed] = paired_index(blocks)
+            rows += [
+                (f"{model}/seed{seed}", "last", f"i{a}", f"i{b}", products[a, b])
+                for a in range(40)
+                for b in range(a, 40)
+            ]
+    files = represent(dropped, plain)  # the published index says the opposite
+    files["paired"] = [write_rows("paired", "run,layer,image,other,product", rows)]
+    found = claim(examine({PLAIN: 0.0, DROPPED: 0.0}, **files), 5)
+    paired, *published = found.parts
+    logs = [math.log(expected[DROPPED, s] / expected[PLAIN, s]) for s in SEEDS]
+    assert paired.effect == pytest.approx(100 * (1 - math.exp(np.mean(logs))))
+    assert "3 seeds and 40 images" in paired.method
+    assert [part.verdict for part in published] == ["not judged"] * 2
+    assert "does not count" in published[0].rule
+    assert found.verdict == verdict
+
+
 def test_weighted_index_is_that_of_repeated_images():
     rng = np.random.default_rng(0)
     cloud = rng.normal(size=(12, 2, 4)) + np.arange(4)
@@ -499,7 +530,7 @@ def test_cost(examine, write_rows, extra, std, verdict):
 
 def test_without_models_nothing_is_tested(examine):
     findings = examine({LARGE: 0.0})
-    assert [c.verdict for c in findings.claims] == ["not tested"] * 6
+    assert [c.verdict for c in findings.claims] == ["not tested"] * 7
     assert all(c.missing and not c.parts for c in findings.claims)
     assert "b8-channel-p0.2" in claim(findings, 1).missing[0]
     assert claim(findings, 6).missing == ("the benchmark of dropout's cost (cost.csv)",)
@@ -547,14 +578,14 @@ def test_texts_of_a_part(examine):
 
 def test_every_claim_says_what_the_paper_says_and_how_sure(examine):
     findings = examine()
-    assert [c.number for c in findings.claims] == [1, 2, 3, 4, 5, 6]
+    assert [c.number for c in findings.claims] == [1, 2, 3, 4, 5, 6, 7]
     words = ("seen", "digitised", "inferred", "restated", "not found")
     for one in findings.claims:
         assert one.paper
         assert any(word in one.evidence for word in words)
 
 
-def test_texts_and_tests_of_the_claims_are_the_same_six():
+def test_texts_and_tests_of_the_claims_are_the_same_seven():
     assert list(claim_texts()) == list(TESTS)
     assert [text.title for text in claim_texts().values()][4] == (
         "With dropout deep features separate degradations less"

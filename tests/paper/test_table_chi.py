@@ -12,10 +12,12 @@ from reflash.study.artefacts import Chi
 
 PLAIN = "srresnet/multi/none"
 DROPPED = "srresnet/multi/last_conv-channel-p0.7"
-COLUMNS = "run,layer,space,chi,images,kinds,components"
+COLUMNS = "run,layer,space,chi,images,kinds,components,chance"
 VALUES = {
     (PLAIN, "pca"): (2.0, 2.4),
     (PLAIN, "tsne"): (90.0, 110.0),
+    (PLAIN, "paired"): (300.0, 500.0),
+    (DROPPED, "paired"): (200.0, 250.0),
     (DROPPED, "pca"): (1.0, 1.8),
     (DROPPED, "tsne"): (95.0, 105.5),
 }
@@ -24,7 +26,10 @@ VALUES = {
 @pytest.fixture
 def chi(write_rows):
     rows = [
-        (f"{model}/seed{seed}", "last", space, values[seed], 20, 4, 79 if space == "pca" else 2)
+        (
+            *(f"{model}/seed{seed}", "last", space, values[seed], 20, 4),
+            *(2 if space == "tsne" else 79, 1.25),
+        )
         for (model, space), values in VALUES.items()
         for seed in (0, 1)
     ]
@@ -65,6 +70,8 @@ def test_lowest_is_best(made):
         (PLAIN, "tsne"): "best",
         (DROPPED, "pca"): "best",
         (DROPPED, "tsne"): "second",
+        (PLAIN, "paired"): "second",
+        (DROPPED, "paired"): "best",
     }
 
 
@@ -74,14 +81,17 @@ def test_layout_and_caption(made):
     assert [(c.group, c.name) for c in layout.columns[1:]] == [
         ("last-conv", "PCA"),
         ("last-conv", "t-SNE"),
+        ("last-conv", "paired"),
     ]
     assert [[cell.text for cell in row.cells] for row in layout.rows] == [
-        ["SRResNet", "2.20 ± 0.28", "100.0 ± 14.1"],
-        ["SRResNet + dropout", "1.40 ± 0.57", "100.2 ± 7.4"],
-        ["change over SRResNet", "-37.5 ± 17.7 %", "+0.7 ± 6.8 %"],
+        ["SRResNet", "2.20 ± 0.28 (1.25)", "100.0 ± 14.1 (1.25)", "400.0 ± 141.4 (1.25)"],
+        ["SRResNet + dropout", "1.40 ± 0.57 (1.25)", "100.2 ± 7.4 (1.25)", "225.0 ± 35.4 (1.25)"],
+        ["change over SRResNet", "-37.5 ± 17.7 %", "+0.7 ± 6.8 %", "-41.7 ± 11.8 %"],
     ]
     for part in (
         "lower is less separated",
+        "this one answers",
+        "by chance, with kinds shuffled within each image",
         "20 images of photos (the largest crop they share) in each of 4",
         "no evidence",
     ):

@@ -103,6 +103,7 @@ rule represent_degradations:
     output:
         table=FILES.analysis("{run}", "points"),
         summary=FILES.analysis("{run}", "chi"),
+        paired=FILES.analysis("{run}", "paired"),
     log:
         FILES.log("represent_degradations", "{run}"),
     benchmark:

@@ -117,7 +117,9 @@ def write_csv(path: Path | str, table: pd.DataFrame, float_format: str | None = 
     write_text(path, table.to_csv(index=False, float_format=float_format, lineterminator="\n"))
 
 
-TEXT_COLUMNS = ("run", "model", "network", "set", "kind", "image", "layer", "label", "file", "name")
+TEXT_COLUMNS = (
+    *("run", "model", "network", "set", "kind", "image", "other", "layer", "label", "file", "name"),
+)
 """Columns of our CSVs that hold names, whatever these look like: an image may be called 0001."""
 
 

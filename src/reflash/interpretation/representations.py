@@ -8,11 +8,16 @@ the more they mix.
 The authors never released this part. The method is that of their group's earlier work ("Discovering
 'Semantics' in Super-Resolution Networks", arXiv 2108.00406); which images and sizes the paper used
 is not known. Here all images are cropped at the centre to one size, as flattening needs.
+
+Images differ far more from each other than one image does between kinds, and all of that counts as
+spread within a kind: CHI cannot see the degradation where content drowns it. Beside it stands a
+*paired* index on features whose mean over the kinds is taken off image by image, and for every
+index what it would be by chance: its mean with the kinds shuffled within each image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -23,6 +28,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from reflash.core.errors import ReflashError
+from reflash.core.files import write_csv
 from reflash.core.progress import track
 from reflash.interpretation.inputs import (
     Weights,
@@ -35,12 +41,14 @@ from reflash.interpretation.inputs import (
     to_batch,
     write_table,
 )
+from reflash.interpretation.paired import by_chance, centred_products, paired_index
 from reflash.interpretation.principal import FeatureFile, principal_components
 from reflash.interpretation.settings import AnalysisSettings
 from reflash.models.layers import LayeredNetwork
 
 POINTS = ("run", "layer", "image", "kind", "x", "y")
-CHI = ("run", "layer", "space", "chi", "images", "kinds", "components")
+CHI = ("run", "layer", "space", "chi", "images", "kinds", "components", "chance")
+PAIRED = ("run", "layer", "image", "other", "product")
 
 
 def write_features(
@@ -122,14 +130,14 @@ def compare_kinds(
     features: NDArray[np.float32],
     kinds: Sequence[str],
     settings: AnalysisSettings,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[str, float]]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[str, tuple[float, float]]]:
     """Reduce features by PCA and t-SNE and measure the separation of kinds in both.
 
     Parameters
     ----------
     features : (samples, features) float
     kinds : sequence of str
-        The kind of each sample.
+        The kind of each sample: all images of the first, then the same of the next.
     settings : AnalysisSettings
         ``pca``, ``perplexity`` and ``seed`` count.
 
@@ -137,8 +145,9 @@ def compare_kinds(
     -------
     components : (samples, min(pca, samples - 1)) float
     points : (samples, 2) float
-    chi : dict of str to float
-        The separation in the spaces ``pca`` and ``tsne``.
+    chi : dict of str to (float, float)
+        The separation in the spaces ``pca``, ``tsne`` and ``paired`` (principal components with
+        the mean over kinds taken off each image), and what it is by chance.
 
     Raises
     ------
@@ -152,8 +161,28 @@ def compare_kinds(
             "choose another layer, or weights of a network that was trained"
         )
     points = embed(components, settings.perplexity, settings.seed)
-    chi = {"pca": separation(components, kinds), "tsne": separation(points, kinds)}
+    groups = len(dict.fromkeys(kinds))
+    spaces: dict[str, tuple[NDArray[np.float64], Callable[[NDArray[np.float64]], float]]] = {
+        "pca": (components, lambda x: separation(x.reshape(len(kinds), -1), kinds)),
+        "tsne": (points, lambda x: separation(x.reshape(len(kinds), -1), kinds)),
+        "paired": (components, paired_index),
+    }
+    chi = {}
+    for space, (samples, index) in spaces.items():
+        blocks = samples.reshape(groups, -1, samples.shape[1])
+        chi[space] = index(blocks), by_chance(index, blocks, settings.seed)
     return components, points, chi
+
+
+def own_layers(network: LayeredNetwork, layers: Sequence[str]) -> dict[str, str]:
+    """Return the layers of a network by the names they were asked for.
+
+    ``body`` is the output of its last block, b16 in the paper's SRResNet, which the group's later
+    work looks at; a network that has no blocks is looked at without it, if there is another layer.
+    """
+    blocks = [name for name in network.layer_names if name.startswith("b") and name[1:].isdigit()]
+    kept = [layer for layer in layers if layer != "body" or blocks or len(layers) == 1]
+    return {layer: blocks[-1] if layer == "body" and blocks else layer for layer in kept}
 
 
 def run_representations(
@@ -175,7 +204,7 @@ def run_representations(
     lr : mapping of str to path
         A folder of LR images for each kind, with the same names in each.
     out : path
-        Folder for ``points.csv`` and ``chi.csv``.
+        Folder for ``points.csv``, ``chi.csv`` and ``paired.csv``.
     settings : AnalysisSettings, optional
         ``layers``, ``representation_images``, ``representation_crop``, ``pca``, ``perplexity``
         and ``seed`` count; the kinds are those of ``lr``.
@@ -189,8 +218,10 @@ def run_representations(
     points : pandas.DataFrame
         Columns ``run, layer, image, kind, x, y``.
     chi : pandas.DataFrame
-        Columns ``run, layer, space, chi, images, kinds, components``: the space is pca or tsne,
-        ``images`` counts those of one kind, ``components`` the dimensions of the space.
+        Columns ``run, layer, space, chi, images, kinds, components, chance``: the space is pca,
+        tsne or paired (see `compare_kinds`), ``images`` counts those of one kind, ``components``
+        the dimensions of the space; ``chance`` is the index with kinds shuffled within images.
+        A third file, ``paired.csv``, has `centred_products` of every two images.
 
     Raises
     ------
@@ -203,24 +234,34 @@ def run_representations(
     kinds = [kind for kind in lr for _ in names]
     samples = images.reshape(-1, *images.shape[2:])
     points: list[tuple[str, str, str, str, float, float]] = []
-    chi: list[tuple[str, str, str, float, int, int, int]] = []
+    chi: list[tuple[str, str, str, float, int, int, int, float]] = []
+    paired: list[tuple[str, str, str, str, float]] = []
     with ExitStack() as stack, opened(weights, key, device) as network:
-        network.check_layers(settings.layers)
-        files = {layer: stack.enter_context(FeatureFile()) for layer in settings.layers}
+        layers = own_layers(network, settings.layers)
+        network.check_layers(tuple(layers.values()))
+        files = {layer: stack.enter_context(FeatureFile()) for layer in layers.values()}
         size = batch_size(network, to_batch(samples[:1], network))
         starts = track(range(0, len(samples), size), f"representations of {run}")
         write_features(network, (to_batch(samples[i : i + size], network) for i in starts), files)
-        for layer, file in files.items():
-            components, plane, by_space = compare_kinds(file.matrix(), kinds, settings)
-            dimensions = {"pca": components.shape[1], "tsne": 2}
+        for layer, own in layers.items():
+            components, plane, by_space = compare_kinds(files[own].matrix(), kinds, settings)
+            dimensions = {"pca": components.shape[1], "tsne": 2, "paired": components.shape[1]}
+            products = centred_products(components.reshape(len(lr), len(names), -1))
+            products /= np.trace(products)
+            paired += [
+                (run, layer, names[i], names[j], products[i, j])
+                for i in range(len(names))
+                for j in range(i, len(names))
+            ]
             points += [
                 (run, layer, image, kind, x, y)
                 for image, kind, (x, y) in zip(names * len(lr), kinds, plane, strict=True)
             ]
             chi += [
-                (run, layer, space, value, len(names), len(lr), dimensions[space])
-                for space, value in by_space.items()
+                (run, layer, space, value, len(names), len(lr), dimensions[space], chance)
+                for space, (value, chance) in by_space.items()
             ]
+    write_csv(out / "paired.csv", pd.DataFrame(paired, columns=list(PAIRED)), "%.9g")
     return (
         write_table(out / "points.csv", points, POINTS),
         write_table(out / "chi.csv", chi, CHI),

@@ -43,9 +43,11 @@ class AnalysisSettings(Settings):
     )
     """Degradations whose representations are compared."""
     layers: Annotated[tuple[Layer, ...], Field(min_length=1), AfterValidator(_no_value_twice)] = (
+        "body",
         "last",
     )
-    """Layers whose representations are compared: first, b1 and so on, hr, last."""
+    """Layers whose representations are compared: first, b1 and so on, hr, last, or body, the last
+    block of whatever network (b16 of the paper's SRResNet)."""
     representation_set: str | None = None
     """Test set whose images' representations are compared, many for the sake of statistics; null:
     the analysed one."""

@@ -160,7 +160,7 @@ def layer_label(layer: str) -> str:
     >>> [layer_label(layer) for layer in ("first", "b2", "hr", "last")]
     ['first conv', 'block 2', 'HR conv', 'last-conv']
     """
-    names = {"first": "first conv", "hr": "HR conv", "last": "last-conv"}
+    names = {"first": "first conv", "hr": "HR conv", "last": "last-conv", "body": "body"}
     return names.get(layer, f"block {layer[1:]}")
 
 

@@ -60,6 +60,15 @@ class DropoutGrid(MetricTable):
     """Table: every placement, dimension and probability against the same network without."""
 
 
+class Anatomy(Artefact):
+    """Table: PSNR by frequency of the error and against the sharpened target, with gains."""
+
+    inputs: ClassVar[tuple[str, ...]] = ("evaluations",)
+
+    kinds: Annotated[tuple[Kind | Literal["mean"], ...], Field(min_length=1)] = ("clean", "mean")
+    """Degradations printed, a block each; mean is the mean of all eight. The CSV has all."""
+
+
 class Chi(Artefact):
     """Table: how separate the degradations are in deep features (Calinski-Harabasz index)."""
 
@@ -91,6 +100,7 @@ class Claims(Artefact):
         "masking_area",
         "points",
         "chi",
+        "paired",
         "sensitivity",
         "cost",
     )
@@ -146,6 +156,23 @@ class TrainingCurves(Artefact):
     shows_external: ClassVar[bool] = False
     of_released: ClassVar[bool] = False
     inputs: ClassVar[tuple[str, ...]] = ("logs",)
+
+
+class GainAnatomy(Artefact):
+    """Figure: the gain of dropout by frequency, against the target, and while training."""
+
+    shows_external: ClassVar[bool] = False
+    of_released: ClassVar[bool] = False
+    inputs: ClassVar[tuple[str, ...]] = ("evaluations", "logs")
+
+    kinds: Annotated[tuple[Kind | Literal["mean"], ...], Field(min_length=1)] = (
+        "clean",
+        "blur",
+        "noise",
+        "jpeg",
+        "mean",
+    )
+    """Degradations shown, in this order; mean is the mean of all eight."""
 
 
 class VisualComparison(Artefact):
@@ -320,6 +347,8 @@ class Tables(Settings):
     """Models x degradations x test sets, with gain rows and the paper's values."""
     dropout_grid: DropoutGrid | None = DropoutGrid()
     """Placement x dimension x probability, gains over the network without dropout."""
+    anatomy: Anatomy | None = Anatomy()
+    """PSNR by frequency and against the sharpened target, and the parts of the gain."""
     chi: Chi | None = Chi()
     """Separation of the degradations in deep features."""
     seal: Seal | None = None
@@ -337,6 +366,8 @@ class Figures(Settings):
     """Bars per degradation."""
     training_curves: TrainingCurves | None = TrainingCurves()
     """Validation PSNR while training."""
+    gain_anatomy: GainAnatomy | None = None
+    """The gain by frequency and while training; needs a model with and without dropout."""
     visual_comparison: VisualComparison | None = VisualComparison()
     """Crops side by side."""
     dropout_placements: DropoutPlacements | None = DropoutPlacements()

@@ -115,7 +115,9 @@ def check_layers(plan: Plan, name: str) -> None:
                     settings_of = plan.scale.networks.get(network)
                     if settings_of is None or isinstance(settings_of, FactorySettings):
                         continue
-                    known = layer_names(settings_of)
+                    # "body" is the last block, whatever its number.
+                    body = ("body",) if key == "analysis.layers" else ()
+                    known = (*layer_names(settings_of), *body)
                     for layer in layers:
                         if layer not in known:
                             raise ReflashError(

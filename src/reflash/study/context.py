@@ -61,6 +61,8 @@ class Context(Settings):
     analysis_border: Annotated[int, Field(ge=0)] = 0
     """Border in HR pixels left out of the PSNR of analyses."""
 
+    sharpened: bool = True
+    """Whether training targets of the multi setting are USM-sharpened."""
     not_recorded: tuple[str, ...] = ()
     """Runs whose weights are not those of their record."""
 

@@ -38,6 +38,7 @@ ANALYSES = {
     "masking_area": "masking_area.csv",
     "points": "points.csv",
     "chi": "chi.csv",
+    "paired": "paired.csv",
     "sensitivity": "sensitivity.csv",
     "seal": "seal.csv",
 }

@@ -66,6 +66,8 @@ class Inputs:
     """``points.csv`` of ``reflash represent``."""
     chi: Sequence[Path] = ()
     """``chi.csv`` of ``reflash represent``."""
+    paired: Sequence[Path] = ()
+    """``paired.csv`` of ``reflash represent``."""
     sensitivity: Sequence[Path] = ()
     """``sensitivity.csv`` of ``reflash sensitivity``."""
     seal: Sequence[Path] = ()

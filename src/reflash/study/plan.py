@@ -41,6 +41,9 @@ from reflash.study.context import Context
 from reflash.study.files import Files, public_weights
 from reflash.training.settings import PairSettings, PoolSettings, RunSettings
 
+SAME_JOB = {"paired": "chi"}
+"""Analyses that no artefact shows by themselves: they are made where another one is."""
+
 
 class Plan:
     """Everything the workflow needs to know about one configuration."""
@@ -179,7 +182,7 @@ class Plan:
             model
             for other_kind in ("tables", "figures")
             for other, settings in self.artefacts(other_kind).items()
-            if need in settings.inputs
+            if SAME_JOB.get(need, need) in settings.inputs
             for model in self.artefact_models(other, other_kind)
         }
         return tuple(model for model in models if model in analysed)
@@ -232,6 +235,7 @@ class Plan:
             sensitivity_rescale=self.scale.analysis.sensitivity_rescale,
             representation_set=self.representation_set,
             representation_crop=self.scale.analysis.representation_crop,
+            sharpened=self.scale.degradation.usm,
         )
 
     @cached_property

@@ -8,10 +8,12 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from reflash.core.errors import ReflashError
 from reflash.core.keys import numpy_generator
 from reflash.degradations.settings import KINDS
 from reflash.models.names import baseline_of, dropout_of, network_of, setting_of
 from reflash.paper.analyses import read_analysis
+from reflash.paper.anatomy import band_parts, read_measures
 from reflash.paper.claims.bootstrap import Array, Estimate, interval, paired_interval
 from reflash.paper.scores import read_images, same_images
 from reflash.study.artefacts import Claims
@@ -109,6 +111,19 @@ class Data:
                 self.inputs.evaluations, only, "psnr", KINDS_OF[setting]
             )
         return self._psnr[setting][model]
+
+    def gain_parts(self, pair: Pair) -> Array | None:
+        """Return (seeds, images, bands) parts in dB of a gain, mean over the eight degradations.
+
+        None where the evaluations have no PSNR of the bands.
+        """
+        only = self.context.model_copy(update={"models": pair})
+        try:
+            measured = read_measures(self.inputs.evaluations, only)
+        except ReflashError:  # evaluated without these metrics; psnr was read from the same files
+            return None
+        own, other = (measured[model][..., 1:-1] for model in pair)
+        return np.asarray(band_parts(own, other).mean(axis=2))
 
     def analysis(
         self, name: str, command: str, keys: Sequence[str], values: Sequence[str], run: str = "run"

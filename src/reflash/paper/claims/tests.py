@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from reflash.degradations.settings import KINDS
+from reflash.interpretation.paired import paired_separation
 from reflash.models.names import setting_of
 from reflash.paper.analyses import read_classifier
 from reflash.paper.claims.bootstrap import Array, Estimate
@@ -243,6 +244,27 @@ def clusters_mix(data: Data, text: Text) -> Tested:
     An index is compared by its ratio, so the differences are of logarithms.
     """
     parts, missing, layer = [], [], data.settings.layer
+    paired = data.analysis("paired", "represent", ("layer", "image", "other"), ("product",))
+    answers = data.analysed_pairs(paired)
+    if answers:
+        name = text.part("paired")
+        images = sorted(set(paired["image"]))
+        products = {
+            key: _symmetric(rows, images)
+            for key, rows in paired.groupby(["model", "seed"], sort=False)
+        }
+
+        def paired_logs(weights: Array, model: str) -> Array:
+            seeds = data.context.seeds
+            index = [paired_separation(products[model, seed], weights) for seed in seeds]
+            return np.log(np.stack(index, axis=1))
+
+        estimate = data.estimate_of(
+            lambda weights: mean_difference(partial(paired_logs, weights), _reversed(answers)),
+            len(images),
+            name,
+        )
+        parts.append(_ratio_part(data, name, estimate, answers))
     points = data.analysis("points", "represent", ("layer", "image", "kind"), ("x", "y"))
     pairs = data.analysed_pairs(points)
     if pairs:
@@ -284,7 +306,18 @@ def clusters_mix(data: Data, text: Text) -> Tested:
         parts.append(_ratio_part(data, name, estimate, pairs))
     else:
         missing.append(_unanalysed(data, text, f"represent at {layer} (chi)"))
+    if answers:
+        # The published index counts what images show as spread and cannot see the kinds beside it.
+        as_published = {"rule": text.part("published"), "verdict": "not judged"}
+        parts = [parts[0], *(part.model_copy(update=as_published) for part in parts[1:])]
     return parts, missing
+
+
+def _symmetric(rows: pd.DataFrame, images: list[str]) -> Array:
+    """Return (images, images) products of which a table has each two images once."""
+    half = rows.pivot(index="image", columns="other", values="product")
+    half = half.reindex(index=images, columns=images)
+    return half.fillna(half.T).to_numpy(np.float64)
 
 
 def weighted_chi(cloud: Array, weights: Array) -> Array:
@@ -351,6 +384,29 @@ def cost_is_small(data: Data, text: Text) -> Tested:
     return parts, [] if parts else [text.need("line")]
 
 
+def gain_is_low_frequency(data: Data, text: Text) -> Tested:
+    """More than half of the gain in PSNR is an error below 1/16 cycles per pixel that is gone."""
+    parts, missing = [], []
+    targets = text.part("sharpened" if data.context.sharpened else "plain")
+    pairs = {f: pair for f, pair in data.last_conv_pairs.items() if f.endswith("/multi")}
+    for family, pair in pairs.items():
+        bands = data.gain_parts(pair)
+        if bands is None:
+            missing.append(text.need("bands"))
+            continue
+        whole = data.estimate(bands.sum(-1), text.part("gain", family=family))
+        # Bands of a gain that is none, or a loss, are no answer to where the gain lies.
+        known = whole.low if whole.low == whole.low else whole.effect
+        if known <= 0:
+            missing.append(text.need("gain", family=family, effect=whole.effect))
+            continue
+        name = text.part("low", family=family, targets=targets)
+        more = data.estimate(bands[..., 0] - bands[..., 1:].sum(-1), name)
+        in_db = Measure("dB", 2, data.settings.smallest_db)
+        parts.append(make_part(name, more, [pair], in_db))
+    return parts, missing if pairs else [text.need("models")]
+
+
 TESTS: dict[str, Callable[[Data, Text], Tested]] = {
     test.__name__: test
     for test in (
@@ -360,6 +416,7 @@ TESTS: dict[str, Callable[[Data, Text], Tested]] = {
         saliency_equalised,
         clusters_mix,
         cost_is_small,
+        gain_is_low_frequency,
     )
 }
 """The test of each claim by its name in ``texts.yaml``."""

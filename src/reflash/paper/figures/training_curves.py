@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from reflash.core.errors import ReflashError
 from reflash.paper.figures.drawing import Drawing, sentences
 from reflash.paper.figures.lines import (
     PSNR_AXIS,
@@ -20,12 +19,11 @@ from reflash.paper.figures.lines import (
     whole_numbers,
 )
 from reflash.paper.figures.looks import looks
-from reflash.paper.scores import read_table
+from reflash.paper.logs import read_logs, validated_kinds
 from reflash.study.artefacts import FigureStyle, TrainingCurves
 from reflash.study.context import Context, kind_label, listing, scale_sentence, seeds_sentence
 
 NAME = "training_curves"
-_REMEDY = "train the run again with reflash train"
 
 
 def gather(context: Context, settings: TrainingCurves, logs: Iterable[Path | str]) -> Drawing:
@@ -37,37 +35,18 @@ def gather(context: Context, settings: TrainingCurves, logs: Iterable[Path | str
     Raises
     ------
     ReflashError
-        A log is missing, empty or lacks a column, a run of the context has none, or the seeds of
-        a model were validated at different iterations.
+        See ``reflash.paper.logs.read_logs``.
     """
-    tables: dict[str, tuple[str, pd.DataFrame]] = {}
-    kinds: list[str] = []
-    for path in logs:
-        table = read_table(path, ("run", "iteration", "psnr"), _REMEDY)
-        for name, rows in table.groupby("run", sort=False):
-            run = str(name)
-            if run in tables:
-                raise ReflashError(f"{path}: run {run} was given before; name each log once")
-            tables[run] = (str(path), rows)
-        kinds += [c.removeprefix("psnr_") for c in table.columns if c.startswith("psnr_")]
+    tables = read_logs(logs, context)
+    kinds = validated_kinds(tables.values())
     parts = []
     for model in context.models:
         runs = [f"{model}/seed{seed}" for seed in context.seeds]
-        for run in runs:
-            if run not in tables:
-                raise ReflashError(f"run {run}: no log among the files given; {_REMEDY}")
-        first = tables[runs[0]][1]["iteration"].tolist()
-        for run in runs[1:]:
-            path, rows = tables[run]
-            if rows["iteration"].tolist() != first:
-                raise ReflashError(
-                    f"{path}: was validated at other iterations than {runs[0]}; {_REMEDY}"
-                )
-        rows = pd.concat([tables[run][1].assign(seed=run) for run in runs])
+        rows = pd.concat([tables[run].assign(seed=run) for run in runs])
         means = over_seeds(rows, "psnr", "iteration").rename(columns={"value": "psnr"})
         parts.append(in_front(means, model=model, label=context.label(model)))
     frame = pd.concat(parts, ignore_index=True)
-    names = [kind_label(kind) for kind in dict.fromkeys(kinds)]
+    names = [kind_label(kind) for kind in kinds]
     return Drawing(
         name=NAME,
         frame=frame,

@@ -25,7 +25,17 @@ from reflash.study.context import Context, crop_phrase, scale_sentence, seeds_se
 
 NAME = "chi"
 
-SPACES = {"pca": "PCA", "tsne": "t-SNE"}
+PAIRED_SENTENCE = (
+    "Paired: the same on principal components with the mean over the degradations taken off each "
+    "image, so that what images show does not count; this one answers, because images differ more "
+    "from each other than an image does between degradations, which the two others take for spread."
+)
+RESIDUAL_SENTENCE = (
+    "SRResNet adds the upsampled input to its output (a global residual), RRDB does not; the "
+    "group's earlier work says that only with it features separate."
+)
+
+SPACES = {"pca": "PCA", "tsne": "t-SNE", "paired": "paired"}
 
 
 def gather(context: Context, settings: Chi, chi: Iterable[Path | str]) -> pd.DataFrame:
@@ -44,8 +54,9 @@ def gather(context: Context, settings: Chi, chi: Iterable[Path | str]) -> pd.Dat
     -------
     pandas.DataFrame
         Tidy: one line per model, row (``model``, or ``gain``: the relative change against the
-        model named in ``against``, seed by seed), layer and space (pca or tsne), with value and
-        std over seeds, seeds, images (per degradation), kinds, components, mark (best is lowest).
+        model named in ``against``, seed by seed), layer and space (pca, tsne or paired), with value
+        and std over seeds, chance (the index with kinds shuffled within images), seeds, images
+        (per degradation), kinds, components, mark (best is lowest).
 
     Raises
     ------
@@ -53,7 +64,11 @@ def gather(context: Context, settings: Chi, chi: Iterable[Path | str]) -> pd.Dat
         A file is missing or empty, or a run was not analysed.
     """
     table = read_analysis(
-        chi, context, "represent", ("layer", "space"), ("chi", "images", "kinds", "components")
+        chi,
+        context,
+        "represent",
+        ("layer", "space"),
+        ("chi", "images", "kinds", "components", "chance"),
     )
     layers = list(dict.fromkeys(table["layer"]))
     lines: list[dict[str, object]] = []
@@ -68,7 +83,8 @@ def gather(context: Context, settings: Chi, chi: Iterable[Path | str]) -> pd.Dat
                 rows = own[(own["layer"] == layer) & (own["space"] == space)]
                 if rows.empty:
                     continue
-                line = {"layer": layer, "space": space, "seeds": len(rows)}
+                line: dict[str, object] = {"layer": layer, "space": space, "seeds": len(rows)}
+                line["chance"] = float(rows["chance"].mean())
                 line |= {n: int(rows[n].iloc[0]) for n in ("images", "kinds", "components")}
                 lines.append(key | {"row": "model", "against": ""} | _stats(rows["chi"]) | line)
                 before = other.reindex([(layer, space, seed) for seed in rows["seed"]])
@@ -108,6 +124,9 @@ def arrange(frame: pd.DataFrame, context: Context, settings: Chi) -> Layout:
         [
             "Calinski-Harabasz index of deep features with the degradation as label, on principal "
             "components (PCA) and in the plane (t-SNE): lower is less separated by degradation.",
+            PAIRED_SENTENCE,
+            "In brackets: the index by chance, with kinds shuffled within each image.",
+            RESIDUAL_SENTENCE,
             f"{first['images']} images{place} ({part}) in each "
             f"of {first['kinds']} degradations, {frame['components'].max()} components.",
             "Change: over the same network and setting without dropout.",
@@ -137,7 +156,10 @@ def _row(
     cells = [
         Cell(text=EMPTY)
         if line is None
-        else Cell(text=number(line["value"], line["std"], digits), mark=line["mark"])
+        else Cell(
+            text=f"{number(line['value'], line['std'], digits)} ({number(line['chance'])})",
+            mark=line["mark"],
+        )
         for line, digits in found
     ]
     return Row(cells=(Cell(text=str(known[0]["label"])), *cells))

@@ -1,0 +1,58 @@
+"""Reading the training logs of many runs, and checking that they can be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from reflash.core.errors import ReflashError
+from reflash.paper.scores import read_table
+from reflash.study.context import Context
+
+_REMEDY = "train the run again with reflash train"
+
+
+def read_logs(paths: Iterable[Path | str], context: Context) -> dict[str, pd.DataFrame]:
+    """Read the training log of every run of the context.
+
+    Returns
+    -------
+    dict of str to pandas.DataFrame
+        By run in the context's order: a row per validation, columns iteration, psnr (dB, mean
+        over the kinds validated) and ``psnr_KIND`` of each.
+
+    Raises
+    ------
+    ReflashError
+        A log is missing, empty or lacks a column, a run has none or two, or the seeds of a model
+        were validated at different iterations.
+    """
+    found: dict[str, tuple[str, pd.DataFrame]] = {}
+    for path in paths:
+        table = read_table(path, ("run", "iteration", "psnr"), _REMEDY)
+        for name, rows in table.groupby("run", sort=False):
+            run = str(name)
+            if run in found:
+                raise ReflashError(f"{path}: run {run} was given before; name each log once")
+            found[run] = (str(path), rows)
+    for model in context.models:
+        runs = [f"{model}/seed{seed}" for seed in context.seeds]
+        for run in runs:
+            if run not in found:
+                raise ReflashError(f"run {run}: no log among the files given; {_REMEDY}")
+        first = found[runs[0]][1]["iteration"].tolist()
+        for run in runs[1:]:
+            path, rows = found[run]
+            if rows["iteration"].tolist() != first:
+                raise ReflashError(
+                    f"{path}: was validated at other iterations than {runs[0]}; {_REMEDY}"
+                )
+    return {run: found[run][1] for run in context.runs}
+
+
+def validated_kinds(tables: Iterable[pd.DataFrame]) -> list[str]:
+    """Return the kinds that some logs have a column of, in order of appearance."""
+    names = (column for table in tables for column in table.columns)
+    return list(dict.fromkeys(n.removeprefix("psnr_") for n in names if n.startswith("psnr_")))
