@@ -19,6 +19,7 @@ from reflash.cli.common import (
     set_threads,
 )
 from reflash.core.errors import ReflashError
+from reflash.evaluation.shipped import shipped_weights
 
 app = make_app("")
 
@@ -100,10 +101,21 @@ def evaluate(
 @app.command()
 def upscale(
     source: Annotated[Path, typer.Argument(help="Image or folder of images.")],
-    destination: Annotated[Path, typer.Argument(help="Image file or folder to write.")],
+    destination: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Image file or folder to write; default: NAME_x4 beside the source.",
+            show_default=False,
+        ),
+    ] = None,
     weights: Annotated[
-        str, typer.Option(help="Weights file, {weights: FILE, factory: …}, or bicubic.")
-    ],
+        str | None,
+        typer.Option(
+            help="Weights file, {weights: FILE, factory: …}, or bicubic; default: those that come "
+            "with reflash.",
+            show_default=False,
+        ),
+    ] = None,
     key: Annotated[
         Weights | None, typer.Option(help="Which weights of a .pth file; default: params.")
     ] = None,
@@ -125,7 +137,17 @@ def upscale(
     device: Device = "auto",
     threads: Threads = 0,
 ) -> None:
-    """Upscale your own images four times with trained weights (any size, alpha kept)."""
+    """Upscale your own images four times with trained weights (any size, alpha kept).
+
+    Example: reflash upscale photo.jpg
+    """
+    if weights is None:
+        shipped, description = shipped_weights()
+        typer.echo(f"weights: {description}", err=True)
+        weights = str(shipped)
+    if destination is None:
+        suffix = "" if source.is_dir() else ".png"
+        destination = source.resolve().with_name(f"{source.resolve().stem}_x4{suffix}")
     if weights != "bicubic":
         set_threads(threads)
     from reflash.evaluation.upscale import upscale_path
