@@ -223,13 +223,18 @@ def test_paired_index_is_the_f_of_a_block_design():
     assert separation(scattered.reshape(28, 5), list("aaaaaaabbbbbbbcccccccddddddd")) < 0.01
 
 
-def test_weighted_paired_index_is_that_of_repeated_images():
+def test_weighted_paired_index_is_not_raised_by_images_drawn_twice():
     rng = np.random.default_rng(2)
-    blocks = rng.normal(size=(3, 9, 4)) + np.arange(3)[:, None, None]
-    drawn = rng.integers(0, 9, 9)
-    weights = np.bincount(drawn, minlength=9)[None] / 9
-    (index,) = paired_separation(centred_products(blocks), weights)
-    assert index == pytest.approx(paired_index(blocks[:, drawn]))
+    blocks = rng.normal(size=(3, 30, 40)) + 0.3 * np.arange(3)[:, None, None]
+    products = centred_products(blocks)
+    equal = np.full((1, 30), 1 / 30)
+    assert paired_separation(products, equal)[0] == pytest.approx(paired_index(blocks))
+    weights = rng.multinomial(30, np.full(30, 1 / 30), size=4000) / 30
+    resampled = paired_separation(products, weights).mean()
+    assert resampled == pytest.approx(paired_index(blocks), rel=0.03)
+    drawn = [np.repeat(np.arange(30), np.rint(30 * w).astype(int)) for w in weights[:200]]
+    as_drawn = np.mean([paired_index(blocks[:, images]) for images in drawn])
+    assert as_drawn > resampled + 0.5  # what repeating images would do
 
 
 def test_by_chance_the_paired_index_is_about_one_and_images_keep_their_samples():

@@ -84,8 +84,8 @@ def test_layout_and_caption(made):
         ("last-conv", "paired"),
     ]
     assert [[cell.text for cell in row.cells] for row in layout.rows] == [
-        ["SRResNet", "2.20 ± 0.28 (1.25)", "100.0 ± 14.1 (1.25)", "400.0 ± 141.4 (1.25)"],
-        ["SRResNet + dropout", "1.40 ± 0.57 (1.25)", "100.2 ± 7.4 (1.25)", "225.0 ± 35.4 (1.25)"],
+        ["SRResNet", "2.20 ± 0.28 (1.25)", "100.0 ± 14.1 (1.2)", "400.0 ± 141.4 (1.2)"],
+        ["SRResNet + dropout", "1.40 ± 0.57 (1.25)", "100.2 ± 7.4 (1.2)", "225.0 ± 35.4 (1.2)"],
         ["change over SRResNet", "-37.5 ± 17.7 %", "+0.7 ± 6.8 %", "-41.7 ± 11.8 %"],
     ]
     for part in (

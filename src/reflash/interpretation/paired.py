@@ -65,15 +65,20 @@ def paired_separation(
     products : (images, images) float
         As `centred_products` returns.
     weights : (B, images) float
-        Rows sum to 1; an image has the same weight in every kind.
+        Rows sum to 1, each with more than one image; an image has the same weight in every kind.
 
     Returns
     -------
     (B,) float
     """
-    between = np.einsum("bi,ij,bj->b", weights, products, weights)
-    total = weights @ np.diagonal(products)
-    return np.asarray((len(products) - 1) * between / (total - between))
+    images, own = len(products), np.diagonal(products)
+    total = weights @ own
+    # An image drawn twice agrees with itself, which would raise the index of every resample: what
+    # an image has with itself keeps its share of 1 / images, the rest goes to pairs of others.
+    alone = np.square(weights).sum(axis=1)
+    others = ((weights @ products) * weights).sum(axis=1) - np.square(weights) @ own
+    between = total / images + (1 - 1 / images) / (1 - alone) * others
+    return np.asarray((images - 1) * between / (total - between))
 
 
 def shuffled_kinds(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import lcm
 from pathlib import Path
 
 import numpy as np
@@ -153,10 +154,7 @@ def draw(drawing: Drawing, style: FigureStyle) -> Figure:
     bands, training = (drawing.frame[drawing.frame["panel"] == p] for p in ("bands", "training"))
     models, kinds = list(bands["model"].unique()), list(training["kind"].unique())
     figure = new_figure(two_columns(style), 4.3)
-    above, below = (
-        [figure.add_subplot(2, count, row * count + column + 1) for column in range(count)]
-        for row, count in enumerate((len(models), len(kinds)))
-    )
+    above, below = _rows_of_panels(figure, len(models), len(kinds))
     for axes, model in zip(above, models, strict=True):
         _draw_bands(axes, bands[bands["model"] == model], style)
     look = looks(models, style)
@@ -173,10 +171,8 @@ def draw(drawing: Drawing, style: FigureStyle) -> Figure:
         axes.set_xlim(left=0)
         whole_numbers(axes)
         axes.grid(axis="y")
-    for first, *others in (above, below):
+    for first in (above[0], below[0]):
         first.set_ylabel("Gain in PSNR (dB)")
-        for axes in others:
-            axes.sharey(first)
     handles: list[Patch | Line2D] = [
         Patch(facecolor=color, edgecolor=INK, linewidth=0.6) for color in _colors(style)
     ]
@@ -187,6 +183,20 @@ def draw(drawing: Drawing, style: FigureStyle) -> Figure:
     names += ["whole gain", "gain against the sharpened target", *labels]
     legend_above(figure, handles, names, style)
     return figure
+
+
+def _rows_of_panels(figure: Figure, *counts: int) -> list[list[Axes]]:
+    """Return rows of panels, ``counts`` of them in each, all of the figure's width."""
+    columns = lcm(*counts)
+    grid = figure.add_gridspec(len(counts), columns)
+    rows: list[list[Axes]] = []
+    for row, count in enumerate(counts):
+        span, panels = columns // count, list[Axes]()
+        for start in range(0, columns, span):
+            shared = panels[0] if panels else None
+            panels.append(figure.add_subplot(grid[row, start : start + span], sharey=shared))
+        rows.append(panels)
+    return rows
 
 
 def _colors(style: FigureStyle) -> list[str]:

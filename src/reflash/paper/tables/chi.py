@@ -157,7 +157,8 @@ def _row(
         Cell(text=EMPTY)
         if line is None
         else Cell(
-            text=f"{number(line['value'], line['std'], digits)} ({number(line['chance'])})",
+            text=f"{number(line['value'], line['std'], digits)} "
+            f"({number(line['chance'], digits=digits)})",
             mark=line["mark"],
         )
         for line, digits in found
