@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import torch
 
 from reflash.cli import main
 
@@ -58,3 +62,37 @@ def cases() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no such files in {folder}; set REFLASH_CASES to their folder")
     return folder
+
+
+@pytest.fixture
+def another_user() -> Callable[[], AbstractContextManager[None]]:
+    """Be somebody who may not read and write everything, for tests that root runs."""
+
+    @contextmanager
+    def become() -> Iterator[None]:
+        # Where Python is root's, nobody else can import what commands import late.
+        import matplotlib.pyplot  # noqa: F401
+        import sklearn.datasets
+        import sklearn.manifold  # noqa: F401
+
+        torch.optim.Adam([torch.zeros(1, requires_grad=True)])
+        root = os.geteuid() == 0
+        if root:
+            os.seteuid(65534)
+        try:
+            yield
+        finally:
+            if root:
+                os.seteuid(0)
+
+    return become
+
+
+@pytest.fixture
+def commons(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder that everybody can write to, with the temporary files in it."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o777)
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    yield folder
+    shutil.rmtree(folder)

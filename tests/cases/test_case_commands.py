@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -11,24 +12,36 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import typer
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "datasets"))
+
+import toy_set
 
 from reflash.cli.app import app, main
 from reflash.datasets.cache import build_cache
 from reflash.datasets.images import write_png
 from reflash.datasets.manifest import write_manifest
+from reflash.datasets.public_weights import PublicWeights
 from reflash.degradations.benchmark import degrade_folder
 from reflash.degradations.settings import BenchmarkSettings
 from reflash.evaluation.metrics import PERFECT_PSNR
 from reflash.models.build import build_network
 from reflash.models.settings import NO_DROPOUT, SRResNetSettings
 from reflash.models.weights import save_weights
+from reflash.study.artefacts import Figures
+from reflash.study.checks import load_plan
+from reflash.study.inputs import evaluation_files
+from reflash.study.plan import Plan
+from reflash.study.saved import save_config
+from reflash.training.record import write_record
 
 NETWORK = {"name": "srresnet", "features": 8, "blocks": 2}
 RUN = {
@@ -52,10 +65,18 @@ POOL = {
     "degradation": {"group": 2},
 }
 
+STUDY = {
+    "title": "A few models",
+    "models": ["srresnet/multi/none", "srresnet/multi/last_conv-channel-p0.7"],
+    "tables": dict.fromkeys(("dropout_grid", "chi")),
+    "figures": dict.fromkeys(set(Figures.model_fields) - {"teaser_bars"}),
+}
+RESULTS = "IN:project/results/tiny/few"
+
 # What each command reads and writes: IN names a file or folder of the workplace, OUT is written.
 COMMANDS = {
     "data list": "",
-    "data fetch": "Set5 --accept-terms --retries 0 --source IN:hr --raw OUT",
+    "data fetch": "Toy --retries 0 --source IN:toy --raw OUT",
     "data verify": "Set5 --raw IN:hr",
     "data leaks": "--train IN:hr --test IN:clean --out OUT",
     "data training-images": "OUT --settings IN:training.yaml",
@@ -64,13 +85,13 @@ COMMANDS = {
     "data test-set": "OUT --settings IN:test.yaml",
     "data real-photos": "OUT --photos IN:hr",
     "weights list": "",
-    "weights fetch": "RealESRNet_x4plus",
+    "weights fetch": "Tiny --source IN:public.safetensors --folder OUT",
     "weights import": "IN:net.safetensors",
     "degrade": "IN:hr OUT --kind clean",
     "pairs": "--config IN:pool.json --images IN:cache --out OUT",
     "train": "--config IN:run.json --validation IN:hr --images IN:cache --out OUT --device cpu",
     "evaluate": "--weights IN:net.safetensors --hr IN:hr --lr IN:clean --out OUT.csv",
-    "metrics": "--results IN:results --out OUT.json",
+    "metrics": f"--results {RESULTS} --out OUT.json",
     "upscale": "IN:clean OUT --weights IN:net.safetensors",
     "convert": "IN:net.safetensors OUT.pth",
     "saliency": "--weights IN:net.safetensors --lr IN:clean --out OUT --settings IN:analysis.yaml",
@@ -78,11 +99,12 @@ COMMANDS = {
     "mask": "--weights IN:net.safetensors --lr IN:clean --hr IN:hr --out OUT.csv",
     "represent": "--weights IN:net.safetensors --lr IN:clean --lr IN:noise --out OUT",
     "sensitivity": "--weights IN:net.safetensors --lr IN:clean --hr IN:hr --out OUT.csv",
-    "table": "multi_degradation --results IN:results --out OUT",
-    "figure": "channel_ablation --from IN:figure.csv --out OUT",
-    "claims": "--results IN:results --out OUT.json",
-    "report": "--results IN:results",
-    "runs": "--results IN:results",
+    "table": f"multi_degradation --results {RESULTS} --out OUT",
+    "figure": f"teaser_bars --results {RESULTS} --out OUT",
+    "figure --from": "IN:bars.csv --out OUT teaser_bars",
+    "claims": f"--results {RESULTS} --out OUT.json",
+    "report": f"--results {RESULTS} --out OUT.html",
+    "runs": f"--results {RESULTS}",
     "bench": "degradation --quick --folder IN:scripts",
     "config check": "IN:config.yaml",
     "config run": "srresnet/multi/none --folder IN:config",
@@ -103,7 +125,7 @@ def written(folder: Path) -> list[Path]:
         path
         for out in folder.glob("out*")
         for path in (out, *out.rglob("*"))
-        if path.is_file() and path.name != ".lock"
+        if path.is_file() and path.suffix != ".lock" and path.name != ".lock"
     ]
 
 
@@ -117,8 +139,34 @@ def inputs(files: bool | None = None) -> list[tuple[str, str]]:
     ]
 
 
-NEED_RESULTS = ("metrics", "table", "claims", "figure", "data fetch", "config save")
-WRITING = [name for name, words in COMMANDS.items() if "OUT" in words and name not in NEED_RESULTS]
+WRITING = [name for name, words in COMMANDS.items() if "OUT" in words]
+
+
+def make_study(project: Path, config: Path) -> None:
+    """Write what a finished study leaves: its configuration, runs, scores, a table and a figure."""
+    (config / "study/few.yaml").write_text(json.dumps(STUDY))
+    plan: Plan = load_plan({"scale": "tiny", "study": "few"}, config)
+    results = save_config(plan, project / plan.files.config).parent
+    for file in evaluation_files(plan):
+        run, test_set = file.split("/runs/")[1].split("/evaluation/")
+        scores = dict.fromkeys(("psnr", "psnr_y"), 25.0) | dict.fromkeys(("ssim", "ssim_y"), 0.7)
+        about = {"run": run, "set": test_set.removesuffix(".csv")}
+        rows = [about | {"kind": k, "image": i} | scores for k in plan.kinds for i in ("a", "b")]
+        (project / file).parent.mkdir(parents=True)
+        pd.DataFrame(rows).to_csv(project / file, index=False)
+    for run in plan.trained_runs:
+        folder = project / plan.files.run(run)
+        for name in ("params.safetensors", "params_ema.safetensors", "log.csv"):
+            (folder / name).write_text(run)
+        write_record(
+            folder,
+            plan.run_settings(run),
+            **{"recipe": "0", "data": "1", "made_from": "", "done": 20, "seconds": 1.0},
+            **{"device": "cpu", "threads": 1, "runs_together": 1, "resumes": 0},
+        )
+    for artefact in ("table multi_degradation", "claims", "table claims", "figure teaser_bars"):
+        with suppress(SystemExit):
+            main([*artefact.split(), "--results", str(results)])
 
 
 @pytest.fixture(scope="module")
@@ -142,12 +190,26 @@ def workplace(root: Path) -> Iterator[Path]:
     (folder / "training.yaml").write_text(f"{{source: folder, folder: {folder / 'hr'}}}")
     (folder / "test.yaml").write_text(f"{{source: folder, folder: {folder / 'hr'}}}")
     (folder / "analysis.yaml").write_text("{crop: 8}")
-    (folder / "figure.csv").write_text("a,b\n1,2\n")
     (folder / "config.yaml").write_text("{study: main, scale: demo}")
     shutil.copytree(root / "config", folder / "config")
-    (folder / "results").mkdir()
     (folder / "scripts").mkdir()
-    yield folder
+    make_study(folder / "project", folder / "config")
+    for suffix in (".csv", ".json"):
+        drawn = folder / f"project/figures/tiny/few/teaser_bars{suffix}"
+        shutil.copy(drawn, folder / f"bars{suffix}")
+    toy_set.make_images(folder / "toy")
+    shutil.copy(folder / "net.safetensors", folder / "public.safetensors")
+    public = hashlib.sha256((folder / "public.safetensors").read_bytes()).hexdigest()
+    url = "http://127.0.0.1:9/"
+    entry = PublicWeights.model_validate(
+        {"label": "Tiny", "network": NETWORK, "terms": "None.", "note": "", "parameters": 9}
+        | {"sources": [{"url": f"{url}public.safetensors", "sha256": public}]}
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        toy_set.install(folder / "toy", [{"kind": "archive", "url": f"{url}a.zip"}], patch.setattr)
+        patch.setattr("reflash.datasets.registry.find", toy_set.fetch_module.find)
+        patch.setattr("reflash.datasets.public_weights.weights_registry", lambda: {"Tiny": entry})
+        yield folder
     shutil.rmtree(folder)
 
 
@@ -181,7 +243,8 @@ def test_every_command_is_tried() -> None:
             else:
                 yield " ".join((*path, name))
 
-    assert set(named(typer.main.get_command(app))) == set(COMMANDS)
+    commands = {command.partition(" --")[0] for command in COMMANDS}
+    assert set(named(typer.main.get_command(app))) == commands
 
 
 @pytest.mark.parametrize(("command", "name"), inputs())
@@ -191,7 +254,9 @@ def test_a_missing_input(command, name, workplace, tmp_path, reflash) -> None:
     assert not written(tmp_path)
 
 
-@pytest.mark.parametrize(("command", "name"), inputs(files=True))
+@pytest.mark.parametrize(
+    ("command", "name"), [pair for pair in inputs(files=True) if pair[0] != "weights fetch"]
+)
 def test_a_folder_instead_of_a_file(command, name, workplace, tmp_path, reflash) -> None:
     folder = tmp_path / f"folder {name}"
     folder.mkdir()
@@ -210,38 +275,10 @@ def test_a_file_instead_of_a_folder(command, name, workplace, tmp_path, reflash)
     assert not written(tmp_path)
 
 
-@contextmanager
-def another_user() -> Iterator[None]:
-    """Be somebody who may not read and write everything, for tests that root runs."""
-    # Where Python is root's, nobody else can import what commands import late.
-    import sklearn.datasets
-    import sklearn.manifold  # noqa: F401
-
-    torch.optim.Adam([torch.zeros(1, requires_grad=True)])
-    root = os.geteuid() == 0
-    if root:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        if root:
-            os.seteuid(0)
-
-
-@pytest.fixture
-def commons(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder that everybody can write to, with the temporary files in it."""
-    folder = Path(tempfile.mkdtemp())
-    folder.chmod(0o777)
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    yield folder
-    shutil.rmtree(folder)
-
-
 @pytest.mark.parametrize(
-    ("command", "name"), [pair for pair in inputs(files=True) if pair[0] != "figure"]
+    ("command", "name"), [pair for pair in inputs(files=True) if pair[0] != "figure --from"]
 )
-def test_an_unreadable_file(command, name, workplace, commons, reflash) -> None:
+def test_an_unreadable_file(command, name, workplace, commons, another_user, reflash) -> None:
     secret = commons / f"secret.{name}"
     shutil.copy(workplace / name, secret)
     secret.chmod(0)
@@ -252,7 +289,9 @@ def test_an_unreadable_file(command, name, workplace, commons, reflash) -> None:
 
 
 @pytest.mark.parametrize("command", WRITING)
-def test_a_folder_that_cannot_be_written(command, workplace, commons, reflash) -> None:
+def test_a_folder_that_cannot_be_written(
+    command, workplace, commons, another_user, reflash
+) -> None:
     locked = commons / "locked"
     locked.mkdir(mode=0o555)
     with another_user():
@@ -260,12 +299,27 @@ def test_a_folder_that_cannot_be_written(command, workplace, commons, reflash) -
     assert not list(locked.iterdir())
 
 
-@pytest.mark.parametrize("command", [name for name in WRITING if name != "data leaks"])
+@pytest.mark.parametrize("command", WRITING)
 def test_a_full_disk(command, workplace, full_disk, reflash) -> None:
     with suppress(OSError):
         (full_disk / "filler").write_bytes(bytes(2**20))
     line = told(reflash, words_of(command, workplace, full_disk / "out"), full_disk)
     assert "disk" in line
+    assert not written(full_disk)
+
+
+@pytest.mark.parametrize("command", WRITING)
+def test_a_disk_that_becomes_full(command, workplace, full_disk, reflash) -> None:
+    """What is there then is whole: two pages of room are enough for a part of the files."""
+    with (full_disk / "filler").open("wb") as filler, suppress(OSError):
+        filler.write(bytes(2**20))
+    os.truncate(full_disk / "filler", (full_disk / "filler").stat().st_size - 2 * 4096)
+    outcome = reflash(*words_of(command, workplace, full_disk / "out"))
+    if outcome.status:
+        assert str(full_disk) in outcome.error
+        assert "disk" in outcome.error
+    assert all(path.stat().st_size for path in written(full_disk))
+    assert not list(full_disk.rglob("*.tmp*"))
 
 
 @pytest.mark.parametrize(
@@ -339,7 +393,7 @@ def test_training_settings_that_mean_nothing(key, value, workplace, tmp_path, re
     assert not written(tmp_path)
 
 
-@pytest.mark.parametrize("command", list(COMMANDS))
+@pytest.mark.parametrize("command", [name for name in COMMANDS if "--" not in name])
 def test_a_missing_argument_or_an_unknown_option(command, reflash) -> None:
     outcome = reflash(*command.split(), "--no-such-option")
     assert outcome.status == 2
@@ -422,6 +476,32 @@ def test_ctrl_c_in_a_command(monkeypatch: pytest.MonkeyPatch, workplace, tmp_pat
     assert (outcome.status, outcome.err) == (130, "interrupted\n")
 
 
+@pytest.mark.parametrize("command", WRITING)
+def test_ctrl_c_while_a_file_is_written(command, workplace, tmp_path, reflash, monkeypatch) -> None:
+    def interrupted(_: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("reflash.core.files.os.fsync", interrupted)
+    outcome = reflash(*words_of(command, workplace, tmp_path / "out"))
+    assert outcome.status == 130
+    assert outcome.err.endswith("interrupted\n")
+    assert "Traceback" not in outcome.err
+    assert not written(tmp_path)
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if not name.startswith("store")])
+def test_a_reader_that_has_gone(command, workplace, tmp_path, reflash, monkeypatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with suppress(BrokenPipeError), os.fdopen(writer, "w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        outcome = reflash(*words_of(command, workplace, tmp_path / "out"))
+        monkeypatch.undo()
+    assert outcome.status in (0, 1)
+    assert "Traceback" not in outcome.err
+    assert "Broken pipe" not in outcome.err
+
+
 RUNNING = (sys.executable, "-m", "reflash")
 
 
@@ -458,3 +538,85 @@ def test_ctrl_c_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SystemExit) as stop:
         main([])
     assert stop.value.code == 130
+
+
+# Names and settings of one's own ---------------------------------------------------------------
+
+
+CAFE = os.fsdecode(b"caf\xe9")
+"""A name that is not UTF-8."""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "data index FOLDER --out OUT",
+        "data leaks --train FOLDER --test FOLDER --out OUT",
+        f"evaluate --weights bicubic --hr HR --lr CLEAN --out OUT --set {CAFE}",
+        f"evaluate --weights bicubic --hr HR --lr CLEAN --out OUT --run {CAFE}",
+    ],
+)
+def test_a_folder_or_name_that_is_not_utf_8(words, workplace, tmp_path, reflash) -> None:
+    shutil.copytree(workplace / "hr", tmp_path / CAFE)
+    places = {"FOLDER": tmp_path / CAFE, "OUT": tmp_path / "out.csv"}
+    places |= {"HR": workplace / "hr", "CLEAN": workplace / "clean"}
+    line = told(reflash, [str(places.get(word, word)) for word in words.split()], "out.csv: ")
+    assert r"caf\xe9" in line
+    assert not written(tmp_path)
+
+
+def test_a_path_that_is_not_utf_8_can_be_shown(workplace, tmp_path) -> None:
+    out = tmp_path / f"{CAFE}.json"
+    arguments = ["--values", "{scale: tiny}", "--folder", workplace / "config", "--out", out]
+    ended = subprocess.run(
+        [*RUNNING, "config", "save", *arguments],
+        env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.endswith("/caf\\udce9.json\n")
+    assert out.is_file()
+
+
+ODD_CONFIGS = {
+    "[1, 2]: 3": "line 1: a list or mapping is no key",
+    "{a: 1}: 3": "line 1: a list or mapping is no key",
+    f"study: {'[' * 3000}{']' * 3000}": "nested too deeply",
+    f"study: {'{a: ' * 3000}{'}' * 3000}": "nested too deeply",
+    "study: main\nstudy: mine": "line 2: key 'study' is given twice",
+    "study: main\n\tscale: tiny": "line 2: found character '\\t'",
+    "study: &a [*a]": "study: input should be a valid string, not [[[...]]]",
+    "study: !!python/object/apply:os.system [ls]": "line 1: could not determine a constructor",
+    "study: main\n---\nstudy: main": "line 2: but found another document",
+    "study: 2020-01-01": "study: input should be a valid string, not datetime.date(2020, 1, 1)",
+    "study: ../main": "study: '../main' is also the name of a folder",
+    "overrides: {seeds: [0, 1, 0]}": "seeds: [0, 1, 0]; give each seed once, and none below 0",
+    "overrides: {seeds: [-1]}": "seeds: [-1]; give each seed once, and none below 0",
+    "overrides: {training: 5}": "training: input should be a valid dictionary",
+    "\n".join(
+        [
+            "s0: &s0 [x, x, x]",
+            *(f"s{n}: &s{n} [*s{n - 1}, *s{n - 1}, *s{n - 1}]" for n in range(1, 9)),
+        ]
+    )
+    + "\nstudy: *s8": "study: input should be a valid string, not [[[...], [...], [...]],",
+}
+
+
+@pytest.mark.parametrize("text", ODD_CONFIGS)
+def test_odd_configurations_are_one_line(text, workplace, tmp_path, reflash) -> None:
+    path = tmp_path / "config.yaml"
+    for folder in ("study", "scale"):
+        (tmp_path / folder).symlink_to(workplace / "config" / folder)
+    path.write_text(text)
+    told(reflash, ["config", "check", path], ODD_CONFIGS[text])
+
+
+def test_a_pattern_of_too_many_models(workplace, tmp_path, reflash) -> None:
+    shutil.copytree(workplace / "config", tmp_path, dirs_exist_ok=True)
+    study = {"title": "Many", "models": [f"srresnet/multi/{'{a,b}' * 40}"]}
+    (tmp_path / "study/many.yaml").write_text(json.dumps(study))
+    (tmp_path / "config.yaml").write_text("{study: many, scale: tiny}")
+    told(reflash, ["config", "check", tmp_path / "config.yaml"], "more than 10,000 models")

@@ -543,7 +543,18 @@ def test_recursive_without_a_folder(reflash: Reflash, tmp_path: Path) -> None:
     assert "--recursive: source sample_photos has no subfolders" in outcome.error
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads any file")
-def test_a_file_without_permission_is_named(reflash: Reflash, own: Path) -> None:
+@pytest.mark.parametrize("command", ["test-set", "training-images", "upscale"])
+def test_a_file_without_permission_is_named(
+    reflash: Reflash, commons: Path, another_user: Any, command: str
+) -> None:
+    own = commons / "own"
+    for name in ("a", "b"):
+        write_png(own / f"{name}.png", np.zeros((24, 24, 3), np.uint8))
     (own / "a.png").chmod(0)
-    assert "own/a.png: cannot be read (permission denied)" in gather(reflash, "test-set", own).error
+    with another_user():
+        if command == "upscale":
+            outcome = reflash(command, own, commons / "out", "--weights", "bicubic")
+            assert (commons / "out/b.png").is_file()
+        else:
+            outcome = gather(reflash, command, own)
+    assert "own/a.png: cannot be read (permission denied)" in outcome.error

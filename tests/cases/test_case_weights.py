@@ -190,6 +190,11 @@ def test_the_content_counts_not_the_suffix(reflash: Reflash, tmp_path: Path, nam
         assert same(converted(reflash, path), weights())
 
 
+def test_pytorch_under_the_name_of_safetensors(reflash: Reflash, tmp_path: Path) -> None:
+    torch.save({"params": weights()}, tmp_path / "w.safetensors")
+    assert same(converted(reflash, tmp_path / "w.safetensors"), weights())
+
+
 def test_a_suffix_in_capitals(reflash: Reflash, tmp_path: Path) -> None:
     save_file(weights(), tmp_path / "w.SAFETENSORS")
     assert same(converted(reflash, tmp_path / "w.SAFETENSORS"), weights())
@@ -280,9 +285,8 @@ def other_files(folder: Path) -> dict[str, str]:
         file.writestr("word/document.xml", "x")
     (folder / "net.onnx").write_bytes(b"\x08\x07\x12\x07pytorch\x1a\x052.1.0" + bytes(90))
     (folder / "keras.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(90))
-    (folder / "pointer.pth").write_text(
-        "version https://git-lfs.github.com/spec/v1\noid sha256:0\n"
-    )
+    for name in ("pointer.pth", "pointer.safetensors"):
+        (folder / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
     (folder / "page.pth").write_text("<!DOCTYPE html><html></html>")
     (folder / "empty.pth").touch()
     (folder / "noise.pth").write_bytes(bytes(range(3, 250)))
@@ -300,6 +304,7 @@ def other_files(folder: Path) -> dict[str, str]:
         "net.onnx": "looks like an ONNX model, not PyTorch weights",
         "keras.h5": "an HDF5 file (Keras), not PyTorch weights",
         "pointer.pth": "a Git LFS pointer, not the file itself: run git lfs pull",
+        "pointer.safetensors": "a Git LFS pointer, not the file itself: run git lfs pull",
         "page.pth": "a web page, not weights",
         "empty.pth": "the file is empty",
         "noise.pth": "not a PyTorch or safetensors file",

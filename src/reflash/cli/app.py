@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import Annotated, Any
@@ -65,6 +66,9 @@ def main(arguments: list[str] | None = None) -> Any:
     """
     from reflash.core.files import explained
 
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        # A name that cannot be shown as it is (no UTF-8) is no reason to fail.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = app(args=arguments, standalone_mode=False)
         sys.stdout.flush()

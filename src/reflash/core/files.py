@@ -102,9 +102,22 @@ def explained(error: OSError, path: Path | str | None = None) -> Exception:
 
 
 def write_text(path: Path | str, text: str) -> None:
-    """Write ``text`` to ``path`` as UTF-8, whole or not at all."""
+    """Write ``text`` to ``path`` as UTF-8, whole or not at all.
+
+    Raises
+    ------
+    ReflashError
+        The text holds a name of a file, or an argument, that is not UTF-8.
+    """
+    try:
+        data = text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        line = text[text.rfind("\n", 0, error.start) + 1 :].partition("\n")[0]
+        raise ReflashError(
+            f"{path}: a name in it is not UTF-8 ({line[:200]}); rename it"
+        ) from error
     with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(data)
 
 
 def write_json(path: Path | str, value: Any) -> None:

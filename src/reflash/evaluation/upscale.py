@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from pathlib import Path
 from typing import Any, Literal
@@ -183,13 +184,13 @@ def _save(path: Path, image: NDArray[np.uint8]) -> None:
     if suffix == ".png":
         write_png(path, image)
         return
+    encoded = io.BytesIO()
+    try:
+        kind = Image.registered_extensions()[suffix]
+        Image.fromarray(image).save(encoded, kind, **_SAVE_OPTIONS[suffix])
+    except (ValueError, OSError) as error:
+        raise ReflashError(
+            f"{path}: {suffix[1:]} cannot hold {image.shape[1]}x{image.shape[0]} pixels; use png"
+        ) from error
     with atomic(path) as temporary:
-        try:
-            Image.fromarray(image).save(temporary, **_SAVE_OPTIONS[suffix])
-        except (ValueError, OSError) as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise
-            raise ReflashError(
-                f"{path}: {suffix[1:]} cannot hold {image.shape[1]}x{image.shape[0]} pixels; "
-                "use png"
-            ) from error
+        temporary.write_bytes(encoded.getvalue())

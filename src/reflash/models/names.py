@@ -16,6 +16,8 @@ from reflash.models.settings import Dropout, parse_dropout
 BICUBIC = "bicubic"
 """Name of the baseline that is not trained."""
 
+MOST_MODELS = 10_000
+"""How many models one pattern may stand for."""
 
 EXTERNAL = "external"
 """First part of the names of models whose weights come from elsewhere; also their setting."""
@@ -40,6 +42,13 @@ class Model:
 def expand_braces(pattern: str) -> list[str]:
     """Expand ``{a,b}`` in order as a shell does; nested braces are not supported.
 
+    Raises
+    ------
+    ReflashError
+        The pattern stands for more than ``MOST_MODELS`` names.
+
+    Examples
+    --------
     >>> expand_braces("x/{a,b}-p{1,2}")
     ['x/a-p1', 'x/a-p2', 'x/b-p1', 'x/b-p2']
     """
@@ -47,11 +56,10 @@ def expand_braces(pattern: str) -> list[str]:
     if not found:
         return [pattern]
     head, tail = pattern[: found.start()], pattern[found.end() :]
-    return [
-        head + option.strip() + rest
-        for option in found.group(1).split(",")
-        for rest in expand_braces(tail)
-    ]
+    options, rests = found.group(1).split(","), expand_braces(tail)
+    if len(options) * len(rests) > MOST_MODELS:
+        raise ReflashError(f"model {pattern!r}: stands for more than {MOST_MODELS:,} models")
+    return [head + option.strip() + rest for option in options for rest in rests]
 
 
 @cache

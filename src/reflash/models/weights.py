@@ -138,7 +138,7 @@ def load_tensors(path: Path | str, key: Which | None = None) -> tuple[StateDict,
     """
     path = require_file(path, "give the path of a .safetensors or .pth file")
     with path.open("rb") as file:
-        safe = is_safetensors(file.read(9)) or path.suffix.lower() == ".safetensors"
+        safe = is_safetensors(file.read(9))
     content, metadata = _read_safetensors(path) if safe else (read_pth(path), {})
     if "which" in metadata:
         tensors, which = content, metadata["which"]

@@ -44,6 +44,12 @@ def _folder_name(name: str) -> str:
     return name
 
 
+def _seeds(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise ValueError(f"{list(seeds)}; give each seed once, and none below 0")
+    return seeds
+
+
 FolderName = Annotated[str, AfterValidator(_folder_name)]
 
 
@@ -57,7 +63,7 @@ class Scale(Settings):
     its training (the share is computed); or `paper`, its protocol (less training: `fraction`)."""
     networks: dict[FolderName, NetworkSettings]
     """The networks a model may name, with their sizes."""
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    seeds: Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(_seeds)] = (0,)
     """Seeds; every model is trained once per seed."""
     threads: Annotated[int, Field(ge=1)] = 1
     """CPU threads of one training job."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+import reprlib
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from reflash.core.errors import ReflashError
+
+_SHORT = reprlib.Repr()  # of a value that a message shows, which aliases can make huge
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 200, 200
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -20,6 +24,10 @@ class _UniqueKeys(yaml.SafeLoader):
         seen = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a list or mapping is no key", key_node.start_mark
+                )
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"key {key!r} is given twice", key_node.start_mark
@@ -37,6 +45,8 @@ def parse_yaml(text: str, name: str) -> dict[str, Any]:
         where = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "not valid YAML"
         raise ReflashError(f"{name}{where}: {problem}; fix the YAML syntax") from error
+    except RecursionError as error:
+        raise ReflashError(f"{name}: nested too deeply; fix the YAML syntax") from error
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -83,7 +93,8 @@ def _explain(schema: dict[str, Any], error: ValidationError, name: str) -> str:
     else:
         message = first["msg"].removeprefix("Value error, ")
         message = message[:1].lower() + message[1:]
-        shown = "" if isinstance(first["input"], dict | BaseModel) else f", not {first['input']!r}"
+        given = first["input"]
+        shown = "" if isinstance(given, dict | BaseModel) else f", not {_SHORT.repr(given)}"
         line = f"{name}: {key}: {message}{shown if first['type'] != 'value_error' else ''}"
         if ";" not in line:
             line += "; see config/README.md"

@@ -8,6 +8,7 @@ as it was read back, never from memory.
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,10 +137,15 @@ def read_drawing(csv: Path | str) -> tuple[Drawing, FigureStyle]:
 def save(figure: Figure, stem: Path, title: str, style: FigureStyle) -> None:
     """Write PDF and PNG; neither holds a date, so the same figure gives the same bytes."""
     metadata = {"Title": title, "Creator": "reflash", "Producer": None, "CreationDate": None}
-    with atomic(_with(stem, ".pdf")) as temporary:
-        figure.savefig(temporary, format="pdf", metadata=metadata)
-    with atomic(_with(stem, ".png")) as temporary:
-        figure.savefig(temporary, format="png", dpi=style.dpi, metadata={"Software": None})
+    options: dict[str, dict[str, Any]] = {
+        "pdf": {"metadata": metadata},
+        "png": {"metadata": {"Software": None}, "dpi": style.dpi},
+    }
+    for kind, given in options.items():
+        drawn = io.BytesIO()  # where the disk is full, matplotlib fails with errors of its own
+        figure.savefig(drawn, format=kind, **given)
+        with atomic(_with(stem, f".{kind}")) as temporary:
+            temporary.write_bytes(drawn.getvalue())
 
 
 def _with(stem: Path, suffix: str) -> Path:
