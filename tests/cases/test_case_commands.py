@@ -432,6 +432,20 @@ def test_an_output_that_is_not_finite(command, workplace, tmp_path, reflash) -> 
     assert not written(tmp_path)
 
 
+@pytest.mark.parametrize("command", ["table", "figure", "figure --from", "metrics", "mask"])
+def test_a_dot_in_a_name_is_no_suffix(command, workplace, tmp_path, reflash) -> None:
+    for p in ("p0.7", "p0.5"):
+        words = words_of(command, workplace, tmp_path / "out")
+        place = words.index("--out") + 1
+        words[place] = str(tmp_path / f"out_{p}")
+        assert reflash(*words).status == 0
+    names = {path.name for path in written(tmp_path)}
+    assert all(name.startswith(("out_p0.7", "out_p0.5")) for name in names)
+    assert {n.replace("0.7", "0.5") for n in names if "0.7" in n} == {
+        n for n in names if "0.5" in n
+    }
+
+
 def test_a_perfect_score(cases, tmp_path, reflash) -> None:
     """A plain white image is reproduced exactly: MSE 0."""
     out = tmp_path / "bicubic.csv"
@@ -486,7 +500,8 @@ def test_ctrl_c_while_a_file_is_written(command, workplace, tmp_path, reflash, m
     assert outcome.status == 130
     assert outcome.err.endswith("interrupted\n")
     assert "Traceback" not in outcome.err
-    assert not written(tmp_path)
+    # Parts are what `pairs` goes on with.
+    assert not [path for path in written(tmp_path) if path.suffix != ".part"]
 
 
 @pytest.mark.parametrize("command", [name for name in COMMANDS if not name.startswith("store")])

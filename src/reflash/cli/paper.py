@@ -120,7 +120,7 @@ def metrics(
     columns, remedy = ("run", "set", "kind", "image", "psnr"), "make it with reflash evaluate"
     parts = [read_table(root / file, columns, remedy) for file in evaluation_files(plan)]
     table = main_psnr(pd.concat(parts), plan.main_labels)
-    write_csv(path.with_suffix(".csv"), table)
+    write_csv(path.with_name(f"{without_suffix(path).name}.csv"), table)
     first = table[table["set"] == plan.test_sets[0]]
     write_json(path, dict(zip(first["label"], first["psnr"].round(4).tolist(), strict=True)))
 
