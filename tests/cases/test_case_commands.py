@@ -190,6 +190,7 @@ def workplace(root: Path) -> Iterator[Path]:
     (folder / "training.yaml").write_text(f"{{source: folder, folder: {folder / 'hr'}}}")
     (folder / "test.yaml").write_text(f"{{source: folder, folder: {folder / 'hr'}}}")
     (folder / "analysis.yaml").write_text("{crop: 8}")
+    (folder / "figure.csv").write_text("a,b\n1,2\n")
     (folder / "config.yaml").write_text("{study: main, scale: demo}")
     shutil.copytree(root / "config", folder / "config")
     (folder / "scripts").mkdir()
@@ -565,7 +566,6 @@ CAFE = os.fsdecode(b"caf\xe9")
 @pytest.mark.parametrize(
     "words",
     [
-        "data index FOLDER --out OUT",
         "data leaks --train FOLDER --test FOLDER --out OUT",
         f"evaluate --weights bicubic --hr HR --lr CLEAN --out OUT --set {CAFE}",
         f"evaluate --weights bicubic --hr HR --lr CLEAN --out OUT --run {CAFE}",
