@@ -189,6 +189,6 @@ def run_masking(
             ]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     path = table_path(out, "masking")
-    write_csv(path.with_name(f"{path.name.removesuffix('.csv')}_area.csv"), masking_areas(table))
+    write_csv(path.with_name(f"{path.stem}_area.csv"), masking_areas(table))
     write_csv(path, table)
     return table

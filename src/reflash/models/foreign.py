@@ -82,7 +82,8 @@ def read_pth(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # advice of torch about old pickle protocols
-            return torch.load(path, map_location="cpu", weights_only=True)
+            with path.open("rb") as file:  # of a path, torch would believe the suffix
+                return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         found = re.search(r"(?:GLOBAL|class|global:?) ([\w.]+\.\w+)", str(error))
         name = f" ({found[1]})" if found else ""
