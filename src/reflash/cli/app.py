@@ -18,6 +18,7 @@ from reflash.cli import (
     evaluation,
     interpretation,
     paper,
+    plan,
     runs,
     store,
     training,
@@ -37,7 +38,7 @@ app = make_app(
 )
 app.add_typer(data.data_app, name="data")
 app.add_typer(weights.weights_app, name="weights")
-for group in (degradation, training, evaluation, interpretation, paper, runs, bench):
+for group in (degradation, training, evaluation, interpretation, paper, plan, runs, bench):
     app.add_typer(group.app)
 app.add_typer(config.config_app, name="config")
 app.add_typer(store.store_app, name="store")

@@ -1,0 +1,37 @@
+"""What a study would cost here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reflash.cli.common import Device, make_app, set_threads
+
+app = make_app("")
+
+
+@app.command()
+def plan(
+    scale: Annotated[str, typer.Option(help="Scale, a file of config/scale.")] = "demo",
+    study: Annotated[str, typer.Option(help="Study, a file of config/study.")] = "paper",
+    overrides: Annotated[str, typer.Option(help="YAML: keys of the scale to replace.")] = "{}",
+    folder: Annotated[Path, typer.Option(help="Folder of study/ and scale/.")] = Path("config"),
+    iterations: Annotated[int, typer.Option(min=1, help="How many are measured.")] = 5,
+    device: Device = "auto",
+) -> None:
+    """Measure a few iterations and say how long a study's training would take on this machine.
+
+    Example: reflash plan --scale cpu --study main
+    """
+    from reflash.core.devices import choose_device
+    from reflash.study.checks import load_plan
+    from reflash.study.hours import estimate
+    from reflash.study.reading import parse_yaml
+
+    values = {"scale": scale, "study": study, "overrides": parse_yaml(overrides, "--overrides")}
+    chosen = load_plan(values, folder)
+    set_threads(chosen.scale.threads)
+    for line in estimate(chosen, choose_device(device), iterations):
+        typer.echo(line)

@@ -1,0 +1,77 @@
+"""What training a study would take on this machine, from a few measured iterations."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from reflash.models.names import parse_model
+from reflash.study.plan import Plan
+from reflash.training.cost import Cost, measure_cost
+from reflash.training.pool import pool_shapes
+
+if TYPE_CHECKING:
+    import torch
+
+
+def estimate(plan: Plan, device: torch.device, iterations: int) -> Iterator[str]:
+    """Measure every network of ``plan`` in every setting and yield the lines to show.
+
+    Iterations that finished runs have behind them are counted too: it is the cost of the study
+    from nothing. Evaluation, analyses and validation are not measured.
+
+    Parameters
+    ----------
+    plan : Plan
+    device : torch.device
+    iterations : int
+        As in ``reflash.training.cost.measure_cost``.
+    """
+    models = [run.rsplit("/seed", 1)[0] for run in plan.trained_runs]
+    runs = Counter((parse_model(m).network, parse_model(m).setting) for m in models)
+    online = plan.scale.pairs.synthesis == "online"
+    length, batch = plan.scale.training.iterations, plan.scale.training.batch
+    total, pairs = 0.0, dict[str, float]()
+    for (network, setting), count in runs.items():
+        first = next(m for m in plan.trained_runs if m.startswith(f"{network}/{setting}/"))
+        cost = measure_cost(plan.run_settings(first), device, iterations)
+        step = cost.step + online * batch * cost.pair
+        hours = count * length * step / 3600
+        total += hours
+        pairs[setting] = cost.pair
+        yield (
+            f"{network}/{setting}: {count} runs of {length:,} iterations, {step:.3g} s each"
+            f"{_share(cost, batch) if online else ''}: {hours:,.1f} hours"
+        )
+    if not online:
+        for setting, seconds in pairs.items():
+            hours = plan.scale.pairs.count * seconds / 3600
+            total += hours
+            yield f"pairs of {setting}: {plan.scale.pairs.count:,}, {hours:,.2f} hours"
+    yield f"{len(models)} runs, {total:,.1f} hours one after another on {_name(device)}"
+    if device.type == "cpu":
+        side_by_side = max(1, (os.cpu_count() or 1) // plan.scale.threads)
+        yield f"{side_by_side} side by side: {total / side_by_side:,.1f} hours, or somewhat more"
+    evaluations = (len(plan.all_runs) + 1) * len(plan.test_sets)
+    yield f"jobs: {len(models)} that train, {evaluations} that evaluate"
+    if not online:
+        shapes = pool_shapes(plan.scale.pairs.count, plan.scale.pairs.patch).values()
+        size = len(pairs) * sum(int(np.prod(shape)) for shape in shapes)
+        yield f"disk: {size / 2**30:,.2f} GiB of pairs beside images, weights and results"
+    yield "not measured: evaluation, analyses, validation, downloads"
+
+
+def _share(cost: Cost, batch: int) -> str:
+    return f" ({batch * cost.pair / (cost.step + batch * cost.pair):.0%} of it for pairs)"
+
+
+def _name(device: torch.device) -> str:
+    if device.type == "cuda":
+        import torch
+
+        return torch.cuda.get_device_name(device)
+    return "a CPU"

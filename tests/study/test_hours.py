@@ -1,0 +1,63 @@
+"""What a study would cost, from measured iterations."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+
+from reflash.cli.app import main
+from reflash.study import hours
+from reflash.study.checks import load_plan
+from reflash.training.cost import Cost, measure_cost
+
+
+def shown(monkeypatch: pytest.MonkeyPatch, overrides: dict) -> str:
+    monkeypatch.setattr(hours, "measure_cost", lambda *_: Cost(step=0.5, pair=0.01))
+    plan = load_plan({"scale": "tiny", "study": "main", "overrides": overrides})
+    return "\n".join(hours.estimate(plan, torch.device("cpu"), 1))
+
+
+def test_hours_are_runs_by_iterations_by_seconds(monkeypatch):
+    sizes = {
+        "seeds": [0, 1, 2],
+        "training": {"iterations": 7200, "batch": 4},
+        "pairs": {"count": 72000},
+    }
+    text = shown(monkeypatch, sizes)
+    # 2 models x 3 seeds x 7,200 iterations x 0.5 s = 6 h of each network; 72,000 x 0.01 s = 0.2 h
+    assert "srresnet/multi: 6 runs of 7,200 iterations, 0.5 s each: 6.0 hours" in text
+    assert "rrdb/multi: 6 runs" in text
+    assert "pairs of multi: 72,000, 0.20 hours" in text
+    assert "12 runs, 12.2 hours one after another on a CPU" in text
+    assert "jobs: 12 that train, 13 that evaluate" in text
+    # 72,000 pairs of 32 x 32 and 8 x 8 pixels in three colours
+    assert f"{72000 * 3 * (32**2 + 8**2) / 2**30:.2f} GiB of pairs" in text
+
+
+def test_pairs_made_online_count_in_every_iteration(monkeypatch):
+    text = shown(monkeypatch, {"pairs": {"synthesis": "online"}, "training": {"batch": 4}})
+    assert "0.54 s each (7% of it for pairs)" in text
+    assert "GiB of pairs" not in text
+
+
+@pytest.mark.parametrize("synthesis", ["pool", "online"])
+def test_a_run_is_measured(synthesis):
+    plan = load_plan(
+        {"scale": "tiny", "study": "main", "overrides": {"pairs": {"synthesis": synthesis}}}
+    )
+    settings = plan.run_settings("srresnet/multi/none/seed0")
+    cost = measure_cost(settings, torch.device("cpu"), 1)
+    assert 0 < cost.step < 60
+    assert 0 < cost.pair < 60
+
+
+def test_the_command_measures_and_says_so(root, capsys):
+    words = "plan --scale tiny --study main --iterations 1 --device cpu --folder"
+    with pytest.raises(SystemExit) as end:
+        main([*words.split(), str(root / "config")])
+    assert not end.value.code
+    said = capsys.readouterr().out
+    assert len(re.findall(r"s each: [\d.]+ hours", said)) == 2
+    assert "not measured: evaluation" in said
