@@ -105,6 +105,7 @@ COMMANDS = {
     "claims": f"--results {RESULTS} --out OUT.json",
     "report": f"--results {RESULTS} --out OUT.html",
     "runs": f"--results {RESULTS}",
+    "plan": "--folder IN:config --scale tiny --study main --iterations 1 --device cpu",
     "bench": "degradation --quick --folder IN:scripts",
     "config check": "IN:config.yaml",
     "config run": "srresnet/multi/none --folder IN:config",
