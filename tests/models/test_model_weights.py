@@ -388,3 +388,14 @@ def test_own_weights_are_named_safetensors(tmp_path: Path):
     with pytest.raises(ReflashError, match=r"weights are written as \.safetensors"):
         save_weights(tmp_path / "w.pth", weights(), {})
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_is_not_converted_onto_itself(tmp_path):
+    source, link = tmp_path / "a.safetensors", tmp_path / "link.safetensors"
+    save_weights(source, {"weight": torch.zeros(1)}, {})
+    link.symlink_to(source)
+    before = source.read_bytes()
+    for target in (source, link):
+        with pytest.raises(ReflashError, match="would replace the file it is made from"):
+            convert(source, target)
+    assert source.read_bytes() == before

@@ -201,7 +201,8 @@ def convert(
     Raises
     ------
     ReflashError
-        As ``load_network`` and ``save_weights``; or an option that the target's format has not.
+        As ``load_network`` and ``save_weights``; an option that the target's format has not; or
+        the target is the source.
     """
     target = Path(target)
     suffix = target.suffix.lower()
@@ -211,6 +212,8 @@ def convert(
         raise ReflashError(f"{target}: the authors' key layout exists for .pth only; name it .pth")
     if suffix in PTH_SUFFIXES and half:
         raise ReflashError(f"{target}: 16-bit floats exist for .safetensors only; change the name")
+    if target.exists() and Path(source).exists() and target.samefile(source):
+        raise ReflashError(f"{target}: would replace the file it is made from; name another")
     model, metadata = _read_network(source, key, network)
     state_dict = dict(model.state_dict())
     metadata.setdefault("which", "params")
