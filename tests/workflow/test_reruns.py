@@ -86,7 +86,7 @@ def test_what_decides_no_number_reruns_nothing(project: Project, change: str) ->
 def test_an_operator_of_the_degradation_reruns_pairs_training_and_what_follows(
     project: Project,
 ) -> None:
-    project.edit("src/reflash/degradations/sharpen.py", "soft * sharp", "soft * 0.9 * sharp")
+    project.edit("src/reflash/degradations/jpeg.py", "50 / quality, 2 -", "51 / quality, 2 -")
     jobs = project.planned()
     assert jobs["synthesise_pairs"] == 2
     assert jobs["train_network"] == RUNS

@@ -234,8 +234,13 @@ def is_kept(target: Path) -> bool:
 
 def file_hash(path: Path) -> str:
     """Return the SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except PermissionError as error:
+        raise ReflashError(
+            f"{path}: cannot be read ({error.strerror}); check its rights"
+        ) from error
 
 
 def weights_rows(folder: Path | str = FOLDER) -> Iterator[tuple[str, ...]]:
