@@ -457,7 +457,8 @@ def test_a_perfect_score(cases, tmp_path, reflash) -> None:
     assert outcome.status == 0
     rows = [line.split(",") for line in out.read_text().splitlines()]
     white = [row for row in rows if row[2:4] == ["clean", "white"]]
-    assert [row[4:] for row in white] == [[f"{v:.6f}" for v in (PERFECT_PSNR, 1, PERFECT_PSNR, 1)]]
+    perfect = (PERFECT_PSNR, 1, PERFECT_PSNR, 1, *4 * [PERFECT_PSNR])  # of three bands, and usm
+    assert [row[4:] for row in white] == [[f"{v:.6f}" for v in perfect]]
     assert all(float(value) < PERFECT_PSNR for value in [r[4] for r in rows[1:] if r[3] == "bird"])
     assert "clean: psnr" in outcome.out
 
