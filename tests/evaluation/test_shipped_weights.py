@@ -51,3 +51,18 @@ def test_a_photo_alone_is_enough(shipped, tmp_path, photo, monkeypatch, capsys):
     assert end.value.code == 0
     assert np.array(Image.open(tmp_path / "cat_x4.png")).shape == (36, 48, 3)
     assert "weights: SRResNet + dropout, 1 %" in capsys.readouterr().err
+
+
+def test_results_lie_beside_what_was_named(shipped, tmp_path, photo, monkeypatch):
+    monkeypatch.setattr(evaluation, "shipped_weights", lambda: shipped_weights((shipped,)))
+    album, elsewhere = tmp_path / "album.2024", tmp_path / "elsewhere"
+    for folder in (album, elsewhere):
+        folder.mkdir()
+        Image.fromarray(photo(8, 8)).save(folder / "cat.png")
+    (tmp_path / "link.png").symlink_to(elsewhere / "cat.png")
+    for source in (album, tmp_path / "link.png"):
+        with pytest.raises(SystemExit) as end:
+            main(["upscale", str(source), "--device", "cpu"])
+        assert end.value.code == 0
+    assert (tmp_path / "album.2024_x4/cat.png").is_file()
+    assert (tmp_path / "link_x4.png").is_file()

@@ -146,8 +146,9 @@ def upscale(
         typer.echo(f"weights: {description}", err=True)
         weights = str(shipped)
     if destination is None:
-        suffix = "" if source.is_dir() else ".png"
-        destination = source.resolve().with_name(f"{source.resolve().stem}_x4{suffix}")
+        place = source.absolute() if source.name else source.resolve()  # `.` has no name
+        name = f"{place.name}_x4" if source.is_dir() else f"{place.stem}_x4.png"
+        destination = place.with_name(name)
     if weights != "bicubic":
         set_threads(threads)
     from reflash.evaluation.upscale import upscale_path

@@ -97,6 +97,10 @@ def read_pth(path: Path) -> Any:
         raise ReflashError(f"{path}: damaged; fetch it again ({type(error).__name__})") from error
 
 
+class OtherWeightsError(ReflashError):
+    """A file has weights, but not those that were asked for."""
+
+
 def choose_weights(
     path: Path, content: Any, key: Which | None = None
 ) -> tuple[StateDict, Which | None]:
@@ -141,7 +145,7 @@ def choose_weights(
     says = "params_ema" in named or any(name.rpartition(".")[2] in _KEYS for name in found)
     if key is not None and not (says and key in named):
         holds = " and ".join(sorted(named)) if says else "a bare state dict"
-        raise ReflashError(f"{path}: has no '{key}'; it holds {holds}; leave --key out")
+        raise OtherWeightsError(f"{path}: has no '{key}'; it holds {holds}; leave --key out")
     chosen: Which = key or ("params" if "params" in named else "params_ema")
     return named[chosen], chosen if says else None
 

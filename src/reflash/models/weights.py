@@ -25,6 +25,7 @@ from reflash.models.build import build_network
 from reflash.models.foreign import (
     PTH_SUFFIXES,
     Layout,
+    OtherWeightsError,
     StateDict,
     Which,
     choose_weights,
@@ -143,7 +144,7 @@ def load_tensors(path: Path | str, key: Which | None = None) -> tuple[StateDict,
     if "which" in metadata:
         tensors, which = content, metadata["which"]
         if key is not None and which != key:
-            raise ReflashError(f"{path}: has no '{key}'; it holds {which}; leave --key out")
+            raise OtherWeightsError(f"{path}: has no '{key}'; it holds {which}; leave --key out")
     else:
         tensors, found = choose_weights(path, content, key)
         metadata |= {} if found is None else {"which": found}

@@ -19,6 +19,7 @@ from reflash.datasets.public_weights import (
     keep_weights,
     weights_registry,
 )
+from reflash.models.foreign import OtherWeightsError
 from reflash.models.names import parse_model
 from reflash.models.weights import load_tensors
 from reflash.study.config import PAPER_NETWORKS, RELEASED
@@ -126,8 +127,6 @@ def _held(path: Path) -> list[Which | None]:
         return [first]
     try:
         load_tensors(path, "params_ema")
-    except ReflashError as error:
-        if "has no" not in str(error):
-            raise
+    except OtherWeightsError:
         return ["params"]
     return ["params", "params_ema"]

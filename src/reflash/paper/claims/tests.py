@@ -243,32 +243,43 @@ def clusters_mix(data: Data, text: Text) -> Tested:
 
     An index is compared by its ratio, so the differences are of logarithms.
     """
-    parts, missing, layer = [], [], data.settings.layer
+    parts: list[Part] = []
+    missing, layer = [], data.settings.layer
+
+    def compare(
+        name: str,
+        index: Callable[[str, int, Array], Array],
+        units: int,
+        pairs: Sequence[Pair],
+    ) -> None:
+        """Add the part ``name``: an index of (model, seed) under weights of its images."""
+
+        def logs(weights: Array, model: str) -> Array:
+            values = [index(model, seed, weights) for seed in data.context.seeds]
+            return np.log(np.stack(values, axis=1))
+
+        estimate = data.estimate_of(
+            lambda weights: mean_difference(partial(logs, weights), _reversed(pairs)), units, name
+        )
+        parts.append(_ratio_part(data, name, estimate, pairs))
+
     paired = data.analysis("paired", "represent", ("layer", "image", "other"), ("product",))
     answers = data.analysed_pairs(paired)
     if answers:
-        name = text.part("paired")
         images = sorted(set(paired["image"]))
         products = {
             key: _symmetric(rows, images)
             for key, rows in paired.groupby(["model", "seed"], sort=False)
         }
-
-        def paired_logs(weights: Array, model: str) -> Array:
-            seeds = data.context.seeds
-            index = [paired_separation(products[model, seed], weights) for seed in seeds]
-            return np.log(np.stack(index, axis=1))
-
-        estimate = data.estimate_of(
-            lambda weights: mean_difference(partial(paired_logs, weights), _reversed(answers)),
+        compare(
+            text.part("paired"),
+            lambda model, seed, weights: paired_separation(products[model, seed], weights),
             len(images),
-            name,
+            answers,
         )
-        parts.append(_ratio_part(data, name, estimate, answers))
     points = data.analysis("points", "represent", ("layer", "image", "kind"), ("x", "y"))
     pairs = data.analysed_pairs(points)
     if pairs:
-        name = text.part("plane")
         images = same_images(points)
         clouds = {
             (model, seed): rows.pivot(index="image", columns="kind", values=["x", "y"])
@@ -277,18 +288,12 @@ def clusters_mix(data: Data, text: Text) -> Tested:
             .reshape(len(images), 2, -1)
             for (model, seed), rows in points.groupby(["model", "seed"], sort=False)
         }
-
-        def logs(weights: Array, model: str) -> Array:
-            seeds = data.context.seeds
-            chi = [weighted_chi(clouds[model, seed], weights) for seed in seeds]
-            return np.log(np.stack(chi, axis=1))
-
-        estimate = data.estimate_of(
-            lambda weights: mean_difference(partial(logs, weights), _reversed(pairs)),
+        compare(
+            text.part("plane"),
+            lambda model, seed, weights: weighted_chi(clouds[model, seed], weights),
             len(images),
-            name,
+            pairs,
         )
-        parts.append(_ratio_part(data, name, estimate, pairs))
     else:
         missing.append(_unanalysed(data, text, f"represent at {layer} (points)"))
 
