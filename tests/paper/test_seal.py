@@ -209,3 +209,9 @@ def test_plain_bicubic_on_every_fifth_degradation(mirror: Path, tmp_path: Path) 
         assert table.mean() == pytest.approx(21.738, abs=0.002)
     else:
         assert table.mean() == pytest.approx(21.54, abs=0.005)
+
+
+def test_the_authors_share_on_every_fifth_degradation() -> None:
+    """What docs/faithfulness.md says of a mirror that holds every fifth."""
+    own = seal_table()[seal_table()["model"] == AUTHORS]
+    assert seal_measures(own[own["degradation"] % 5 == 0])["ar"] == pytest.approx(0.15)
