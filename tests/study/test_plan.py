@@ -148,3 +148,16 @@ def test_images_of_ones_own_folders_are_parameters(
     second = folder_key(folder)
     (folder / "a{b}.png").rename(folder / "c.png")
     assert len({first, second, folder_key(folder)}) == 3
+
+
+def test_companions_see_the_same_pairs(root: Path) -> None:
+    hour = plan(root, scale="hour", overrides={"seeds": [0, 1]})
+    run = "srresnet/multi/last_conv-channel-p0.7/seed1"
+    assert hour.scale.runs_per_job["srresnet"] == 4
+    found = hour.companions(run)
+    assert "srresnet/multi/none/seed1" in found
+    assert run not in found
+    for other in found:
+        network, setting, _, seed = other.split("/")
+        assert (network, setting, seed) == ("srresnet", "multi", "seed1")
+        assert hour.run_settings(other).pairs == hour.run_settings(run).pairs

@@ -117,7 +117,7 @@ def test_a_finished_run_is_not_done_again(
     assert results(tmp_path) == alone
 
 
-def test_the_others_are_saved_when_one_fails(
+def test_the_others_end_when_one_fails(
     cache: ImageCache, image_folder: Path, tmp_path: Path, alone: list[dict[str, bytes]]
 ) -> None:
     first, second, third = three_runs()
@@ -125,9 +125,66 @@ def test_the_others_are_saved_when_one_fails(
     runs = [run_settings(training=training), second, third]
     with pytest.raises(ReflashError, match="last_conv-channel-p0.5/seed0: the loss is"):
         start(runs, cache, image_folder, tmp_path)
-    assert list((tmp_path / "b").glob("state-*"))
+    assert [_results(tmp_path / name) for name in NAMES[1:]] == alone[1:]
+    assert not (tmp_path / "a/log.csv").exists()
+    assert not list(tmp_path.glob("*/state-*"))
     start([first, second, third], cache, image_folder, tmp_path)
     assert results(tmp_path) == alone
+
+
+def held(
+    runs: list[RunSettings], cache: ImageCache, images: Path, out: Path, **options: object
+) -> None:
+    """Train the first run, and the others beside it for their own commands."""
+    trainers = [
+        Trainer(run, Validation(run.training.validation, images), out / name, held=number > 0)
+        for number, (run, name) in enumerate(zip(runs, NAMES, strict=True))
+    ]
+    train(trainers, OnlinePairs(runs[0], cache, CPU), CPU, Options(**options))  # type: ignore[arg-type]
+
+
+def test_runs_beside_another_wait_for_their_own_command(
+    cache: ImageCache, image_folder: Path, tmp_path: Path, alone: list[dict[str, bytes]]
+) -> None:
+    """As in a workflow: old results stay until then, and `again` trains nothing twice."""
+    runs = three_runs()
+    start([run_settings(dropout="none")], cache, image_folder, tmp_path / "old")
+    (tmp_path / "old/a").rename(tmp_path / "b")
+    before = _results(tmp_path / "b")
+    with pytest.raises(Interrupted):
+        held(runs, cache, image_folder, tmp_path, time_budget=4, clock=Clock(), again=True)
+    held(runs, cache, image_folder, tmp_path, again=True)
+    assert _results(tmp_path / "a") == alone[0]
+    assert _results(tmp_path / "b") == before
+    assert not (tmp_path / "c/log.csv").exists()
+    made = (tmp_path / "b/.new/log.csv").stat().st_mtime_ns
+    for number in (1, 2):
+        trainer = Trainer(
+            runs[number],
+            Validation(runs[number].training.validation, image_folder),
+            tmp_path / NAMES[number],
+        )
+        train([trainer], OnlinePairs(runs[number], cache, CPU), CPU, Options(again=True))
+    assert results(tmp_path) == alone
+    assert (tmp_path / "b/log.csv").stat().st_mtime_ns == made
+    assert not list(tmp_path.glob("*/.new"))
+
+
+def test_one_beside_another_that_fails_fails_nothing(
+    cache: ImageCache,
+    image_folder: Path,
+    tmp_path: Path,
+    alone: list[dict[str, bytes]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    first, second, third = three_runs()
+    training = second.training.model_dump(mode="json") | {"lr": 1e38}
+    broken = second.model_copy(update={"training": run_settings(training=training).training})
+    held([first, broken, third], cache, image_folder, tmp_path)
+    assert "warning: none: the loss is" in capsys.readouterr().err
+    assert _results(tmp_path / "a") == alone[0]
+    assert _results(tmp_path / "c/.new") == alone[2]
+    assert not (tmp_path / "b/.new").exists()
 
 
 @pytest.mark.parametrize(

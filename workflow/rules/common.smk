@@ -1,4 +1,5 @@
 # Names that the rules share. What exists is decided by reflash.study, where it lies by its Files.
+import os
 import sys
 from pathlib import Path
 
@@ -48,6 +49,9 @@ MAY_LEAK = PLAN.may_leak and PLAN.config.weights == "trained"
 LEAK_REPORTS = [FILES.leaks(name) for name in PLAN.test_sets if MAY_LEAK]
 
 prepare_environment(PLAN.config, PROJECT)
+# Only where jobs of the GPU follow each other may one of them train runs of others.
+if PLAN.scale.runs_per_job and workflow.global_resources.get("gpu") == 1:
+    os.environ["REFLASH_TOGETHER"] = FILES.results
 # Commands write to their log by `logged LOG COMMAND`.
 shell.prefix(shell_prefix())
 

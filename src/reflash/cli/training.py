@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,9 @@ from reflash.cli.common import (
     set_threads,
 )
 from reflash.core.errors import ReflashError
+
+if TYPE_CHECKING:
+    from reflash.training.trainer import Trainer
 
 app = make_app("")
 
@@ -37,6 +40,26 @@ def pairs(
     settings = parse_settings(PoolSettings, config)
     set_threads(threads)
     build_pool(settings, ImageCache.open(images), out, threads=threads)
+
+
+def missing_companions(results: Path, trainer: Trainer, data: str) -> list[Trainer]:
+    """Return trainers of a study's runs that are to be trained beside that of ``trainer``."""
+    from reflash.study.runs import made_from
+    from reflash.study.saved import open_results
+    from reflash.training.trainer import HELD, Trainer
+
+    plan, root = open_results(results)
+    run = trainer.settings.id
+    found: list[Trainer] = []
+    for name in plan.companions(run):
+        if len(found) + 1 >= plan.scale.runs_per_job.get(run.split("/")[0], 1):
+            break
+        folder, made = root / plan.files.run(name), made_from(plan, name)
+        settings = plan.run_settings(name)
+        other = Trainer(settings, trainer.validation, folder, made, held=True)
+        if not (other.has(data) or other.has(data, HELD)):
+            found.append(other)
+    return found
 
 
 @app.command()
@@ -67,6 +90,15 @@ def train(
     made_from: Annotated[
         str, typer.Option(help="Kept in the record: what the pairs were made from.")
     ] = "",
+    together: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="REFLASH_TOGETHER",
+            show_envvar=False,
+            help="Folder of a study's results: train missing runs of it on the same pairs, as many "
+            "as its scale says (runs_per_job); their own commands then find them.",
+        ),
+    ] = None,
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard.")] = None,
     compiled: Annotated[
         bool, typer.Option("--compile/--no-compile", help="Fuse operations with torch.compile.")
@@ -111,7 +143,7 @@ def train(
     from reflash.training.pairs import OnlinePairs, PoolPairs
     from reflash.training.pool import read_pool
     from reflash.training.record import already_finished
-    from reflash.training.trainer import Options, Trainer, check_agreement
+    from reflash.training.trainer import HELD, Options, Trainer, check_agreement
     from reflash.training.trainer import train as train_runs
     from reflash.training.validation import Validation
 
@@ -134,9 +166,11 @@ def train(
         Trainer(run, Validation(run.training.validation, validation), folder, made_from)
         for run, folder in zip(runs, out, strict=True)
     ]
-    name = settings.id if len(runs) == 1 else f"{len(runs)} runs"
+    if together is not None and not trainers[0].has(data, HELD):
+        trainers += missing_companions(together, trainers[0], data)
+    name = settings.id if len(trainers) == 1 else f"{len(trainers)} runs"
     try:
-        with training_progress(name, max(run.training.iterations for run in runs)) as report:
+        with training_progress(name, max(one.total for one in trainers)) as report:
             options = Options(
                 save_seconds=save_every,
                 time_budget=time_budget,

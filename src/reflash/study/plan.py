@@ -266,6 +266,16 @@ class Plan:
         """Every run of the study whose weights the authors released."""
         return [run for run in self.all_runs if self.released and not is_external(run)]
 
+    def companions(self, run: str) -> list[str]:
+        """Return the study's other runs of a run's network, setting and seed: the same pairs."""
+        network, setting, _, seed = run.split("/")
+        return [
+            other
+            for other in self.trained_runs
+            if other != run and other.split("/")[::3] == [network, seed]
+            and other.split("/")[1] == setting
+        ]  # fmt: skip
+
     def external(self, run: str) -> ExternalSettings | None:
         """Return where the network of a run comes from; None for one that is trained here."""
         if not is_external(run):

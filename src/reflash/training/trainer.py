@@ -33,7 +33,16 @@ from reflash.core.progress import say
 from reflash.training.optim import learning_rate
 from reflash.training.pairs import Pairs
 from reflash.training.prefetcher import Prefetcher
-from reflash.training.record import LOG, RECORD, WEIGHTS, already_finished, recipe, write_record
+from reflash.training.record import (
+    LOG,
+    RECORD,
+    WEIGHTS,
+    already_finished,
+    check_record,
+    read_record,
+    recipe,
+    write_record,
+)
 from reflash.training.run import Run, step_all
 from reflash.training.settings import RunSettings
 from reflash.training.state import discard_states, load_state, save_state, state_path
@@ -45,7 +54,8 @@ CHECK_EVERY = 100
 PARTIAL = "partial"
 """Folder in a run's folder for the weights of a run that was stopped."""
 
-_NEW = ".new"
+HELD = ".new"
+"""Folder in a run's folder for results that are whole and not yet in their place."""
 
 
 class Interrupted(ReflashError):  # noqa: N818 (not a failure)
@@ -93,6 +103,8 @@ class Trainer:
         Where the results go.
     made_from : str
         What the pairs are made from, as a workflow knows it; kept in the record.
+    held : bool
+        Leave the results aside in the folder; the next training of the run puts them in place.
 
     Examples
     --------
@@ -112,12 +124,22 @@ class Trainer:
         validation: Validation,
         folder: Path | str,
         made_from: str = "",
+        held: bool = False,
     ) -> None:
         self.settings, self.validation, self.folder = settings, validation, Path(folder)
-        self.made_from = made_from
+        self.made_from, self.held = made_from, held
         self.total = settings.training.iterations
         self.start, self.elapsed, self.resumes = 0, 0.0, 0
         self.pairs_state: dict[str, Any] = {}
+
+    def has(self, data: str, part: str = "") -> bool:
+        """Whether results of this very run lie in the folder, or in a ``part`` of it."""
+        folder = self.folder / part
+        if not (folder / LOG).is_file() or check_record(folder):
+            return False
+        record = read_record(folder)
+        made = recipe(self.settings, data, self.validation.key), self.made_from
+        return record is not None and (record.recipe, record.made_from) == made
 
     def open(self, data: str, device: torch.device, options: Options, together: int) -> None:
         """Build the network and continue from the saved state where there is one."""
@@ -176,12 +198,13 @@ class Trainer:
         """Write the results and put them in the place of older ones."""
         if self.writer:
             self.writer.close()
-        new = self.folder / _NEW
+        new = self.folder / HELD
         try:
             self._write(new, self.total, seconds, {})
             write_text(new / LOG, self.run.log_text())
         finally:
-            _publish(self.folder)
+            if not self.held:
+                _publish(self.folder)
         shutil.rmtree(self.folder / PARTIAL, ignore_errors=True)
 
     def _write(self, folder: Path, done: int, seconds: float, metadata: dict[str, Any]) -> None:
@@ -212,7 +235,7 @@ def train(
 
     Each ends as if it were trained alone, and each has its own resume state. A run that is further
     than the others waits for them; one that is finished already is left as it is, unless
-    ``options.again``.
+    ``options.again``; one that fails does not stop the others.
 
     Raises
     ------
@@ -221,8 +244,8 @@ def train(
         weights so far lie in ``partial/``.
     ReflashError
         The runs do not see the same pairs; a folder is in use by another process or holds the
-        finished results of other settings; a loss is not a number; the disk is full. The states of
-        the other runs are saved, the last saved state of this one stays.
+        finished results of other settings; a loss is not a number (of a run that is held, that is
+        only said); the disk is full. The last saved state of a run that fails stays.
     """
     options = options or Options()
     check_agreement([trainer.settings for trainer in trainers])
@@ -232,11 +255,17 @@ def train(
         for trainer in trainers:
             trainer.folder.mkdir(parents=True, exist_ok=True)
             held.enter_context(only_one(trainer.folder / ".lock", busy=str(trainer.folder)))
-            _publish(trainer.folder)
         todo = []
         for trainer in trainers:
+            if trainer.held:
+                if not (trainer.has(pairs.key) or trainer.has(pairs.key, HELD)):
+                    todo.append(trainer)
+                continue
             told = None
-            if not options.again:
+            if trainer.has(pairs.key, HELD):
+                told = f"{trainer.settings.id}: was trained together with others"
+            _publish(trainer.folder)
+            if not told and not options.again:
                 told = already_finished(trainer.folder, trainer.settings, pairs.key)
             if told:
                 say(told)
@@ -246,14 +275,21 @@ def train(
             return
         for trainer in todo:
             trainer.open(pairs.key, device, options, len(trainers))
-        _loop(todo, pairs, device, options)
+        failures = _loop(todo, pairs, device, options)
         for trainer in trainers:
-            discard_states(trainer.folder)
+            if trainer not in failures:
+                discard_states(trainer.folder)
+        for trainer, message in failures.items():
+            if not trainer.held:
+                raise ReflashError(message)
+            say(f"warning: {message}")
 
 
 def _loop(
     trainers: Sequence[Trainer], pairs: Pairs, device: torch.device, options: Options
-) -> None:
+) -> dict[Trainer, str]:
+    """Train to the end; return the runs that failed, with the reason."""
+    failures: dict[Trainer, str] = {}
     start, total = min(t.start for t in trainers), max(t.total for t in trainers)
     prefetch = device.type == "cuda" if options.prefetch is None else options.prefetch
     batches = Prefetcher(pairs, device, enabled=prefetch, total=total)
@@ -290,20 +326,21 @@ def _loop(
                     trainer.log(done)
                 if trainer in ended:
                     trainer.finish(options.clock() - began)
-            if done == total and not failed:
-                return
+            for trainer in failed:
+                failures[trainer] = (
+                    f"{trainer.settings.id}: the loss is {trainer.run.loss.item()} at iteration "
+                    f"{done}, or a weight is not a number; lower training.lr or look at the "
+                    "training images (the last saved state is kept)"
+                )
+            trainers = [t for t in trainers if t not in failed]
+            if all(t.total <= done for t in trainers):
+                return failures
             if save_due or stop or failed or ended:
                 # A run that ended is saved, too: it would start over if the others are stopped.
                 state = batches.state_dict()
                 for trainer in sound:
                     trainer.save(done, options.clock() - began, state)
                 saved = options.clock()
-            if failed:
-                raise ReflashError(
-                    f"{failed[0].settings.id}: the loss is {failed[0].run.loss.item()} at "
-                    f"iteration {done}, or a weight is not a number; lower training.lr or look at "
-                    "the training images (the last saved state is kept)"
-                )
             if stop:
                 for trainer in sound:
                     if trainer not in ended:
@@ -313,6 +350,7 @@ def _loop(
                     f"{names}: stopped {stop} after iteration {done} of {total}; the weights so "
                     f"far are in {PARTIAL}/; run the same command to continue"
                 )
+    return failures
 
 
 @contextmanager
@@ -340,7 +378,7 @@ def _publish(folder: Path) -> None:
     The log is the last to be written to ``.new`` and the last to leave it: a process that is killed
     in between has either changed nothing, or the next one completes the move.
     """
-    new = folder / _NEW
+    new = folder / HELD
     if (new / LOG).is_file():
         for name in (*WEIGHTS.values(), RECORD, LOG):
             if (new / name).is_file():
