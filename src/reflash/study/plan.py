@@ -268,13 +268,13 @@ class Plan:
 
     def companions(self, run: str) -> list[str]:
         """Return the study's other runs of a run's network, setting and seed: the same pairs."""
-        network, setting, _, seed = run.split("/")
+        alike = run.split("/")
+        alike[2] = "*"
         return [
             other
             for other in self.trained_runs
-            if other != run and other.split("/")[::3] == [network, seed]
-            and other.split("/")[1] == setting
-        ]  # fmt: skip
+            if other != run and [*other.split("/")[:2], "*", other.split("/")[3]] == alike
+        ]
 
     def external(self, run: str) -> ExternalSettings | None:
         """Return where the network of a run comes from; None for one that is trained here."""
