@@ -354,6 +354,7 @@ def test_a_device_for_bicubic_that_is_not_there(workplace, tmp_path, reflash) ->
         ("upscale", ["--threads", "-1"]),
         ("evaluate", ["--settings", "{tile: -1}"]),
         ("evaluate", ["--settings", "{overlap: -1}"]),
+        ("evaluate", ["--settings", "{tile: true}"]),
         ("evaluate", ["--settings", "{crop: .nan}"]),
         ("data test-set", ["--mod", "0"]),
         ("data fetch", ["--timeout", "inf"]),
@@ -565,19 +566,22 @@ CAFE = os.fsdecode(b"caf\xe9")
 """A name that is not UTF-8."""
 
 
+EVALUATE = "evaluate --weights bicubic --hr HR --lr CLEAN --out OUT"
+
+
 @pytest.mark.parametrize(
-    "words",
+    ("words", "named"),
     [
-        "data leaks --train FOLDER --test FOLDER --out OUT",
-        f"evaluate --weights bicubic --hr HR --lr CLEAN --out OUT --set {CAFE}",
-        f"evaluate --weights bicubic --hr HR --lr CLEAN --out OUT --run {CAFE}",
+        ("data leaks --train FOLDER --test FOLDER --out OUT", "out.csv: "),
+        (f"{EVALUATE} --set {CAFE}", r"caf\xe9: not a UTF-8 name; give the set another"),
+        (f"{EVALUATE} --run {CAFE}", r"caf\xe9: not a UTF-8 name; give the run another"),
     ],
 )
-def test_a_folder_or_name_that_is_not_utf_8(words, workplace, tmp_path, reflash) -> None:
+def test_a_folder_or_name_that_is_not_utf_8(words, named, workplace, tmp_path, reflash) -> None:
     shutil.copytree(workplace / "hr", tmp_path / CAFE)
     places = {"FOLDER": tmp_path / CAFE, "OUT": tmp_path / "out.csv"}
     places |= {"HR": workplace / "hr", "CLEAN": workplace / "clean"}
-    line = told(reflash, [str(places.get(word, word)) for word in words.split()], "out.csv: ")
+    line = told(reflash, [str(places.get(word, word)) for word in words.split()], named)
     assert r"caf\xe9" in line
     assert not written(tmp_path)
 

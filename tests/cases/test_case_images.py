@@ -393,6 +393,23 @@ def test_orientation(reflash: Reflash, tmp_path: Path, kind: str, orientation: i
     assert (height, width) == ((4 * W, 4 * H) if orientation >= 5 else (4 * H, 4 * W))
 
 
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF", "JPEG"])
+def test_the_first_of_several_images_is_taken_and_said(
+    reflash: Reflash, tmp_path: Path, kind: str
+) -> None:
+    frames = [Image.new("RGB", (W, H), (value, 0, 0)) for value in (200, 100, 50)]
+    path = tmp_path / f"a.{kind.lower()}"
+    if kind == "JPEG":  # as phones store a photo with previews and depth: one picture
+        frames[0].save(path, "MPO", save_all=True, append_images=frames[1:])
+    else:
+        frames[0].save(path, kind, save_all=True, append_images=frames[1:])
+    outcome = reflash("upscale", path, tmp_path / "b.png", "--weights", "bicubic")
+    assert outcome.status == 0, outcome.err
+    several = f"{path}: the first of its 3 images is taken"
+    assert outcome.err.count(several) == (kind != "JPEG")
+    assert np.abs(read_rgb(tmp_path / "b.png").astype(int)[..., 0] - 200).max() <= 3
+
+
 def test_heic(reflash: Reflash, tmp_path: Path) -> None:
     heif = pytest.importorskip("pillow_heif")
     (tmp_path / "own").mkdir()

@@ -70,6 +70,8 @@ class Decoded(NamedTuple):
     """(H, W), where the file stores transparency."""
     orientation: int = 1
     """EXIF orientation, 1 to 8, not yet applied."""
+    frames: int = 1
+    """Images in the file, of an animation or of several pages; this is the first."""
 
 
 def suffixes_of(data: bytes) -> tuple[str, ...]:
@@ -133,7 +135,9 @@ def decode_with_pillow(path: Path, data: bytes, more: Sequence[str] = ()) -> Dec
             image.load()
             if image.mode[0] in "IF":
                 raise unsupported(path, f"values of Pillow mode {image.mode}")
-            return Decoded(*to_rgb_and_alpha(image), _orientation(image))
+            # The others of a JPEG are not pictures of their own: previews, depth, gain maps.
+            frames = 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
+            return Decoded(*to_rgb_and_alpha(image), _orientation(image), frames)
     except ReflashError:
         raise
     except Image.DecompressionBombError as error:

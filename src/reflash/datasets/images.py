@@ -6,7 +6,7 @@ Two readers, because a dataset and a user's photograph want different things:
   EXIF orientation is ignored, so that the pixel hash of a dataset image never depends on metadata.
 * ``read_rgba`` gives what an image viewer shows: EXIF orientation applied, alpha kept apart.
 
-No colour profile is applied by either. Files of several frames give their first.
+No colour profile is applied by either. Files of several images give their first, and say so.
 """
 
 from __future__ import annotations
@@ -108,8 +108,12 @@ def _decode(path: Path, data: bytes) -> Decoded:
     if ".tif" in suffixes_of(data):
         from reflash.datasets.tiff import decode_tiff  # tifffile is slow to import
 
-        return decode_tiff(path, data)
-    return decode(path, data)
+        decoded = decode_tiff(path, data)
+    else:
+        decoded = decode(path, data)
+    if decoded.frames > 1:
+        say(printable(f"{path}: the first of its {decoded.frames} images is taken"))
+    return decoded
 
 
 def decode_rgb(path: Path | str, data: bytes) -> Pixels:
@@ -136,7 +140,7 @@ def read_rgba(path: Path | str) -> tuple[Pixels, Pixels | None]:
     rgb : (H, W, 3) uint8
     alpha : (H, W) uint8, or None where the file stores no transparency.
     """
-    rgb, alpha, orientation = _decode(Path(path), read_bytes(path))
+    rgb, alpha, orientation, _ = _decode(Path(path), read_bytes(path))
     return upright(rgb, orientation), None if alpha is None else upright(alpha, orientation)
 
 

@@ -57,9 +57,10 @@ def decode_tiff(path: Path, data: bytes) -> Decoded:
             require_size(path, page.imagewidth, page.imagelength)
             _require_whole(path, page, len(data))
             _require_known(path, page)
-            if page.bitspersample == 16:
-                return _decode_samples(path, data, page)
-            return _decode_8_bit(path, data, page)
+            decode = _decode_samples if page.bitspersample == 16 else _decode_8_bit
+            # Reduced versions of the first page, and masks, are not images of their own.
+            kinds = [int(other.aspage().subfiletype) for other in file.pages]
+            return decode(path, data, page)._replace(frames=sum(not kind & 5 for kind in kinds))
     except ReflashError:
         raise
     except Exception as error:  # a decoder may raise anything on damaged data

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from reflash.core.errors import ReflashError, StopError
+from reflash.core.errors import ReflashError, StopError, printable
 from reflash.core.failures import Failures
 from reflash.core.files import write_text
 from reflash.core.progress import track
@@ -148,6 +148,9 @@ def evaluate_to_csv(
     Images that cannot be evaluated are left out of the table and named in the ReflashError that
     is raised once it is written; where there are no others, nothing is.
     """
+    for column, name in (("run", run), ("set", test_set), *(("kind", kind) for kind in lr_folders)):
+        if name != name.encode(errors="replace").decode():
+            raise ReflashError(printable(f"{name}: not a UTF-8 name; give the {column} another"))
     rows, failures, total = _rows(upscaler, hr_folder, lr_folders, run, test_set, settings, threads)
     if rows:
         text = io.StringIO()

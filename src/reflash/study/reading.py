@@ -81,7 +81,9 @@ def validate(model: Any, values: Mapping[str, Any], name: str) -> Any:
 
 def _explain(schema: dict[str, Any], error: ValidationError, name: str) -> str:
     first, *rest = error.errors()
-    key = ".".join(str(part) for part in first["loc"]) or "(whole file)"
+    key = ".".join(str(part) for part in first["loc"])
+    if not key and first["type"] != "value_error":
+        key = "(whole file)"
     if first["type"] == "extra_forbidden":
         unknown = str(first["loc"][-1])
         known = _known_keys(schema, first["loc"][:-1])
@@ -95,7 +97,8 @@ def _explain(schema: dict[str, Any], error: ValidationError, name: str) -> str:
         message = message[:1].lower() + message[1:]
         given = first["input"]
         shown = "" if isinstance(given, dict | BaseModel) else f", not {_SHORT.repr(given)}"
-        line = f"{name}: {key}: {message}{shown if first['type'] != 'value_error' else ''}"
+        shown = shown if first["type"] != "value_error" else ""
+        line = ": ".join(part for part in (name, key, message + shown) if part)
         if ";" not in line:
             line += "; see config/README.md"
     return line + (f" (and {len(rest)} more)" if rest else "")
