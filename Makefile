@@ -28,7 +28,7 @@ $(BIN)/.installed: pyproject.toml constraints.txt $(ELSEWHERE)
 	@pwd -P > $@
 
 $(BIN)/.tested: $(BIN)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[workflow,dvc,tensorboard,test]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[workflow,dvc,tensorboard,docs,test]"
 	# Without the torchvision that it asks for and that does not load beside a torch for CPUs (docs/external.md).
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps spandrel einops
 	touch $@

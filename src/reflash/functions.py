@@ -5,7 +5,7 @@ These functions are attributes of the package itself: ``from reflash import degr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from reflash.core.devices import choose_device
+from reflash.core.errors import ReflashError
 from reflash.degradations.benchmark import degrade_image as degrade
 from reflash.evaluation.evaluate import evaluate as evaluate_upscaler
 from reflash.evaluation.inference import NetworkUpscaler
@@ -25,7 +27,59 @@ from reflash.study.reading import validate
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["degrade", "evaluate", "insert_dropout", "load_network", "saliency"]
+__all__ = [
+    "ablate",
+    "degrade",
+    "evaluate",
+    "insert_dropout",
+    "load_network",
+    "represent",
+    "saliency",
+    "upscale",
+]
+
+
+def upscale(
+    network: nn.Module | Path | str,
+    image: NDArray[np.uint8],
+    *,
+    tile: int | None = None,
+    key: Literal["params", "params_ema"] | None = None,
+    device: str = "auto",
+) -> NDArray[np.uint8]:
+    """Return an image four times larger.
+
+    Parameters
+    ----------
+    network : nn.Module, path or str
+        A weights file, the word ``bicubic``, or a module from (B, 3, h, w) to (B, 3, 4h, 4w) in
+        [0, 1].
+    image : (h, w, 3) uint8 RGB
+    tile : int, optional
+        Side of a tile in pixels of ``image``, so that memory stays bounded; 0: the whole image.
+    key : {"params", "params_ema"}, optional
+        Which weights of a file.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ...
+
+    Returns
+    -------
+    (4h, 4w, 3) uint8 RGB
+
+    Raises
+    ------
+    ReflashError
+        Unreadable weights, no such device, or an output that is not finite.
+
+    Examples
+    --------
+    >>> upscale("bicubic", np.full((5, 6, 3), 128, np.uint8)).shape
+    (20, 24, 3)
+    """
+    if not isinstance(network, nn.Module):
+        return open_upscaler(network, key, tile, device=device)(image)
+    place = choose_device(device)
+    return NetworkUpscaler(network.to(place), tile, None, place)(image)
 
 
 def evaluate(
@@ -79,8 +133,6 @@ def evaluate(
     chosen: EvaluationSettings = validate(EvaluationSettings, settings, "evaluate")
     upscaler: Upscaler
     if isinstance(network, nn.Module):
-        from reflash.core.devices import choose_device
-
         place = choose_device(device)
         upscaler = NetworkUpscaler(network.to(place), chosen.tile, chosen.overlap, place, run)
     elif callable(network):
@@ -132,3 +184,137 @@ def saliency(
     with opened(network, key, device) as layered:
         maps = channel_saliency(layered, to_batch(image, layered))
         return {layer: of_layer.cpu().numpy() for layer, of_layer in maps.items()}
+
+
+def ablate(
+    network: nn.Module | Path | str,
+    lr: NDArray[np.uint8],
+    hr: NDArray[np.uint8],
+    *,
+    layer: str = "last",
+    key: Literal["params", "params_ema"] | None = None,
+    device: str = "auto",
+) -> tuple[NDArray[np.float64], float]:
+    """Return the PSNR of an image without each channel of a layer, and with all of them.
+
+    Parameters
+    ----------
+    network : nn.Module or path
+        A weights file, or any module from (B, 3, h, w) to (B, 3, scale h, scale w) in [0, 1].
+    lr : (h, w, 3) uint8 RGB
+    hr : (scale h, scale w, 3) uint8 RGB
+    layer : str
+        ``first``, ``b1`` ..., ``hr``, ``last`` where the network has them, or a module's name.
+    key : {"params", "params_ema"}, optional
+        Which weights of a file.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ...
+
+    Returns
+    -------
+    psnr : (C,) float, dB
+    full : float, dB
+
+    Raises
+    ------
+    ReflashError
+        Unreadable weights, no such layer or device, or images whose sizes do not fit.
+
+    Examples
+    --------
+    >>> model = nn.Sequential(nn.Conv2d(3, 48, 3, padding=1), nn.PixelShuffle(4))
+    >>> grey = np.full((32, 36, 3), 128, np.uint8)
+    >>> psnr, full = ablate(model, grey[::4, ::4], grey, layer="0")
+    >>> psnr.shape
+    (48,)
+    """
+    from reflash.interpretation.ablation import ablate_channels
+    from reflash.interpretation.inputs import opened, to_batch
+
+    with opened(network, key, device) as layered:
+        layered.check_layers((layer,))
+        expected = (lr.shape[0] * layered.scale, lr.shape[1] * layered.scale, 3)
+        if hr.shape != expected:
+            raise ReflashError(f"hr: has shape {hr.shape}; for this lr it must be {expected}")
+        return ablate_channels(layered, to_batch(lr, layered), hr, layer)
+
+
+def represent(
+    network: nn.Module | Path | str,
+    images: Mapping[str, Sequence[NDArray[np.uint8]]],
+    *,
+    layer: str = "last",
+    key: Literal["params", "params_ema"] | None = None,
+    device: str = "auto",
+    **settings: Any,
+) -> tuple[pd.DataFrame, dict[str, tuple[float, float]]]:
+    """Return how a network's features cluster by degradation: t-SNE and Calinski-Harabasz index.
+
+    Parameters
+    ----------
+    network : nn.Module or path
+        A weights file, or any module from (B, 3, h, w) to (B, 3, scale h, scale w) in [0, 1].
+    images : mapping of str to sequence of (h, w, 3) uint8 RGB
+        The same LR images in the same order for each of two or more degradations; all of one size.
+    layer : str
+        ``first``, ``b1`` ..., ``hr``, ``last`` where the network has them, or a module's name.
+    key : {"params", "params_ema"}, optional
+        Which weights of a file.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ...
+    **settings
+        ``pca``, ``perplexity`` and ``seed`` of `reflash.interpretation.settings.AnalysisSettings`.
+
+    Returns
+    -------
+    points : pandas.DataFrame
+        Columns ``kind, image, x, y``, one row per image.
+    chi : dict of str to (float, float)
+        The index in the spaces ``pca``, ``tsne`` and ``paired`` (the content of images taken out),
+        and what it is by chance. The lower, the less the degradations are separate.
+
+    Raises
+    ------
+    ReflashError
+        Unreadable weights, no such layer or device, fewer than two degradations or images, images
+        of different sizes, an unknown setting, or features that are all the same.
+
+    Examples
+    --------
+    >>> model = nn.Sequential(nn.Conv2d(3, 48, 3, padding=1), nn.PixelShuffle(4))
+    >>> photos = np.random.default_rng(0).integers(0, 256, (4, 48, 48, 3), np.uint8)
+    >>> lr = {kind: [degrade(one, kind) for one in photos] for kind in ("clean", "noise")}
+    >>> points, chi = represent(model, lr, layer="0")
+    >>> points["kind"].value_counts().to_dict()
+    {'clean': 4, 'noise': 4}
+    >>> list(chi)
+    ['pca', 'tsne', 'paired']
+    """
+    import pandas as pd
+    import torch
+
+    from reflash.interpretation.inputs import opened, require_finite, to_batch
+    from reflash.interpretation.representations import compare_kinds
+    from reflash.interpretation.settings import AnalysisSettings
+
+    chosen = validate(AnalysisSettings, settings, "represent")
+    counts = {len(of_kind) for of_kind in images.values()}
+    if len(images) < 2 or len(counts) > 1 or min(counts) < 2:
+        raise ReflashError(
+            "images: give two or more images of each of two or more degradations, as many of each"
+        )
+    sizes = {image.shape for of_kind in images.values() for image in of_kind}
+    if len(sizes) > 1:
+        raise ReflashError(f"images: {len(sizes)} different sizes; crop them to one")
+    rows = []
+    with opened(network, key, device) as layered, torch.inference_mode():
+        layered.check_layers((layer,))
+        for image in (image for of_kind in images.values() for image in of_kind):
+            sr, kept = layered.forward_features(to_batch(image, layered), (layer,))
+            require_finite(sr)
+            rows.append(kept[layer].flatten().cpu().numpy())
+    kinds = [kind for kind, of_kind in images.items() for _ in of_kind]
+    _, xy, chi = compare_kinds(np.stack(rows), kinds, chosen)
+    numbers = [number for of_kind in images.values() for number in range(len(of_kind))]
+    points = pd.DataFrame({"kind": kinds, "image": numbers, "x": xy[:, 0], "y": xy[:, 1]})
+    return points, chi

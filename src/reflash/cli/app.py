@@ -19,6 +19,7 @@ from reflash.cli import (
     interpretation,
     paper,
     plan,
+    project,
     runs,
     store,
     training,
@@ -34,11 +35,22 @@ INTERRUPTED = 130
 
 app = make_app(
     "Reflash Dropout in Image Super-Resolution (CVPR 2022), reproducible: "
-    "degrade, train, evaluate, interpret."
+    "degrade, train, evaluate, interpret.",
+    completion=True,
 )
 app.add_typer(data.data_app, name="data")
 app.add_typer(weights.weights_app, name="weights")
-for group in (degradation, training, evaluation, interpretation, paper, plan, runs, bench):
+for group in (
+    project,
+    degradation,
+    training,
+    evaluation,
+    interpretation,
+    paper,
+    plan,
+    runs,
+    bench,
+):
     app.add_typer(group.app)
 app.add_typer(config.config_app, name="config")
 app.add_typer(store.store_app, name="store")

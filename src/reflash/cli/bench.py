@@ -10,13 +10,14 @@ import typer
 from reflash.cli.common import (
     Device,
     Threads,
+    examples,
     make_app,
 )
 
 app = make_app("")
 
 
-@app.command()
+@app.command(epilog=examples("reflash bench", "reflash bench degradation --quick"))
 def bench(
     names: Annotated[
         list[str] | None, typer.Argument(help="degradation, training, …; default: all of them.")

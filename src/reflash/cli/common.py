@@ -44,7 +44,17 @@ Device = Annotated[
     typer.Option(help="auto (a free GPU if there is one), cpu, cuda, cuda:N.", callback=_device),
 ]
 Threads = Annotated[int, typer.Option(help="CPU threads; 0 leaves the choice to PyTorch.", min=0)]
-SettingsText = Annotated[str, typer.Option(help="YAML file, or YAML/JSON text starting with {.")]
+
+
+def settings_help(keys: str, of: str) -> str:
+    """Return the help of an option that takes settings: its keys, and where they are explained."""
+    return f"YAML file, or YAML text starting with {{; keys: {keys} ({of} in config/README.md)."
+
+
+def examples(*commands: str) -> str:
+    """Return the end of a command's help: commands to try, each on a line of its own."""
+    title = "Example:" if len(commands) == 1 else "Examples:"
+    return "\n".join(["\b", title, *(f"  {command}" for command in commands)])
 
 
 def parse_settings(model: Any, text: str) -> Any:
@@ -75,11 +85,11 @@ def folders_by_kind(folders: list[Path]) -> dict[str, Path]:
     return found
 
 
-def make_app(help: str) -> typer.Typer:
-    """Return an empty group of commands."""
+def make_app(help: str, completion: bool = False) -> typer.Typer:
+    """Return an empty group of commands; the whole program has ``completion``."""
     return typer.Typer(
         no_args_is_help=True,
-        add_completion=False,
+        add_completion=completion,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,  # formatting help with rich takes as long as all the rest
         context_settings={"help_option_names": ["-h", "--help"]},

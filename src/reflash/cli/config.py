@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from reflash.cli.common import (
+    examples,
     make_app,
 )
 
 config_app = make_app("Check and document the configuration.")
 
 
-@config_app.command("check")
+@config_app.command("check", epilog=examples("reflash config check"))
 def config_check(
     config: Annotated[Path, typer.Argument(help="The config.yaml to check.")] = Path(
         "config/config.yaml"
@@ -32,13 +33,19 @@ def config_check(
             typer.echo(f"{kind[:-1]:7} {name}")
 
 
-@config_app.command("run")
+@config_app.command(
+    "run",
+    epilog=examples(
+        "reflash config run srresnet/multi/last_conv-channel-p0.7 --scale demo > run.json"
+    ),
+)
 def config_run(
     model: Annotated[str, typer.Argument(help="Model, network/setting/dropout.")],
     scale: Annotated[str, typer.Option(help="Scale that decides the rest.")] = "demo",
     seed: Annotated[int, typer.Option(min=0, help="Seed.")] = 0,
     overrides: Annotated[
-        str, typer.Option(help="YAML: keys of the scale to replace, as the workflow's overrides.")
+        str,
+        typer.Option(help="YAML: keys of the scale to replace (scale/*.yaml in config/README.md)."),
     ] = "{}",
     folder: Annotated[Path, typer.Option(help="Folder of study/ and scale/.")] = Path("config"),
 ) -> None:
@@ -51,7 +58,7 @@ def config_run(
     typer.echo(settings.model_dump_json(indent=2))
 
 
-@config_app.command("schema")
+@config_app.command("schema", epilog=examples("reflash config schema > config/schema.json"))
 def config_schema() -> None:
     """Print the JSON schema of the configuration (config/schema.json)."""
     import json
@@ -61,18 +68,23 @@ def config_schema() -> None:
     typer.echo(json.dumps(json_schema(), indent=2, sort_keys=True))
 
 
-@config_app.command("save")
+@config_app.command(
+    "save", epilog=examples("reflash config save --values '{scale: demo, study: main}'")
+)
 def config_save(
-    values: Annotated[str, typer.Option(help="YAML file or text: the keys of config.yaml.")],
+    values: Annotated[
+        str,
+        typer.Option(
+            help="YAML file, or YAML text starting with {; keys: study, scale, overrides and the "
+            "others of config.yaml (config/README.md)."
+        ),
+    ],
     folder: Annotated[Path, typer.Option(help="Folder of study/ and scale/.")] = Path("config"),
     out: Annotated[
         Path | None, typer.Option(help="File to write; default: config.json of the results.")
     ] = None,
 ) -> None:
-    """Save the resolved configuration beside the results, for the commands that read these.
-
-    Example: reflash config save --values '{scale: demo, study: main}'
-    """
+    """Save the resolved configuration beside the results, for the commands that read these."""
     from reflash.study.checks import load_plan
     from reflash.study.reading import parse_yaml, read_yaml
     from reflash.study.saved import save_config
@@ -81,7 +93,7 @@ def config_save(
     typer.echo(save_config(load_plan(given, folder), out))
 
 
-@config_app.command("readme")
+@config_app.command("readme", epilog=examples("reflash config readme > config/README.md"))
 def config_readme() -> None:
     """Print every key of the configuration as Markdown (config/README.md)."""
     from reflash.study.documents import readme

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from reflash.cli.common import (
-    SettingsText,
+    examples,
     finite,
     make_app,
     parse_settings,
+    settings_help,
 )
 from reflash.core.errors import ReflashError
 
@@ -19,10 +20,31 @@ Recursive = Annotated[
     bool, typer.Option("--recursive", help="Also the images in subfolders (source: folder).")
 ]
 
+TrainingImagesText = Annotated[
+    str,
+    typer.Option(
+        help=settings_help(
+            "source: dead_leaves with count, size, seed, r_min, r_max, texture, blur; dataset with "
+            "names; or folder with folder, recursive; and sub_image, step",
+            "training_images",
+        )
+    ),
+]
+TestSetText = Annotated[
+    str,
+    typer.Option(
+        help=settings_help(
+            "source: sample_photos; folder with folder, recursive; or dataset with name; and "
+            "limit, crop",
+            "test_sets",
+        )
+    ),
+]
+
 data_app = make_app("Get, make and check images.")
 
 
-@data_app.command("list")
+@data_app.command("list", epilog=examples("reflash data list"))
 def data_list(
     raw: Annotated[Path, typer.Option(help="Folder the sets lie in.")] = Path("data/raw"),
 ) -> None:
@@ -32,7 +54,12 @@ def data_list(
     print_datasets(raw)
 
 
-@data_app.command("fetch")
+@data_app.command(
+    "fetch",
+    epilog=examples(
+        "reflash data fetch Set5 Set14 --accept-terms", "reflash data fetch Set5 --source /data/sr"
+    ),
+)
 def data_fetch(
     names: Annotated[list[str], typer.Argument(help="Names of `reflash data list`.")],
     source: Annotated[
@@ -76,7 +103,7 @@ def data_fetch(
         typer.echo(f"{name}: verified, {manifest.parent}")
 
 
-@data_app.command("verify")
+@data_app.command("verify", epilog=examples("reflash data verify Set5 Set14"))
 def data_verify(
     names: Annotated[list[str], typer.Argument(help="Names of `reflash data list`.")],
     raw: Annotated[Path, typer.Option(help="Folder the sets lie in.")] = Path("data/raw"),
@@ -93,7 +120,7 @@ def data_verify(
     typer.echo(f"{', '.join(names)}: all images verified")
 
 
-@data_app.command("leaks")
+@data_app.command("leaks", epilog=examples("reflash data leaks --train train/ --test test/hr"))
 def data_leaks(
     train: Annotated[list[Path], typer.Option(help="Folder of training images; repeat.")],
     test: Annotated[list[Path], typer.Option(help="Folder of test images; repeat.")],
@@ -119,10 +146,15 @@ def data_leaks(
     typer.echo("no test image is among the training images")
 
 
-@data_app.command("training-images")
+@data_app.command(
+    "training-images",
+    epilog=examples(
+        "reflash data training-images train/ --settings '{source: dead_leaves, count: 8}'"
+    ),
+)
 def data_training_images(
     out: Annotated[Path, typer.Argument(help="Folder to fill.")],
-    settings: SettingsText,
+    settings: TrainingImagesText,
     raw: Annotated[Path, typer.Option(help="Folder of named datasets.")] = Path("data/raw"),
     recursive: Recursive = False,
 ) -> None:
@@ -134,7 +166,7 @@ def data_training_images(
     prepare_training_images(chosen, out, raw)
 
 
-@data_app.command("cache")
+@data_app.command("cache", epilog=examples("reflash data cache train/ cache/"))
 def data_cache(
     source: Annotated[Path, typer.Argument(help="Folder of images.")],
     out: Annotated[Path, typer.Argument(help="Folder of the cache.")],
@@ -145,10 +177,13 @@ def data_cache(
     build_cache(source, out)
 
 
-@data_app.command("test-set")
+@data_app.command(
+    "test-set",
+    epilog=examples("reflash data test-set test/hr --settings '{source: folder, folder: photos}'"),
+)
 def data_test_set(
     out: Annotated[Path, typer.Argument(help="Folder to fill.")],
-    settings: SettingsText,
+    settings: TestSetText,
     mod: Annotated[int, typer.Option(min=1, help="Crop to a multiple of this many pixels.")] = 12,
     raw: Annotated[Path, typer.Option(help="Folder of named datasets.")] = Path("data/raw"),
     recursive: Recursive = False,
@@ -161,7 +196,7 @@ def data_test_set(
     prepare_test_set(chosen, out, mod, raw)
 
 
-@data_app.command("join")
+@data_app.command("join", epilog=examples("reflash data join test/*/manifest.csv --out images.csv"))
 def data_join(
     files: Annotated[list[Path], typer.Argument(help="Manifests, or other CSV files.")],
     out: Annotated[Path, typer.Option(help="CSV to write.")],
@@ -181,7 +216,9 @@ def _with_subfolders(settings: Any, recursive: bool) -> Any:
     return settings.model_copy(update={"recursive": True})
 
 
-@data_app.command("real-photos")
+@data_app.command(
+    "real-photos", epilog=examples("reflash data real-photos real/ --photos photos/ --limit 5")
+)
 def data_real_photos(
     out: Annotated[Path, typer.Argument(help="Folder to fill.")],
     photos: Annotated[

@@ -8,15 +8,31 @@ from typing import Annotated
 import typer
 
 from reflash.cli.common import (
-    SettingsText,
+    examples,
     make_app,
     parse_settings,
+    settings_help,
 )
 
 app = make_app("")
 
+BenchmarkText = Annotated[
+    str,
+    typer.Option(
+        help=settings_help(
+            "mod, bicubic, blur_size, blur_sigma, noise_sigma, noise_only_sigma, noise_rounding, "
+            "jpeg_quality, seed",
+            "benchmark",
+        )
+    ),
+]
 
-@app.command()
+
+@app.command(
+    epilog=examples(
+        "reflash degrade photos/ lr/blur_noise_jpeg --kind blur_noise_jpeg --noise-sigma 30"
+    )
+)
 def degrade(
     source: Annotated[Path, typer.Argument(help="HR image or folder of HR images.")],
     destination: Annotated[Path, typer.Argument(help="Folder for the LR PNGs.")],
@@ -29,7 +45,7 @@ def degrade(
         str | None, typer.Option(help="truncate (the authors') or round.")
     ] = None,
     mod: Annotated[int | None, typer.Option(help="Crop HR to a multiple of this.")] = None,
-    settings: SettingsText = "{}",
+    settings: BenchmarkText = "{}",
 ) -> None:
     """Make the LR images of one of the eight test degradations."""
     from reflash.degradations.benchmark import degrade_folder

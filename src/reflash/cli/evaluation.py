@@ -10,21 +10,31 @@ import typer
 from reflash.cli.common import (
     Device,
     KeyLayout,
-    SettingsText,
     Threads,
     Weights,
+    examples,
     folders_by_kind,
     make_app,
     parse_settings,
     set_threads,
+    settings_help,
 )
 from reflash.core.errors import ReflashError
 from reflash.evaluation.shipped import shipped_weights
 
 app = make_app("")
 
+EvaluationText = Annotated[
+    str, typer.Option(help=settings_help("crop, metrics, tile, overlap", "evaluation"))
+]
 
-@app.command()
+
+@app.command(
+    epilog=examples(
+        "reflash evaluate --weights net.pth --hr Set5/hr --lr Set5/clean --out net.csv",
+        "reflash evaluate --sr results/swinir --hr Set5/hr --kind clean --out swinir.csv",
+    )
+)
 def evaluate(
     hr: Annotated[Path, typer.Option(help="Folder of HR images.")],
     out: Annotated[Path, typer.Option(help="CSV to write.")],
@@ -54,15 +64,11 @@ def evaluate(
     ] = None,
     run: Annotated[str | None, typer.Option(help="What the column run says.")] = None,
     test_set: Annotated[str | None, typer.Option("--set", help="What the column set says.")] = None,
-    settings: SettingsText = "{}",
+    settings: EvaluationText = "{}",
     device: Device = "auto",
     threads: Threads = 0,
 ) -> None:
-    """Write PSNR and SSIM of every image as tidy CSV: of a network, or of upscaled images (--sr).
-
-    Examples: reflash evaluate --weights net.pth --hr Set5/hr --lr Set5/clean --out net.csv;
-    reflash evaluate --sr results/swinir --hr Set5/hr --kind clean --out swinir.csv
-    """
+    """Write PSNR and SSIM of every image as CSV: of a network, or of upscaled images (--sr)."""
     from reflash.evaluation.evaluate import evaluate_to_csv
     from reflash.evaluation.settings import EvaluationSettings
     from reflash.evaluation.upscalers import Upscaler, open_upscaler
@@ -98,7 +104,12 @@ def evaluate(
     typer.echo(means)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "reflash upscale photo.jpg",
+        "reflash upscale photos/ upscaled/ --recursive --weights net.pth",
+    )
+)
 def upscale(
     source: Annotated[Path, typer.Argument(help="Image or folder of images.")],
     destination: Annotated[
@@ -137,10 +148,7 @@ def upscale(
     device: Device = "auto",
     threads: Threads = 0,
 ) -> None:
-    """Upscale your own images four times with trained weights (any size, alpha kept).
-
-    Example: reflash upscale photo.jpg
-    """
+    """Upscale your own images four times with trained weights (any size, alpha kept)."""
     if weights is None:
         shipped, description = shipped_weights()
         typer.echo(f"weights: {description}", err=True)
@@ -167,7 +175,7 @@ def upscale(
     )
 
 
-@app.command()
+@app.command(epilog=examples("reflash convert net_g_500000.pth weights.safetensors"))
 def convert(
     source: Annotated[Path, typer.Argument(help=".pth or .safetensors")],
     destination: Annotated[Path, typer.Argument(help=".pth or .safetensors")],

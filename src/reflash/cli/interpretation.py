@@ -9,12 +9,13 @@ import typer
 
 from reflash.cli.common import (
     Device,
-    SettingsText,
     Threads,
+    examples,
     folders_by_kind,
     make_app,
     parse_settings,
     set_threads,
+    settings_help,
 )
 
 app = make_app("")
@@ -24,10 +25,42 @@ AnalysedWeights = Annotated[
 ]
 LrImages = Annotated[Path, typer.Option(help="LR image, or folder of LR images.")]
 HrImages = Annotated[Path, typer.Option(help="HR image, or folder of HR images.")]
+SettingsText = Annotated[
+    str,
+    typer.Option(help=settings_help("images, crop, border", "analysis")),
+]
+SaliencySettings = Annotated[
+    str,
+    typer.Option(help=settings_help("images, crop", "analysis")),
+]
+MaskingSettings = Annotated[
+    str,
+    typer.Option(help=settings_help("images, crop, border, masking_draws, seed", "analysis")),
+]
+RepresentationSettings = Annotated[
+    str,
+    typer.Option(
+        help=settings_help(
+            "layers, representation_images, representation_crop, pca, perplexity, seed", "analysis"
+        )
+    ),
+]
+SensitivitySettings = Annotated[
+    str,
+    typer.Option(
+        help=settings_help(
+            "images, crop, border, seed, ratios, sensitivity_draws, sensitivity_layer, "
+            "sensitivity_dimension, sensitivity_rescale",
+            "analysis",
+        )
+    ),
+]
 RunName = Annotated[str | None, typer.Option(help="What the column run says.")]
 
 
-@app.command()
+@app.command(
+    epilog=examples("reflash saliency --weights net.pth --lr photo.png --out saliency/ --arrays")
+)
 def saliency(
     weights: AnalysedWeights,
     lr: LrImages,
@@ -37,7 +70,7 @@ def saliency(
         list[str] | None, typer.Option(help="last, hr, b1, …; repeat; default: all.")
     ] = None,
     run: RunName = None,
-    settings: SettingsText = "{}",
+    settings: SaliencySettings = "{}",
     device: Device = "auto",
     threads: Threads = 0,
 ) -> None:
@@ -50,7 +83,11 @@ def saliency(
     run_saliency(weights, lr, out, chosen, run=run, device=device, arrays=arrays, layers=layer)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "reflash ablate --weights net.pth --lr test/clean --hr test/hr --out ablation.csv"
+    )
+)
 def ablate(
     weights: AnalysedWeights,
     lr: LrImages,
@@ -72,7 +109,9 @@ def ablate(
     run_ablation(weights, lr, hr, out, chosen, run=run, device=device, layers=layers)
 
 
-@app.command()
+@app.command(
+    epilog=examples("reflash mask --weights net.pth --lr test/clean --hr test/hr --out masking.csv")
+)
 def mask(
     weights: AnalysedWeights,
     lr: LrImages,
@@ -80,7 +119,7 @@ def mask(
     out: Annotated[Path, typer.Option(help="CSV to write; areas go to NAME_area.csv.")],
     layer: Annotated[str, typer.Option(help="last, hr, b1, …")] = "last",
     run: RunName = None,
-    settings: SettingsText = "{}",
+    settings: MaskingSettings = "{}",
     device: Device = "auto",
     threads: Threads = 0,
 ) -> None:
@@ -93,13 +132,17 @@ def mask(
     run_masking(weights, lr, hr, out, chosen, run=run, device=device, layer=layer)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "reflash represent --weights net.pth --lr test/clean --lr test/blur --out clusters/"
+    )
+)
 def represent(
     weights: AnalysedWeights,
     lr: Annotated[list[Path], typer.Option(help="Folder of LR images, named by its kind; repeat.")],
     out: Annotated[Path, typer.Option(help="Folder for points.csv and chi.csv.")],
     run: RunName = None,
-    settings: SettingsText = "{}",
+    settings: RepresentationSettings = "{}",
     device: Device = "auto",
     threads: Threads = 0,
 ) -> None:
@@ -112,14 +155,18 @@ def represent(
     run_representations(weights, folders_by_kind(lr), out, chosen, run=run, device=device)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "reflash sensitivity --weights net.pth --lr test/clean --hr test/hr --out dropped.csv"
+    )
+)
 def sensitivity(
     weights: AnalysedWeights,
     lr: LrImages,
     hr: HrImages,
     out: Annotated[Path, typer.Option(help="CSV to write.")],
     run: RunName = None,
-    settings: SettingsText = "{}",
+    settings: SensitivitySettings = "{}",
     device: Device = "auto",
     threads: Threads = 0,
 ) -> None:

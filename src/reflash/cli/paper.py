@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from reflash.cli.common import make_app, parse_settings
+from reflash.cli.common import examples, make_app, parse_settings, settings_help
 from reflash.core.errors import ReflashError
 
 app = make_app("")
@@ -25,7 +25,7 @@ def without_suffix(path: Path) -> Path:
     return path.with_suffix("") if path.suffix in SUFFIXES else path
 
 
-@app.command()
+@app.command(epilog=examples("reflash table multi_degradation --results results/demo"))
 def table(
     name: Annotated[str, typer.Argument(help="multi_degradation, dropout_grid, …")],
     results: Results = DEMO,
@@ -46,7 +46,12 @@ def table(
     make_table(name, context, settings, read_inputs(plan, "tables", name, root), stem)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "reflash figure teaser_bars --results results/demo",
+        "reflash figure teaser_bars --from figures/demo/teaser_bars.csv --out bars.pdf",
+    )
+)
 def figure(
     name: Annotated[str, typer.Argument(help="teaser_bars, training_curves, …")],
     results: Results = DEMO,
@@ -57,7 +62,8 @@ def figure(
         Path | None, typer.Option("--from", help="CSV of the figure: only draw it again.")
     ] = None,
     style: Annotated[
-        str | None, typer.Option(help="YAML file or text of the key style of config.yaml.")
+        str | None,
+        typer.Option(help=settings_help("font_size, width, dpi, font_family, palette", "style")),
     ] = None,
 ) -> None:
     """Draw a figure of a study (PDF, PNG) from results, or again from its own CSV."""
@@ -82,7 +88,7 @@ def figure(
     make_figure(name, context, settings, inputs, own_style or plan.config.style, stem)
 
 
-@app.command()
+@app.command(epilog=examples("reflash claims --results results/demo"))
 def claims(
     results: Results = DEMO,
     out: Annotated[Path | None, typer.Option(help="JSON to write; default: there.")] = None,
@@ -101,7 +107,7 @@ def claims(
     write_claims(out or root / plan.files.claims, findings)
 
 
-@app.command()
+@app.command(epilog=examples("reflash metrics --results results/demo"))
 def metrics(
     results: Results = DEMO,
     out: Annotated[Path | None, typer.Option(help="JSON to write; default: there.")] = None,
@@ -125,7 +131,7 @@ def metrics(
     write_json(path, dict(zip(first["label"], first["psnr"].round(4).tolist(), strict=True)))
 
 
-@app.command()
+@app.command(epilog=examples("reflash report --results results/demo"))
 def report(
     results: Results = DEMO,
     out: Annotated[Path | None, typer.Option(help="Page to write; default: there.")] = None,

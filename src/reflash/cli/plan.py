@@ -7,24 +7,24 @@ from typing import Annotated
 
 import typer
 
-from reflash.cli.common import Device, make_app, set_threads
+from reflash.cli.common import Device, examples, make_app, set_threads
 
 app = make_app("")
 
 
-@app.command()
+@app.command(epilog=examples("reflash plan --scale cpu --study main"))
 def plan(
     scale: Annotated[str, typer.Option(help="Scale, a file of config/scale.")] = "demo",
     study: Annotated[str, typer.Option(help="Study, a file of config/study.")] = "paper",
-    overrides: Annotated[str, typer.Option(help="YAML: keys of the scale to replace.")] = "{}",
+    overrides: Annotated[
+        str,
+        typer.Option(help="YAML: keys of the scale to replace (scale/*.yaml in config/README.md)."),
+    ] = "{}",
     folder: Annotated[Path, typer.Option(help="Folder of study/ and scale/.")] = Path("config"),
     iterations: Annotated[int, typer.Option(min=1, help="How many are measured.")] = 5,
     device: Device = "auto",
 ) -> None:
-    """Measure a few iterations and say how long a study's training would take on this machine.
-
-    Example: reflash plan --scale cpu --study main
-    """
+    """Measure a few iterations and say how long a study's training would take on this machine."""
     from reflash.core.devices import choose_device
     from reflash.study.checks import load_plan
     from reflash.study.hours import estimate

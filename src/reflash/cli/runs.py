@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from reflash.cli.common import make_app
+from reflash.cli.common import examples, make_app
 
 app = make_app("")
 
 
-@app.command()
+@app.command(epilog=examples("reflash runs --results results/demo"))
 def runs(
     results: Annotated[
         Path, typer.Option(help="Folder of a study's results (the one with config.json).")
@@ -21,10 +21,7 @@ def runs(
         bool, typer.Option("--verify/--no-verify", help="Compare weights with their record.")
     ] = True,
 ) -> None:
-    """List runs: state, iterations, hours, device, and what has changed since they were trained.
-
-    Example: reflash runs --results results/demo
-    """
+    """List runs: state, iterations, hours, device, and what has changed since they were trained."""
     from reflash.study.runs import all_states
     from reflash.study.saved import open_results
 

@@ -7,13 +7,14 @@ from typing import Annotated
 import typer
 
 from reflash.cli.common import (
+    examples,
     make_app,
 )
 
 store_app = make_app("Publish and restore results with DVC.")
 
 
-@store_app.command("publish")
+@store_app.command("publish", epilog=examples("reflash store publish --scale demo"))
 def store_publish(
     scale: Annotated[str, typer.Option(help="Scale whose results are published.")] = "demo",
     datasets: Annotated[
@@ -26,7 +27,7 @@ def store_publish(
     publish(scale, datasets)
 
 
-@store_app.command("restore")
+@store_app.command("restore", epilog=examples("reflash store restore --scale demo"))
 def store_restore(
     scale: Annotated[str, typer.Option(help="Scale whose results are restored.")] = "demo",
 ) -> None:

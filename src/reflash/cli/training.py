@@ -12,6 +12,7 @@ import typer
 from reflash.cli.common import (
     Device,
     Threads,
+    examples,
     finite,
     make_app,
     parse_settings,
@@ -25,9 +26,15 @@ if TYPE_CHECKING:
 app = make_app("")
 
 
-@app.command()
+@app.command(epilog=examples("reflash pairs --config pool.yaml --images cache/ --out pool/"))
 def pairs(
-    config: Annotated[str, typer.Option(help="YAML file or text of PoolSettings.")],
+    config: Annotated[
+        str,
+        typer.Option(
+            help="YAML file, or YAML text starting with {; keys: setting, pairs, degradation, "
+            "sub_image, step, seed (config/README.md explains pairs and degradation)."
+        ),
+    ],
     images: Annotated[Path, typer.Option(help="Cache of training images.")],
     out: Annotated[Path, typer.Option(help="Folder of the pool.")],
     threads: Threads = 1,
@@ -62,10 +69,19 @@ def missing_companions(results: Path, trainer: Trainer, data: str) -> list[Train
     return found
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "reflash config run srresnet/multi/last_conv-channel-p0.7 > run.json",
+        "reflash train --config run.json --pairs pool/ --validation test/hr --out run/",
+    )
+)
 def train(
     config: Annotated[
-        list[str], typer.Option(help="YAML file or text of a run's settings; repeat for several.")
+        list[str],
+        typer.Option(
+            help="YAML file, or YAML text starting with {: what `reflash config run` prints; "
+            "repeat for several."
+        ),
     ],
     out: Annotated[list[Path], typer.Option(help="Folder of the run; one for each --config.")],
     validation: Annotated[Path, typer.Option(help="Folder of HR validation images.")],

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from reflash.cli.common import make_app
+from reflash.cli.common import examples, make_app
 
 weights_app = make_app("Get public weights, and import the authors'.")
 
@@ -15,7 +15,7 @@ Folder = Annotated[Path, typer.Option(help="Folder of public weights.")]
 WEIGHTS = Path("data/weights")
 
 
-@weights_app.command("list")
+@weights_app.command("list", epilog=examples("reflash weights list"))
 def weights_list(folder: Folder = WEIGHTS) -> None:
     """Show the known public weights: size, whether they are here, terms."""
     from reflash.datasets.public_weights import weights_rows
@@ -24,7 +24,7 @@ def weights_list(folder: Folder = WEIGHTS) -> None:
     print_table(("name", "size", "here", "terms", "remark"), list(weights_rows(folder)))
 
 
-@weights_app.command("fetch")
+@weights_app.command("fetch", epilog=examples("reflash weights fetch RealESRNet_x4plus"))
 def weights_fetch(
     names: Annotated[list[str], typer.Argument(help="Names of `reflash weights list`.")],
     source: Annotated[
@@ -46,7 +46,10 @@ def weights_fetch(
         typer.echo(f"{name}: verified, {fetch_weights(name, source, folder)}")
 
 
-@weights_app.command("import")
+@weights_app.command(
+    "import",
+    epilog=examples("reflash weights import ~/Downloads/Real-SRResNet.pth srresnet/multi/none"),
+)
 def weights_import(
     source: Annotated[Path, typer.Argument(help="Weights file, or a folder of the four.")],
     model: Annotated[
@@ -56,10 +59,7 @@ def weights_import(
         ),
     ] = None,
 ) -> None:
-    """Check the authors' weights and keep them for `weights: released` (docs/released.md).
-
-    Example: reflash weights import ~/Downloads/Real-SRResNet.pth srresnet/multi/none
-    """
+    """Check the authors' weights and keep them for `weights: released` (docs/released.md)."""
     from reflash.study.released import import_weights
 
     for line in import_weights(source, model):
