@@ -311,7 +311,7 @@ def test_every_key_of_a_scale_is_in_the_table(root: Path) -> None:
 
 def test_the_config_file_is_valid(root: Path) -> None:
     resolved = load_plan_file(root / "config/config.yaml").resolved
-    assert (resolved.study_name, resolved.scale_name) == ("paper", "demo")
+    assert (resolved.study_name, resolved.scale_name) == ("short", "demo")
 
 
 @pytest.mark.parametrize("name", ["my set", "..", "a/b", "", "-x", "ünicode", "a{b}", "x" * 81])

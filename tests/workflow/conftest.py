@@ -35,8 +35,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
         if not done.exists():
             shutil.rmtree(folder, ignore_errors=True)
             project = copy_project(ROOT, folder)
-            small = Path(__file__).with_name("small_study.yaml").read_text()
-            (folder / "config/study/paper.yaml").write_text(small)
             project.snakemake()
             done.touch()
     return Project(folder)

@@ -54,7 +54,7 @@ def test_every_declared_artefact_is_there_and_not_empty(finished: Project, plan:
 
 
 def test_the_small_study_declares_every_artefact_of_the_paper(root: Path, plan: Plan) -> None:
-    paper = Plan(load({}, root / "config"))
+    paper = Plan(load({"study": "paper"}, root / "config"))
     for kind in ("tables", "figures"):
         assert set(plan.artefacts(kind)) == set(paper.artefacts(kind))
 

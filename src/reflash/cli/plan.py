@@ -15,7 +15,9 @@ app = make_app("")
 @app.command(epilog=examples("reflash plan --scale cpu --study main"))
 def plan(
     scale: Annotated[str, typer.Option(help="Scale, a file of config/scale.")] = "demo",
-    study: Annotated[str, typer.Option(help="Study, a file of config/study.")] = "paper",
+    study: Annotated[
+        str | None, typer.Option(help="Study, a file of config/study; default: the scale's own.")
+    ] = None,
     overrides: Annotated[
         str,
         typer.Option(help="YAML: keys of the scale to replace (scale/*.yaml in config/README.md)."),

@@ -63,6 +63,8 @@ class Scale(Settings):
     its training (the share is computed); or `paper`, its protocol (less training: `fraction`)."""
     networks: dict[FolderName, NetworkSettings]
     """The networks a model may name, with their sizes."""
+    study: FolderName = "paper"
+    """The study that is made where none is named, a file of config/study."""
     seeds: Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(_seeds)] = (0,)
     """Seeds; every model is trained once per seed."""
     threads: Annotated[int, Field(ge=1)] = 1
@@ -170,8 +172,8 @@ class Study(Settings):
 class Config(Settings):
     """The choices of one invocation (config/config.yaml, or --config KEY=VALUE of Snakemake)."""
 
-    study: FolderName = "paper"
-    """Name of a file in config/study."""
+    study: FolderName | None = None
+    """Name of a file in config/study; null: the one that the scale names."""
     scale: FolderName = "demo"
     """Name of a file in config/scale."""
     weights: Literal["trained", "published", "released"] = "trained"
@@ -309,7 +311,6 @@ def load(values: Mapping[str, Any], folder: Path | str = "config") -> Resolved:
     folder = Path(folder)
     config = validate(Config, values, str(folder / "config.yaml"))
     scale_file = folder / "scale" / f"{config.scale}.yaml"
-    study_file = folder / "study" / f"{config.study}.yaml"
     scale_values = read_scale(folder / "scale", config.scale)
     if config.weights == "released":  # the authors' networks, each trained once
         scale_values |= {"networks": {name: one for name, (_, one) in PAPER_NETWORKS.items()}}
@@ -318,10 +319,13 @@ def load(values: Mapping[str, Any], folder: Path | str = "config") -> Resolved:
     if config.overrides:
         scale_values = merge(scale_values, _with_nulls(config.overrides))
         name += " with overrides"
+    scale = validate(Scale, scale_values, name)
+    study = config.study or scale.study
+    study_file = folder / "study" / f"{study}.yaml"
     return Resolved(
         config=config,
         study=validate(Study, read_yaml(study_file), str(study_file)),
-        scale=validate(Scale, scale_values, name),
-        study_name=config.study,
+        scale=scale,
+        study_name=study,
         scale_name=config.scale,
     )

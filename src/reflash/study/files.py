@@ -4,7 +4,7 @@ Paths are relative to the project's folder, as Snakemake names its files. A part
 of Snakemake (``{run}``), so that the rules and the commands share these functions. Folders of
 images stand for themselves by their manifest, which is written last.
 
->>> files = Files("demo", "paper")
+>>> files = Files("demo")
 >>> files.evaluation("srresnet/multi/none/seed0", "Set5")
 'results/demo/runs/srresnet/multi/none/seed0/evaluation/Set5.csv'
 >>> Files("demo", "mine").figure("teaser_bars")
@@ -60,7 +60,8 @@ class Files:
     """The paths of one study at one scale; runs and images are shared by a scale's studies."""
 
     scale: str
-    study: str
+    study: str | None = None
+    """None for the study that the scale is made for."""
     released: bool = False
     """Whether weights are those that the authors released; results then lie in a folder of it."""
 
@@ -70,8 +71,8 @@ class Files:
 
     @property
     def name(self) -> str:
-        """Folder of the artefacts below results/ and figures/: the paper's own lie at the top."""
-        return self._top if self.study == "paper" else f"{self._top}/{self.study}"
+        """Folder of the artefacts below results/ and figures/."""
+        return f"{self._top}/{self.study}" if self.study else self._top
 
     @property
     def data(self) -> str:

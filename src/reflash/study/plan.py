@@ -55,7 +55,8 @@ class Plan:
         self.config = resolved.config
         self.released = resolved.config.weights == "released"
         """Whether weights are those that the authors released."""
-        self.files = Files(resolved.scale_name, resolved.study_name, self.released)
+        other = None if resolved.study_name == self.scale.study else resolved.study_name
+        self.files = Files(resolved.scale_name, other, self.released)
 
     def artefacts(self, kind: str) -> dict[str, Any]:
         """Return name -> settings of the declared ``tables`` or ``figures`` that show a model."""

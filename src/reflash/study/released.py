@@ -100,7 +100,7 @@ def _import(path: Path, model: str, root: Path) -> str:
     for name, public in weights_registry().items():
         if sha256 in {one.sha256 for one in public.sources}:
             raise ReflashError(f"{path}: is {name}, not the authors' weights; get theirs")
-    files = Files("", "", released=True)
+    files = Files("", released=True)
     for other in RELEASED:
         there = root / files.weights(f"{other}/seed0")
         if other != model and is_kept(there) and file_origin(there)[1] == sha256:

@@ -1,7 +1,7 @@
 """The resolved configuration beside the results, from which commands take what they need.
 
 ``results/SCALE/config.json`` (``results/SCALE/STUDY/config.json`` for other studies than the
-paper's) holds the study, the scale with all it extends and overrides, and the style of figures.
+scale's own) holds the study, the scale with all it extends and overrides, and the style of figures.
 A command such as ``reflash figure NAME --results results/demo`` needs nothing else.
 """
 

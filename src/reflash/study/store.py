@@ -111,7 +111,7 @@ RECORDS = Path(".snakemake/metadata")
 
 
 def _files(scale: str) -> Files:
-    return Files(scale, "paper")
+    return Files(scale)
 
 
 def _provenance_path(scale: str) -> Path:
