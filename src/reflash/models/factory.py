@@ -55,12 +55,12 @@ def call_factory(factory: str, arguments: Mapping[str, Any]) -> nn.Module:
     ReflashError
         There is no such file, module or function, it raises, or it returns no module.
     """
-    function = _function(factory)
+    function = load_function(factory)
     try:
         model = function(**arguments)
     except Exception as error:
         raise ReflashError(
-            f"{factory}: fails with {_said(error)}; correct it or its arguments"
+            f"{factory}: fails with {said(error)}; correct it or its arguments"
         ) from error
     if not isinstance(model, nn.Module):
         raise ReflashError(f"{factory}: returns {type(model).__name__}, not a torch.nn.Module")
@@ -87,7 +87,7 @@ def factory_file(factory: str) -> Path:
     """Return the file that holds a factory."""
     place = factory.rpartition(":")[0]
     if place.endswith(".py"):
-        return require_file(place, "name the file of the network's factory, such as mynet.py:build")
+        return require_file(place, "name the file and the function in it, such as mynet.py:build")
     try:
         found = importlib.util.find_spec(place)
     except (ImportError, ValueError):
@@ -120,7 +120,14 @@ def last_convolution(model: nn.Module, name: str) -> str:
     return found[-1]
 
 
-def _function(factory: str) -> Callable[..., Any]:
+def load_function(factory: str) -> Callable[..., Any]:
+    """Return the function of ``FILE.py:FUNCTION`` or ``MODULE:FUNCTION``; its file is run.
+
+    Raises
+    ------
+    ReflashError
+        There is no such file, module or function, or the file fails.
+    """
     place, _, name = factory.rpartition(":")
     path = factory_file(factory)
     try:
@@ -134,13 +141,14 @@ def _function(factory: str) -> Callable[..., Any]:
         else:
             module = importlib.import_module(place)
     except Exception as error:
-        raise ReflashError(f"{path}: fails with {_said(error)}; correct it") from error
+        raise ReflashError(f"{path}: fails with {said(error)}; correct it") from error
     function = getattr(module, name, None)
     if not callable(function):
         raise ReflashError(f"{path}: has no function {name!r}; name one as {place}:FUNCTION")
     return function
 
 
-def _said(error: Exception) -> str:
+def said(error: Exception) -> str:
+    """Return the kind of an error and the first line of its message."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}{f' ({lines[0]})' if lines else ''}"

@@ -1,5 +1,7 @@
 """Names of models: network/setting/dropout, e.g. srresnet/multi/last_conv-channel-p0.7.
 
+The third part may name other regularisers, each with its strength, instead of dropout or beside
+it: ``weight_decay-0.01``, ``last_conv-channel-p0.5+mixup-0.2`` (`reflash.training.regularisers`).
 A network with weights from elsewhere is ``external/NAME``; it is not trained here.
 """
 
@@ -8,7 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
+from typing import NamedTuple
 
 from reflash.core.errors import ReflashError
 from reflash.models.settings import Dropout, parse_dropout
@@ -23,20 +27,41 @@ EXTERNAL = "external"
 """First part of the names of models whose weights come from elsewhere; also their setting."""
 
 
+_STRENGTH = re.compile(r"([A-Za-z_]\w*)-(\d+\.?\d*|\.\d+)")
+"""A regulariser in a name; one of dropout's layers has three parts, or a p before its number."""
+
+
+class Strength(NamedTuple):
+    """A regulariser other than dropout, and how strong it is."""
+
+    name: str
+    strength: float
+
+    def __str__(self) -> str:
+        return f"{self.name}-{Decimal(repr(self.strength)).normalize():f}"
+
+
 @dataclass(frozen=True)
 class Model:
-    """A network trained for a setting with dropout somewhere, or nowhere."""
+    """A network trained for a setting with dropout somewhere, another regulariser, or nothing."""
 
     network: str
     setting: str
     dropout: Dropout
+    regularisers: tuple[Strength, ...] = ()
 
     @property
     def id(self) -> str:
         """Its name, e.g. srresnet/multi/last_conv-channel-p0.7."""
         if self.setting == EXTERNAL:
             return self.network
-        return f"{self.network}/{self.setting}/{self.dropout}"
+        return f"{self.network}/{self.setting}/{self.regularisation}"
+
+    @property
+    def regularisation(self) -> str:
+        """The third part of its name: dropout in the order of the network, then the others."""
+        parts = [str(self.dropout)] if self.dropout or not self.regularisers else []
+        return "+".join([*parts, *map(str, self.regularisers)])
 
 
 def expand_braces(pattern: str) -> list[str]:
@@ -80,13 +105,30 @@ def parse_model(name: str) -> Model:
         raise ReflashError(
             f"model {name!r}: give network/setting/dropout, e.g. srresnet/multi/none"
         )
-    network, setting, dropout = parts
+    network, setting, regularisation = parts
     if setting not in ("single", "multi"):
         raise ReflashError(f"model {name!r}: setting {setting!r} is not single or multi")
     try:
-        return Model(network, setting, parse_dropout(dropout))
+        return Model(network, setting, *_regularisation(regularisation))
     except ReflashError as error:
         raise ReflashError(f"model {name!r}: {error}") from error
+
+
+def _regularisation(text: str) -> tuple[Dropout, tuple[Strength, ...]]:
+    """Divide the third part of a name into dropout and other regularisers, those by name."""
+    parts = text.split("+")
+    found = [match for part in parts if (match := _STRENGTH.fullmatch(part))]
+    names = [match[1] for match in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise ReflashError(f"regulariser {name} is given twice; keep one")
+    dropout = [part for part in parts if not _STRENGTH.fullmatch(part)]
+    strengths = sorted(Strength(match[1], float(match[2])) for match in found)
+    if found and "none" in dropout:
+        raise ReflashError(f"{text!r}: none beside a regulariser; leave none out")
+    if not dropout:
+        return parse_dropout("none"), tuple(strengths)
+    return parse_dropout("+".join(dropout)), tuple(strengths)
 
 
 def expand_models(patterns: Iterable[str]) -> tuple[str, ...]:
@@ -108,7 +150,8 @@ def describe_model(name: str, labels: Mapping[str, str] | None = None) -> str:
     layers = [
         f"{place_label(layer.where)} {layer.dimension} p = {layer.p:g}" for layer in model.dropout
     ]
-    return " + ".join([network, *layers])
+    others = [f"{one.name.replace('_', ' ')} {one.strength:g}" for one in model.regularisers]
+    return " + ".join([network, *layers, *others])
 
 
 def place_label(place: str) -> str:
@@ -159,12 +202,23 @@ def setting_of(model: str) -> str:
 
 def dropout_of(model: str) -> Dropout:
     """Return the dropout of ``network/setting/dropout``; of other models, none."""
-    return parse_dropout("none" if _as_it_is(model) else model.split("/", 2)[2])
+    return parse_dropout("none") if _as_it_is(model) else parse_model(model).dropout
+
+
+def regularisers_of(model: str) -> tuple[Strength, ...]:
+    """Return the regularisers other than dropout.
+
+    >>> regularisers_of("srresnet/multi/weight_decay-0.01")
+    (Strength(name='weight_decay', strength=0.01),)
+    >>> regularisers_of("srresnet/multi/last_conv-channel-p0.7"), regularisers_of("bicubic")
+    ((), ())
+    """
+    return () if _as_it_is(model) else parse_model(model).regularisers
 
 
 def baseline_of(model: str) -> str | None:
-    """Return the same network and setting without dropout, or None where there is no dropout."""
-    if not dropout_of(model):
+    """Return the same network and setting without dropout and other regularisers; of it, None."""
+    if not dropout_of(model) and not regularisers_of(model):
         return None
     network, setting, _ = model.split("/", 2)
     return f"{network}/{setting}/none"

@@ -10,13 +10,20 @@ from typing import Any
 from reflash.core.errors import ReflashError
 from reflash.datasets.public_weights import is_kept
 from reflash.datasets.registry import ManualSource, registry
-from reflash.models.names import BICUBIC, is_external, network_of, parse_model
+from reflash.models.names import (
+    BICUBIC,
+    is_external,
+    network_of,
+    parse_model,
+    regularisers_of,
+)
 from reflash.models.placement import layer_names, place
 from reflash.models.settings import FactorySettings
 from reflash.study.config import VALIDATION, load
 from reflash.study.files import raw
 from reflash.study.plan import Plan
 from reflash.study.reading import read_yaml
+from reflash.training.settings import regulariser_names
 
 
 def load_plan(values: dict[str, Any], folder: Path | str = "config") -> Plan:
@@ -83,11 +90,34 @@ def check_models(plan: Plan, name: str) -> None:
             )
         try:
             place(networks[network], parse_model(model).dropout)
+            check_regularisers(plan, model)
         except ReflashError as error:
             raise ReflashError(f"{name}: model {model!r}: {error}") from error
     for label in labels:
         if label not in models and not plan.released:
             raise ReflashError(f"{name}: labels: {label!r} is not a model of the study; remove it")
+
+
+def check_regularisers(plan: Plan, model: str) -> None:
+    """Check that a model's regularisers exist and take their strengths.
+
+    Raises
+    ------
+    ReflashError
+        The name is neither ours nor the scale's, or the regulariser refuses its strength.
+    """
+    known = sorted({*regulariser_names(), *plan.scale.regularisers})
+    for one in regularisers_of(model):
+        if one.name not in known:
+            raise ReflashError(
+                f"regulariser {one.name!r}: not known; use one of {', '.join(known)}, or add it "
+                f"under regularisers in config/scale/{plan.resolved.scale_name}.yaml"
+            )
+    if regularisers_of(model):
+        from reflash.training.regulariser import open_regulariser  # imports torch
+
+        for settings in plan.run_settings(f"{model}/seed{plan.scale.seeds[0]}").regularisers:
+            open_regulariser(settings)
 
 
 def check_layers(plan: Plan, name: str) -> None:

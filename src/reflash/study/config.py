@@ -30,7 +30,7 @@ from reflash.models.settings import (
 from reflash.study.artefacts import Figures, FigureStyle, Tables
 from reflash.study.context import Evidence, listing
 from reflash.study.reading import read_yaml, validate
-from reflash.training.settings import PairSettings, TrainingSettings
+from reflash.training.settings import OwnRegulariser, PairSettings, TrainingSettings
 
 VALIDATION = "validation"
 """Name of the image set behind the validation curve, prepared like a test set."""
@@ -51,6 +51,7 @@ def _seeds(seeds: tuple[int, ...]) -> tuple[int, ...]:
 
 
 FolderName = Annotated[str, AfterValidator(_folder_name)]
+Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")]
 
 
 class Scale(Settings):
@@ -65,6 +66,8 @@ class Scale(Settings):
     """The networks a model may name, with their sizes."""
     study: FolderName = "paper"
     """The study that is made where none is named, a file of config/study."""
+    regularisers: Mapping[Identifier, OwnRegulariser] = Field(default_factory=dict)
+    """Regularisers of your own by the name that models call them, NAME-STRENGTH."""
     seeds: Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(_seeds)] = (0,)
     """Seeds; every model is trained once per seed."""
     threads: Annotated[int, Field(ge=1)] = 1

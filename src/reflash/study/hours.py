@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ from reflash.models.names import parse_model
 from reflash.study.plan import Plan
 from reflash.training.cost import Cost, measure_cost
 from reflash.training.pool import pool_shapes
+from reflash.training.regulariser import open_regulariser
 
 if TYPE_CHECKING:
     import torch
@@ -32,19 +34,22 @@ def estimate(plan: Plan, device: torch.device, iterations: int) -> Iterator[str]
         As in ``reflash.training.cost.measure_cost``.
     """
     models = [run.rsplit("/seed", 1)[0] for run in plan.trained_runs]
-    runs = Counter((parse_model(m).network, parse_model(m).setting) for m in models)
+    # What acts on the loss may run the network once more; other regularisers take next to nothing.
+    runs = Counter(map(partial(_alike, plan), models))
     online = plan.scale.pairs.synthesis == "online"
     length, batch = plan.scale.training.iterations, plan.scale.training.batch
     total, pairs = 0.0, dict[str, float]()
-    for (network, setting), count in runs.items():
-        first = next(m for m in plan.trained_runs if m.startswith(f"{network}/{setting}/"))
-        cost = measure_cost(plan.run_settings(first), device, iterations)
+    for alike, count in runs.items():
+        setting = alike.split("/")[1]
+        first = next(m for m in models if _alike(plan, m) == alike)
+        settings = plan.run_settings(f"{first}/seed{plan.scale.seeds[0]}")
+        cost = measure_cost(settings, device, iterations)
         step = cost.step + online * batch * cost.pair
         hours = count * length * step / 3600
         total += hours
         pairs[setting] = cost.pair
         yield (
-            f"{network}/{setting}: {count} runs of {length:,} iterations, {step:.3g} s each"
+            f"{alike}: {count} runs of {length:,} iterations, {step:.3g} s each"
             f"{_share(cost, batch) if online else ''}: {hours:,.1f} hours"
         )
     if not online:
@@ -63,6 +68,14 @@ def estimate(plan: Plan, device: torch.device, iterations: int) -> Iterator[str]
         size = len(pairs) * sum(int(np.prod(shape)) for shape in shapes)
         yield f"disk: {size / 2**30:,.2f} GiB of pairs beside images, weights and results"
     yield "not measured: evaluation, analyses, validation, downloads"
+
+
+def _alike(plan: Plan, model: str) -> str:
+    """Return what a model's cost is measured as: network, setting and what acts on its loss."""
+    settings = plan.run_settings(f"{model}/seed{plan.scale.seeds[0]}")
+    slow = [r.name for r in settings.regularisers if open_regulariser(r).acts_on == "loss"]
+    parsed = parse_model(model)
+    return f"{parsed.network}/{parsed.setting}{' with ' if slow else ''}{', '.join(slow)}"
 
 
 def _share(cost: Cost, batch: int) -> str:

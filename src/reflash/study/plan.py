@@ -27,6 +27,7 @@ from reflash.degradations.settings import KINDS, BenchmarkSettings, SecondOrderS
 from reflash.models.names import (
     BICUBIC,
     EXTERNAL,
+    Strength,
     describe_model,
     expand_models,
     is_external,
@@ -39,7 +40,13 @@ from reflash.study.artefacts import Artefact
 from reflash.study.config import RELEASED, VALIDATION, Resolved, evidence_of
 from reflash.study.context import Context
 from reflash.study.files import Files, public_weights
-from reflash.training.settings import PairSettings, PoolSettings, RunSettings
+from reflash.training.settings import (
+    OwnRegulariser,
+    PairSettings,
+    PoolSettings,
+    RegulariserSettings,
+    RunSettings,
+)
 
 SAME_JOB = {"paired": "chi"}
 """Analyses that no artefact shows by themselves: they are made where another one is."""
@@ -325,6 +332,7 @@ class Plan:
             id=run,
             network=self._network(model.network),
             dropout=model.dropout,
+            regularisers=tuple(map(self._regulariser, model.regularisers)),
             setting=model.setting,
             seed=int(seed),
             pairs=self._pairs,
@@ -342,6 +350,20 @@ class Plan:
 
             return network.model_copy(update={"code": factory_code(network.factory)})
         return network
+
+    def _regulariser(self, one: Strength) -> RegulariserSettings:
+        """Return a regulariser of the scale, or of ours, with the hash of its code."""
+        from reflash.models.factory import factory_code  # imports torch
+
+        ours = OwnRegulariser(factory=f"reflash.training.regularisers.{one.name}:build")
+        chosen = self.scale.regularisers.get(one.name, ours)
+        return RegulariserSettings(
+            name=one.name,
+            strength=one.strength,
+            factory=chosen.factory,
+            arguments=chosen.arguments,
+            code=factory_code(chosen.factory),
+        )
 
     @property
     def sub_images(self) -> tuple[int | None, int]:

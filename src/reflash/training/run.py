@@ -19,6 +19,7 @@ from reflash.models.weights import save_weights
 from reflash.training.graphs import CUDAGraphStep
 from reflash.training.optim import FusedAdam, learning_rate
 from reflash.training.record import WEIGHTS
+from reflash.training.regulariser import ActsOn, Regulariser, open_regulariser
 from reflash.training.settings import RunSettings
 from reflash.training.validation import Validation
 
@@ -55,6 +56,9 @@ class Run:
         self.settings, self.device = settings, device
         torch.manual_seed(key_seed(settings.seed, "initial weights"))
         network = build_network(settings.network, settings.dropout).to(device)
+        self.regularisers = [open_regulariser(one) for one in settings.regularisers]
+        for regulariser in self.regularisers:
+            regulariser.attach(network)
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network.train()
         self.forward = self.network
@@ -86,6 +90,8 @@ class Run:
     def step(self, iteration: int, lr: Tensor, hr: Tensor) -> Tensor:
         """Take one optimiser step on a batch and return its L1 loss (not synchronised).
 
+        Terms that a regulariser adds to the loss count in the step, and not in what is returned.
+
         Parameters
         ----------
         iteration : int
@@ -102,7 +108,10 @@ class Run:
             self.rate = rate
         else:
             self.rate.fill_(rate)  # a graph reads the rate from the tensor it was captured with
-        # Dropout masks are keyed by (seed, iteration): resuming draws the same ones.
+        for regulariser in self.regularisers:
+            regulariser.begin(iteration, self.settings.training.iterations)
+        # Dropout masks and what regularisers draw are keyed by (seed, iteration): resuming draws
+        # the same ones.
         self._mask_seed = key_seed(self.settings.seed, "dropout", iteration)
         self._seed_masks()
         (self.loss,) = self._update_step(lr, hr, device=self.device)
@@ -111,18 +120,27 @@ class Run:
 
     def _update(self, lr: Tensor, hr: Tensor) -> tuple[Tensor]:
         """Do on the device all that a step does there."""
+        for regulariser in self.regularisers_of("pairs"):
+            lr, hr = regulariser.pairs(lr, hr)
         lr = lr.contiguous(memory_format=torch.channels_last)
         bf16 = self.settings.training.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
             sr = self.forward(lr)
+            penalties = [r.penalty(self.forward, lr, hr) for r in self.regularisers_of("loss")]
         loss = nn.functional.l1_loss(sr.float(), hr)
         self.optimiser.zero_grad()
-        loss.backward()
+        sum(penalties, loss).backward()
+        for regulariser in self.regularisers_of("optimiser"):
+            regulariser.decay(self._weights, self.rate)
         self.optimiser.step(self.rate)
         self._average_weights(self._averaged, self._weights, 1)
         loss = loss.detach()
         self.loss_sum += loss
         return (loss,)
+
+    def regularisers_of(self, part: ActsOn) -> list[Regulariser]:
+        """Return the regularisers that act on a part of a step, in order of their names."""
+        return [one for one in self.regularisers if one.acts_on == part]
 
     def _seed_masks(self) -> None:
         """Seed the one generator that dropout draws from, not those of every device."""

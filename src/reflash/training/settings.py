@@ -6,9 +6,11 @@ What does not (device, threads, how often state is saved, a time budget) is an o
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from reflash.core.settings import Settings
 from reflash.degradations.settings import Kind, SecondOrderSettings
@@ -120,6 +122,33 @@ class PoolSettings(Settings):
     """Seed of the pool."""
 
 
+class OwnRegulariser(Settings):
+    """A regulariser of one's own, or one of ours with other arguments, under a name of its own."""
+
+    factory: Annotated[str, Field(pattern=r"^[^:]+:[A-Za-z_]\w*$")]
+    """What makes it, FILE.py:FUNCTION or MODULE:FUNCTION: called with the strength in a model's
+    name, it returns a reflash.training.regulariser.Regulariser."""
+    arguments: Mapping[str, Any] = Field(default_factory=dict)
+    """Keyword arguments of the function, beside the strength."""
+
+
+def regulariser_names() -> list[str]:
+    """Return the names of our own regularisers, a file each."""
+    folder = Path(__file__).with_name("regularisers")
+    return sorted(path.stem for path in folder.glob("[a-z]*.py"))
+
+
+class RegulariserSettings(OwnRegulariser):
+    """A regulariser of one run."""
+
+    name: str
+    """What models call it."""
+    strength: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    """How strong it is: what the number means is the regulariser's."""
+    code: str = ""
+    """Hash of the factory's file: another file is another regulariser."""
+
+
 class RunSettings(Settings):
     """One run: everything that ``reflash train --config`` needs to know."""
 
@@ -129,6 +158,8 @@ class RunSettings(Settings):
     """Architecture and its size."""
     dropout: Dropout
     """Where dropout sits, e.g. last_conv-channel-p0.7, or none."""
+    regularisers: tuple[RegulariserSettings, ...] = ()
+    """Regularisers other than dropout."""
     setting: Setting
     """Degradation of the training pairs: single (bicubic only) or multi (second order)."""
     seed: Annotated[int, Field(ge=0)]
@@ -143,3 +174,11 @@ class RunSettings(Settings):
     """Side of the overlapping sub-images windows are taken from; null: the whole image."""
     step: int = 240
     """Distance between two sub-images."""
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out a run's regularisers where it has none: runs of before stay what they are."""
+        values: dict[str, Any] = handler(self)
+        if not self.regularisers:
+            values.pop("regularisers", None)
+        return values

@@ -11,7 +11,13 @@ import pandas as pd
 from reflash.core.errors import ReflashError
 from reflash.core.keys import numpy_generator
 from reflash.degradations.settings import KINDS
-from reflash.models.names import baseline_of, dropout_of, network_of, setting_of
+from reflash.models.names import (
+    baseline_of,
+    dropout_of,
+    network_of,
+    regularisers_of,
+    setting_of,
+)
 from reflash.paper.analyses import read_analysis
 from reflash.paper.anatomy import band_parts, read_measures
 from reflash.paper.claims.bootstrap import Array, Estimate, interval, paired_interval
@@ -171,4 +177,6 @@ class Data:
         return settings.resamples, settings.confidence, rng
 
     def _of(self, family: str) -> list[str]:
-        return [m for m in self.context.models if m.startswith(f"{family}/")]
+        """Return a family's models that have dropout alone, or nothing."""
+        of_family = [m for m in self.context.models if m.startswith(f"{family}/")]
+        return [m for m in of_family if not regularisers_of(m)]

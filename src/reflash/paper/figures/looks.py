@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from reflash.models.names import BICUBIC, dropout_of, network_of, setting_of
+from reflash.models.names import BICUBIC, dropout_of, network_of, regularisers_of, setting_of
 from reflash.paper.figures.style import shade
 from reflash.study.artefacts import FigureStyle
 
@@ -93,8 +93,10 @@ def _look(model: str, hue: str) -> Look:
         return Look(shade(_GREY, 0.35), shade(_GREY, -0.2), "", "o", ":", False)
     layers = dropout_of(model)
     edge = shade(hue, -0.35)
-    if not layers:
+    if not layers and not regularisers_of(model):
         return Look(shade(hue, 0.65), edge, "", "o", "--", False)
+    if not layers:
+        return Look(shade(hue, _OTHER[2]), edge, _OTHER[1], _OTHER[0], "-", True)
     p = sum(layer.p for layer in layers) / len(layers)
     element = all(layer.dimension == "element" for layer in layers)
     marker, hatch, paler = _PLACES.get(layers[0].where if len(layers) == 1 else "", _OTHER)

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 
 from reflash.core.errors import ReflashError
 from reflash.degradations.settings import KINDS
-from reflash.models.names import dropout_of, network_of, setting_of
+from reflash.models.names import dropout_of, network_of, regularisers_of, setting_of
 from reflash.models.settings import DROPOUT_BLOCKS, DropoutLayer
 from reflash.paper.figures.lines import (
     PSNR_SPAN,
@@ -42,7 +42,7 @@ def chosen_models(
     for model in context.models:
         layers = dropout_of(model)
         own = (network_of(model), setting_of(model)) == (network, setting)
-        if own and len(layers) == 1 and wanted(layers[0]):
+        if own and not regularisers_of(model) and len(layers) == 1 and wanted(layers[0]):
             chosen[model] = layers[0]
     return chosen
 

@@ -9,7 +9,14 @@ from typing import Any
 import pandas as pd
 
 from reflash.degradations.settings import KINDS
-from reflash.models.names import baseline_of, dropout_of, is_external, network_of, setting_of
+from reflash.models.names import (
+    baseline_of,
+    dropout_of,
+    is_external,
+    network_of,
+    regularisers_of,
+    setting_of,
+)
 from reflash.paper.scores import (
     MEAN,
     gains,
@@ -97,11 +104,14 @@ def _order(model: str, context: Context) -> tuple[int, int, int]:
     """Sort key: network and setting as they first appear, without dropout first, then as given."""
     family = [(network_of(m), setting_of(m)) for m in context.models]
     own = family.index((network_of(model), setting_of(model)))
-    return own, int(bool(dropout_of(model))), context.models.index(model)
+    return own, int(baseline_of(model) is not None), context.models.index(model)
 
 
 def _placement(model: str) -> dict[str, object]:
-    layers = dropout_of(model)
+    layers, others = dropout_of(model), regularisers_of(model)
+
+    places = [layer.where for layer in layers] + [one.name for one in others]
+    strengths = [layer.p for layer in layers] + [one.strength for one in others]
 
     def joined(values: list[str]) -> str:
         return "+".join(values if len(set(values)) > 1 else values[:1])
@@ -109,9 +119,9 @@ def _placement(model: str) -> dict[str, object]:
     return {
         "network": network_of(model),
         "setting": setting_of(model),
-        "where": "+".join(layer.where for layer in layers) or "none",
+        "where": "+".join(places) or "none",
         "dimension": joined([layer.dimension for layer in layers]),
-        "p": joined([f"{layer.p:g}" for layer in layers]),
+        "p": joined([f"{strength:g}" for strength in strengths]),
     }
 
 

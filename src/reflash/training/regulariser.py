@@ -1,0 +1,209 @@
+"""What a regulariser is: a change of features, of pairs, of the loss or of the weights in a step.
+
+Each file of ``reflash.training.regularisers`` holds one, under the name that models call it by; one
+of your own is a class in a file of yours (docs/regularisers.md)::
+
+    class Swap(Regulariser):
+        acts_on = "pairs"
+
+        def __init__(self, strength: float) -> None:
+            self.strength = strength
+
+        def pairs(self, lr: Tensor, hr: Tensor) -> tuple[Tensor, Tensor]:
+            swapped = torch.rand(len(lr), 1, 1, 1, device=lr.device) < self.strength
+            return torch.where(swapped, lr.flip(1), lr), torch.where(swapped, hr.flip(1), hr)
+
+Random numbers come from torch's default generator of the network's device (``torch.rand(...,
+device=x.device)``), which is seeded by (seed, iteration) before every step: runs are paired and
+resume bit for bit, because nothing else carries over from step to step. On a GPU a step is replayed
+as a CUDA graph, in which numbers of the host are fixed: what changes with the iteration is written
+into a tensor by ``begin``, and random numbers choose by `torch.where` rather than by ``if``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from reflash.core.errors import ReflashError
+from reflash.models.factory import last_convolution, load_function, said
+from reflash.training.settings import RegulariserSettings
+
+ActsOn = Literal["features", "pairs", "loss", "optimiser"]
+
+_METHODS: dict[str, str] = {
+    "features": "attach",
+    "pairs": "pairs",
+    "loss": "penalty",
+    "optimiser": "decay",
+}
+"""The method that a regulariser has for what it acts on."""
+
+
+class Regulariser:
+    """Changes something of a training step; a subclass has the method of what it acts on.
+
+    At test time it is not there: in evaluation mode what ``attach`` inserts is the identity, so
+    weights trained with and without a regulariser are interchangeable.
+    """
+
+    acts_on: ClassVar[ActsOn]
+    """What it changes: features (``attach``), pairs (``pairs``), loss (``penalty``) or optimiser
+    (``decay``)."""
+
+    def attach(self, network: nn.Module) -> None:
+        """Insert layers without parameters into a network that has just been initialised.
+
+        See `act_before` and `act_after`. Also for one that acts on the loss and reads features.
+        """
+
+    def begin(self, iteration: int, iterations: int) -> None:
+        """Prepare step ``iteration`` of ``iterations``, counted from 0, on the host."""
+
+    def pairs(self, lr: Tensor, hr: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the pairs to train on instead of (B, 3, h, w) lr and (B, 3, sh, sw) hr in [0, 1].
+
+        Others train on the same tensors: return new ones and leave these as they are.
+        """
+        return lr, hr
+
+    def penalty(self, network: nn.Module, lr: Tensor, hr: Tensor) -> Tensor:
+        """Return what is added to the L1 loss, after ``network(lr)`` was run on this batch."""
+        return torch.zeros((), device=hr.device)
+
+    def decay(self, weights: Sequence[Tensor], rate: float | Tensor) -> None:
+        """Change the weights in place before the optimiser's step of learning rate ``rate``."""
+
+
+def open_regulariser(settings: RegulariserSettings) -> Regulariser:
+    """Return the regulariser of ``settings``.
+
+    Raises
+    ------
+    ReflashError
+        There is no such factory, it fails or refuses the strength, or what it returns is not a
+        regulariser that has the method for what it acts on.
+
+    Examples
+    --------
+    >>> factory = "reflash.training.regularisers.weight_decay:build"
+    >>> one = {"name": "weight_decay", "strength": 0.01, "factory": factory}
+    >>> open_regulariser(RegulariserSettings.model_validate(one)).acts_on
+    'optimiser'
+    """
+    name = f"regulariser {settings.name}-{settings.strength:g}"
+    function = load_function(settings.factory)
+    try:
+        regulariser = function(settings.strength, **settings.arguments)
+    except ReflashError as error:
+        raise ReflashError(f"{name}: {error}") from error
+    except Exception as error:
+        raise ReflashError(
+            f"{name}: {settings.factory} fails with {said(error)}; correct it or its arguments"
+        ) from error
+    if not isinstance(regulariser, Regulariser):
+        raise ReflashError(
+            f"{name}: {settings.factory} returns {type(regulariser).__name__}, not a "
+            "reflash.training.regulariser.Regulariser"
+        )
+    acts_on: str = getattr(regulariser, "acts_on", "nothing")
+    if acts_on not in _METHODS:
+        raise ReflashError(f"{name}: acts_on is {acts_on!r}; say one of {', '.join(_METHODS)}")
+    method = _METHODS[acts_on]
+    if getattr(type(regulariser), method) is getattr(Regulariser, method):
+        raise ReflashError(f"{name}: acts on {acts_on} but has no method {method}; add it")
+    return regulariser
+
+
+def act_before(module: nn.Module, layer: nn.Module) -> None:
+    """Pass the first input of ``module`` through ``layer``, which follows train and eval.
+
+    Examples
+    --------
+    >>> relu = nn.ReLU()
+    >>> act_before(relu, nn.Hardtanh())
+    >>> relu(torch.tensor([-3.0, 3.0])).tolist()
+    [0.0, 1.0]
+    """
+    module.register_forward_pre_hook(partial(_first_input, _child(module, layer)))
+
+
+def act_after(module: nn.Module, layer: nn.Module) -> None:
+    """Replace the output of ``module`` by ``layer(output, input)``."""
+    module.register_forward_hook(partial(_output, _child(module, layer)))
+
+
+def before_last_conv(network: nn.Module, layer: nn.Module, before: str | None = None) -> None:
+    """Pass what the last convolution reads through ``layer``, or what module ``before`` does."""
+    name = last_convolution(network, type(network).__name__) if before is None else before
+    act_before(_module(network, name, "before"), layer)
+
+
+def residual_blocks(network: nn.Module, body: str = "body") -> list[nn.Module]:
+    """Return the blocks of a network in order: what the module called ``body`` holds.
+
+    Raises
+    ------
+    ReflashError
+        There is no such module, or it holds nothing.
+    """
+    blocks = list(_module(network, body, "body").children())
+    if not blocks:
+        raise ReflashError(
+            f"body: module '{body}' holds no blocks; name the one that does under arguments"
+        )
+    return blocks
+
+
+def check_share(name: str, strength: float) -> float:
+    """Return a strength that is a share or probability: above 0 and below 1.
+
+    Raises
+    ------
+    ReflashError
+        It is not.
+    """
+    if not 0 < strength < 1:
+        raise ReflashError(f"{name} must lie above 0 and below 1")
+    return strength
+
+
+def check_positive(name: str, strength: float) -> float:
+    """Return a strength that is above 0.
+
+    Raises
+    ------
+    ReflashError
+        It is not.
+    """
+    if strength <= 0:
+        raise ReflashError(f"{name} must lie above 0; say none for no regulariser")
+    return strength
+
+
+def _child(module: nn.Module, layer: nn.Module) -> str:
+    """Make ``layer`` a child of ``module``; found by name, a copied network uses its own."""
+    name = f"regulariser{sum(key.startswith('regulariser') for key in module._modules)}"
+    module.add_module(name, layer.train(module.training))
+    return name
+
+
+def _first_input(child: str, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (getattr(module, child)(inputs[0]), *inputs[1:])
+
+
+def _output(child: str, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
+    return getattr(module, child)(output, inputs[0])
+
+
+def _module(network: nn.Module, name: str, argument: str) -> nn.Module:
+    try:
+        return network.get_submodule(name)
+    except AttributeError as error:
+        raise ReflashError(
+            f"{argument}: the network has no module '{name}'; name one under arguments"
+        ) from error

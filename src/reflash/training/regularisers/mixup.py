@@ -1,0 +1,32 @@
+"""Mixup: pairs are blended with other pairs of the batch, LR and HR alike.
+
+Zhang, Cisse, Dauphin, Lopez-Paz, "mixup: Beyond empirical risk minimization" (ICLR 2018): one share
+is drawn from Beta(a, a) for a batch, and every pair is blended with one of a random permutation.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.distributions import Beta
+
+from reflash.training.regulariser import Regulariser, check_positive
+
+
+class Mixup(Regulariser):
+    """Strength: a of Beta(a, a): near 0 pairs stay nearly as they are, 1 is uniform."""
+
+    acts_on = "pairs"
+
+    def __init__(self, alpha: float) -> None:
+        self.alpha = check_positive("a of Beta(a, a)", alpha)
+
+    def pairs(self, lr: Tensor, hr: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the blended pairs."""
+        alpha = torch.full((), self.alpha, device=lr.device)
+        share = Beta(alpha, alpha, validate_args=False).sample()
+        order = torch.rand(len(lr), device=lr.device).argsort()
+        return share * lr + (1 - share) * lr[order], share * hr + (1 - share) * hr[order]
+
+
+build = Mixup

@@ -1,0 +1,431 @@
+"""Regularisers against their definitions, in a step, and a user's own."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from toy_run import run_settings
+
+from reflash.core.errors import ReflashError
+from reflash.core.fingerprint import STAGES, modules_of
+from reflash.core.keys import key_seed
+from reflash.models.build import build_network
+from reflash.models.settings import RRDBSettings, SRResNetSettings, parse_dropout
+from reflash.training.optim import learning_rate
+from reflash.training.regulariser import Regulariser, act_after, act_before, open_regulariser
+from reflash.training.regularisers.adaptive_dropout import AdaptiveDropout, shares
+from reflash.training.regularisers.additive_noise import PlusNoise
+from reflash.training.regularisers.cutblur import CutBlur
+from reflash.training.regularisers.dropblock import DropBlock
+from reflash.training.regularisers.feature_alignment import (
+    FeatureAlignment,
+    distance,
+    second_view,
+)
+from reflash.training.regularisers.mixup import Mixup
+from reflash.training.regularisers.multiplicative_noise import TimesNoise
+from reflash.training.regularisers.stochastic_depth import SkipBlock, StochasticDepth
+from reflash.training.regularisers.weight_decay import WeightDecay
+from reflash.training.run import Run
+from reflash.training.settings import RegulariserSettings, RunSettings, regulariser_names
+
+CPU = torch.device("cpu")
+
+STRENGTHS = {
+    "adaptive_dropout": 0.3,
+    "additive_noise": 0.5,
+    "cutblur": 1.0,
+    "dropblock": 0.3,
+    "feature_alignment": 0.1,
+    "mixup": 1.0,
+    "multiplicative_noise": 0.5,
+    "stochastic_depth": 0.5,
+    "weight_decay": 0.1,
+}
+
+OWN = '''"""Noise on LR: the strength is its standard deviation."""
+
+import torch
+
+from reflash.training.regulariser import Regulariser
+
+
+class LrNoise(Regulariser):
+    acts_on = "pairs"
+
+    def __init__(self, sigma, clip=True):
+        self.sigma, self.clip = sigma, clip
+
+    def pairs(self, lr, hr):
+        noisy = lr + self.sigma * torch.randn_like(lr)
+        return noisy.clamp(0, 1) if self.clip else noisy, hr
+'''
+
+
+def regularised(name: str, strength: float | None = None, **changes: object) -> RunSettings:
+    one = {
+        "name": name,
+        "strength": STRENGTHS[name] if strength is None else strength,
+        "factory": f"reflash.training.regularisers.{name}:build",
+    }
+    return run_settings(dropout="none", regularisers=[one], **changes)
+
+
+def batch(iteration: int) -> tuple[Tensor, Tensor]:
+    draws = torch.Generator().manual_seed(100 + iteration)
+    hr = torch.rand(4, 3, 32, 32, generator=draws)
+    return F.interpolate(hr, scale_factor=0.25, mode="area") ** 2, hr
+
+
+def trained(settings: RunSettings, first: int, last: int, state: object = None) -> Run:
+    run = Run(settings, CPU)
+    if state is not None:
+        run.load_state_dict(state)  # type: ignore[arg-type]
+    for iteration in range(first, last):
+        torch.manual_seed(iteration)  # what was drawn elsewhere does not matter
+        torch.rand(iteration)
+        run.step(iteration, *batch(iteration))
+    return run
+
+
+def test_every_regulariser_is_tested() -> None:
+    assert sorted(STRENGTHS) == regulariser_names()
+
+
+@pytest.mark.parametrize("name", STRENGTHS)
+def test_resuming_changes_no_bit_and_pairs_stay(name: str) -> None:
+    settings = regularised(name)
+    whole = trained(settings, 0, 4)
+    half = trained(settings, 0, 2)
+    state = copy.deepcopy(half.state_dict())
+    resumed = trained(settings, 2, 4, state)
+    plain = trained(run_settings(dropout="none"), 0, 4)
+    assert torch.equal(whole.loss, resumed.loss)
+    for own, other in zip(whole._weights, resumed._weights, strict=True):
+        assert torch.equal(own, other)
+    assert any(not torch.equal(a, b) for a, b in zip(whole._weights, plain._weights, strict=True))
+    assert whole.is_finite()
+    lr, hr = batch(0)
+    kept = lr.clone(), hr.clone()
+    whole.step(0, lr, hr)
+    assert torch.equal(lr, kept[0])
+    assert torch.equal(hr, kept[1])
+
+
+@pytest.mark.parametrize("name", STRENGTHS)
+@pytest.mark.parametrize(
+    "network",
+    [SRResNetSettings(features=8, blocks=3), RRDBSettings(features=8, blocks=2, growth=4)],
+)
+def test_weights_and_output_are_those_of_a_network_without(
+    name: str, network: SRResNetSettings | RRDBSettings
+) -> None:
+    run = trained(regularised(name, network=network.model_dump()), 0, 1)
+    plain = build_network(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    plain.load_state_dict(run.network.state_dict())
+    lr = torch.rand(1, 3, 9, 10)
+    with torch.no_grad():
+        assert torch.equal(run.network.eval()(lr), plain.eval()(lr))
+        copied = copy.deepcopy(run.average.module)
+        plain.load_state_dict(copied.state_dict())
+        assert torch.equal(copied.eval()(lr), plain(lr))
+
+
+def test_a_run_without_is_described_as_before() -> None:
+    """The text that rules, records and resume states hold; another text would train again."""
+    values = json.loads(run_settings().model_dump_json())
+    assert list(values) == [
+        *("id", "network", "dropout", "setting", "seed", "pairs", "degradation", "training"),
+        *("sub_image", "step"),
+    ]
+    assert "regularisers" in json.loads(regularised("mixup").model_dump_json())
+
+
+def test_the_training_of_others_does_not_depend_on_a_regulariser() -> None:
+    modules = modules_of(*STAGES["training"])
+    assert "training.regulariser" in modules
+    assert not [name for name in modules if name.startswith("training.regularisers.")]
+
+
+def test_dropout_draws_as_before() -> None:
+    """A step with dropout and without regularisers against PyTorch alone."""
+    settings = run_settings(dropout="last_conv-channel-p0.5")
+    run = trained(settings, 0, 3)
+    torch.manual_seed(key_seed(0, "initial weights"))
+    network = build_network(settings.network, parse_dropout("last_conv-channel-p0.5"))
+    network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    adam = torch.optim.Adam(network.parameters(), betas=(0.9, 0.99), fused=True)
+    for iteration in range(3):
+        lr, hr = batch(iteration)
+        adam.param_groups[0]["lr"] = learning_rate(iteration, settings.training)
+        torch.manual_seed(key_seed(0, "dropout", iteration))
+        adam.zero_grad()
+        F.l1_loss(network(lr.contiguous(memory_format=torch.channels_last)), hr).backward()
+        adam.step()
+    for own, other in zip(run._weights, network.parameters(), strict=True):
+        assert torch.equal(own, other)
+
+
+def test_weight_decay_is_that_of_adamw() -> None:
+    settings = regularised("weight_decay", 0.1)
+    run = trained(settings, 0, 3)
+    torch.manual_seed(key_seed(0, "initial weights"))
+    network = build_network(settings.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    adam = torch.optim.AdamW(network.parameters(), betas=(0.9, 0.99), weight_decay=0.1)
+    for iteration in range(3):
+        lr, hr = batch(iteration)
+        adam.param_groups[0]["lr"] = learning_rate(iteration, settings.training)
+        adam.zero_grad()
+        F.l1_loss(network(lr.contiguous(memory_format=torch.channels_last)), hr).backward()
+        adam.step()
+    for own, other in zip(run._weights, network.parameters(), strict=True):
+        torch.testing.assert_close(own, other, rtol=1e-5, atol=1e-7)
+
+
+def test_dropblock_drops_squares_within_the_map_and_keeps_the_mean_scale() -> None:
+    x = torch.rand(2, 3, 12, 15) + 1
+    torch.manual_seed(3)
+    out = DropBlock(0.2, 5).train()(x)
+    torch.manual_seed(3)
+    drawn = torch.rand(2, 3, 8, 11).numpy()
+    kept = np.ones(x.shape)
+    for place in np.argwhere(drawn < 0.2 / 25 * 12 * 15 / (8 * 11)):
+        image, channel, top, left = place
+        kept[image, channel, top : top + 5, left : left + 5] = 0
+    assert 0 < kept.mean() < 1
+    np.testing.assert_allclose(out.numpy(), x.numpy() * kept / kept.mean(), rtol=1e-5)
+
+
+def test_dropblock_of_one_pixel_drops_the_share_asked_for() -> None:
+    out = DropBlock(0.3, 1).train()(torch.ones(4, 8, 40, 40))
+    assert float((out == 0).float().mean()) == pytest.approx(0.3, abs=0.01)
+    assert float(out.mean()) == pytest.approx(1, abs=1e-5)
+
+
+def test_stochastic_depth_skips_later_blocks_more_often() -> None:
+    network = build_network(SRResNetSettings(features=4, blocks=4))
+    StochasticDepth(0.8).attach(network)
+    skips = [m.p for m in network.modules() if isinstance(m, SkipBlock)]
+    assert skips == pytest.approx([0.2, 0.4, 0.6, 0.8])
+
+
+def test_a_skipped_block_returns_its_input_and_a_kept_one_a_larger_residual() -> None:
+    skip = SkipBlock(0.5).train()
+    before, residual = torch.rand(64, 2, 3, 3), torch.rand(64, 2, 3, 3)
+    torch.manual_seed(0)
+    out = skip(before + residual, before)
+    torch.manual_seed(0)
+    for image, drawn in enumerate(torch.rand(64).tolist()):
+        expected = before[image] + 2 * residual[image] if drawn >= 0.5 else before[image]
+        torch.testing.assert_close(out[image], expected)
+
+
+def test_noise_has_the_deviation_asked_for() -> None:
+    x = torch.full((2, 4, 100, 100), 3.0)
+    factor = TimesNoise(0.5).train()(x) / 3
+    assert float(factor.mean()) == pytest.approx(1, abs=0.01)
+    assert float(factor.std()) == pytest.approx(0.5, abs=0.01)
+    x = torch.randn(2, 4, 100, 100) * torch.tensor([2.0, 7.0]).view(2, 1, 1, 1) + 5
+    added = PlusNoise(0.5).train()(x) - x
+    assert added.std((1, 2, 3)).tolist() == pytest.approx([1.0, 3.5], rel=0.02)
+
+
+def test_cutblur_pastes_one_rectangle() -> None:
+    hr = torch.rand(2, 3, 40, 80)
+    lr = torch.full((2, 3, 10, 20), 2.0)
+    clean = hr.view(2, 3, 10, 4, 20, 4).mean((3, 5))
+    ways = set()
+    for seed in range(12):
+        torch.manual_seed(seed)
+        cut, target = CutBlur(1.0, side=0.7, spread=0.0).pairs(lr, hr)
+        assert target is hr
+        pasted = (cut != 2).all(1)[0]
+        torch.testing.assert_close(cut[:, :, pasted], clean[:, :, pasted])
+        inside = bool(pasted.sum() == 7 * 14)
+        rectangle = pasted if inside else ~pasted
+        rows, columns = rectangle.any(1).nonzero(), rectangle.any(0).nonzero()
+        assert (len(rows), len(columns), int(rectangle.sum())) == (7, 14, 7 * 14)
+        assert int(rows[-1] - rows[0]) == 6
+        ways.add(inside)
+    assert ways == {True, False}
+    torch.manual_seed(0)
+    never = sum(torch.equal(CutBlur(0.5).pairs(lr, hr)[0], lr) for _ in range(100))
+    assert 35 < never < 65
+
+
+def test_cutblur_without_upsampling_is_that_of_its_authors() -> None:
+    clean, noisy = torch.rand(2, 1, 3, 20, 20)
+    cut, _ = CutBlur(1.0).pairs(noisy, clean)
+    assert bool(((cut == clean) | (cut == noisy)).all())
+    assert not torch.equal(cut, clean)
+
+
+def test_mixup_blends_lr_and_hr_alike() -> None:
+    lr, hr = batch(0)
+    torch.manual_seed(1)
+    mixed, target = Mixup(0.4).pairs(lr, hr)
+    torch.manual_seed(1)
+    share = float(torch.distributions.Beta(torch.tensor(0.4), torch.tensor(0.4)).sample())
+    order = torch.rand(4).argsort()
+    torch.testing.assert_close(mixed, share * lr + (1 - share) * lr[order])
+    torch.testing.assert_close(target, share * hr + (1 - share) * hr[order])
+    assert sorted(order.tolist()) == [0, 1, 2, 3]
+
+
+def test_adaptive_dropout_anneals_layer_by_layer() -> None:
+    assert shares(0, 500_000, 17, 0.3) == [0.3] * 17
+    assert shares(20_000, 500_000, 17, 0.3) == [1.0] + [0.3] * 16
+    assert shares(340_000, 500_000, 17, 0.3) == [1.0] * 17
+    network = build_network(SRResNetSettings(features=4, blocks=2))
+    adaptive = AdaptiveDropout(0.3, period=10)
+    adaptive.attach(network)
+    adaptive.begin(15, 100)
+    torch.testing.assert_close(adaptive.kept, torch.tensor([1.0, 0.65, 0.3]))
+    read: dict[str, Tensor] = {}
+    network.conv_last.register_forward_hook(lambda _, inputs, __: read.update(last=inputs[0]))
+    lr = torch.rand(8, 3, 6, 6)
+    network.train()
+    torch.manual_seed(5)
+    whole = adaptive_free(network, lr)
+    torch.manual_seed(5)
+    network(lr)
+    # A channel that is dropped keeps 0.3 of itself, the others are 0.3 + 0.7 x 2 of it.
+    ratio = (read["last"] / whole)[whole.abs() > 1e-6]
+    assert sorted({round(float(r), 3) for r in ratio.detach().flatten()}) == [0.3, 1.7]
+
+
+def adaptive_free(network: nn.Module, lr: Tensor) -> Tensor:
+    """What the last convolution would read if nothing were blended in before it."""
+    last = network.conv_last
+    hooks, last._forward_pre_hooks = last._forward_pre_hooks, type(last._forward_pre_hooks)()  # type: ignore[union-attr]
+    read: list[Tensor] = []
+    handle = last.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))  # type: ignore[union-attr]
+    network(lr)
+    handle.remove()
+    last._forward_pre_hooks = hooks  # type: ignore[union-attr]
+    return read[0].detach()
+
+
+def test_alignment_compares_means_and_covariances() -> None:
+    first, second = torch.rand(2, 2, 3, 4, 5)
+    expected = 0.0
+    for a, b in zip(first.numpy(), second.numpy(), strict=True):
+        a, b = a.reshape(3, -1), b.reshape(3, -1)
+        expected += ((a.mean(1) - b.mean(1)) ** 2).mean() / 2
+        expected += ((np.cov(a, bias=True) - np.cov(b, bias=True)) ** 2).mean() / 2
+    assert float(distance(first, second)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_alignment_adds_the_distance_of_two_views_to_the_loss() -> None:
+    network = build_network(SRResNetSettings(features=4, blocks=1)).train()
+    alignment = FeatureAlignment(2.0)
+    alignment.attach(network)
+    lr, hr = batch(0)
+    network(lr)
+    torch.manual_seed(2)
+    penalty = alignment.penalty(network, lr, hr)
+    torch.manual_seed(2)
+    view = second_view(lr, hr)
+    features = [network.eval().forward_features(x, ("last",))[1]["last"] for x in (lr, view)]
+    assert view.shape == lr.shape
+    torch.testing.assert_close(penalty, 2 * distance(*features))
+    assert float(penalty.detach()) > 0
+    penalty.backward()
+    assert network.conv_first.weight.grad is not None
+    assert float(network.conv_first.weight.grad.abs().sum()) > 0
+
+
+def test_a_second_view_is_blurred_and_noisy_around_the_target() -> None:
+    torch.manual_seed(0)
+    flat = torch.full((64, 3, 48, 48), 0.5)
+    view = second_view(torch.empty(64, 3, 12, 12), flat)
+    assert float(view.mean()) == pytest.approx(0.5, abs=0.005)
+    sigmas = 255 * view.std((1, 2, 3))
+    assert 0.5 < float(sigmas.min()) < 6
+    assert 24 < float(sigmas.max()) < 32
+
+
+def test_a_users_own_takes_part(tmp_path: Path) -> None:
+    """A file of some lines, by the door that ours take; its content is in the run's settings."""
+    file = tmp_path / "mine.py"
+    file.write_text(OWN)
+    assert len(OWN.splitlines()) <= 20
+    one = {"name": "lr_noise", "strength": 0.2, "factory": f"{file}:LrNoise"}
+    settings = run_settings(dropout="none", regularisers=[{**one, "arguments": {"clip": False}}])
+    run = trained(settings, 0, 2)
+    again = trained(settings, 1, 2, copy.deepcopy(trained(settings, 0, 1).state_dict()))
+    assert torch.equal(run._weights[0], again._weights[0])
+    clipped = trained(run_settings(dropout="none", regularisers=[one]), 0, 2)
+    assert not torch.equal(run._weights[0], clipped._weights[0])
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("def build(strength):\n    return 3\n", "returns int, not a"),
+        ("def build(strength):\n    raise KeyError('x')\n", "fails with KeyError"),
+        ("build = lambda: 3\n", "fails with TypeError"),
+        ("", "has no function 'build'"),
+    ],
+)
+def test_a_factory_that_does_not_work_is_named(tmp_path: Path, code: str, says: str) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(code)
+    one = RegulariserSettings(name="mine", strength=1.0, factory=f"{file}:build")
+    with pytest.raises(ReflashError, match=says):
+        open_regulariser(one)
+
+
+def test_what_it_acts_on_must_be_said_and_done(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    head = "from reflash.training.regulariser import Regulariser\n\n\nclass Mine(Regulariser):\n"
+    one = RegulariserSettings(name="mine", strength=1.0, factory=f"{file}:Mine")
+    for body, says in [
+        ("    def __init__(self, s): pass\n", "acts_on is 'nothing'; say one of features, pairs"),
+        ("    acts_on = 'pairs'\n    def __init__(self, s): pass\n", "has no method pairs"),
+    ]:
+        file.write_text(head + body)
+        with pytest.raises(ReflashError, match=says):
+            open_regulariser(one)
+
+
+@pytest.mark.parametrize("name", ["dropblock", "stochastic_depth", "adaptive_dropout"])
+def test_a_strength_out_of_range_is_refused(name: str) -> None:
+    one = regularised(name, 1.0).regularisers[0]
+    with pytest.raises(ReflashError, match=rf"regulariser {name}-1: .* above 0 and below 1"):
+        open_regulariser(one)
+
+
+def test_layers_act_in_order_and_follow_a_copy() -> None:
+    module = nn.Identity()
+    act_before(module, nn.Hardtanh(-1, 1))
+    act_before(module, nn.Threshold(0.5, 0.0))
+    act_after(module, nn.Bilinear(1, 1, 1, bias=False))
+    copied = copy.deepcopy(module)
+    nn.init.constant_(copied.regulariser2.weight, 10.0)  # type: ignore[union-attr,arg-type]
+    x = torch.tensor([[2.0], [0.3]])
+    assert copied(x).flatten().tolist() == [10.0, 0.0]
+    assert not torch.equal(copied(x), module(x))
+
+
+def test_the_base_changes_nothing() -> None:
+    lr, hr = batch(0)
+    base = Regulariser()
+    assert base.pairs(lr, hr) == (lr, hr)
+    assert float(base.penalty(nn.Identity(), lr, hr)) == 0
+    weight = torch.ones(2)
+    base.decay([weight], 0.1)
+    assert weight.tolist() == [1, 1]
+
+
+def test_weight_decay_shrinks_by_the_rate_of_the_step() -> None:
+    weight = torch.full((2,), 2.0)
+    WeightDecay(0.5).decay([weight], torch.tensor(0.1))
+    torch.testing.assert_close(weight, torch.full((2,), 1.9))
