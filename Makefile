@@ -31,6 +31,8 @@ $(BIN)/.tested: $(BIN)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[workflow,dvc,tensorboard,docs,test]"
 	# Without the torchvision that it asks for and that does not load beside a torch for CPUs (docs/external.md).
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps spandrel einops
+	# Of this one nothing but axe-core, which tests load into Chromium; the browsers it asks for are not needed.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps axe-playwright-python
 	touch $@
 
 install: $(BIN)/.installed  ## Create .venv with the package and the workflow

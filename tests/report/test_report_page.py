@@ -1,17 +1,20 @@
-"""The page has every artefact, is well-formed, and its links lead somewhere."""
+"""The page opens with what was found, holds every artefact, and its archive works anywhere."""
 
 from __future__ import annotations
 
 import base64
+import io
 import json
 import re
 import shutil
+import zipfile
 from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 from reflash.core.errors import ReflashError
 from reflash.degradations.settings import KINDS
@@ -19,8 +22,10 @@ from reflash.paper.claims.model import Claim, Findings, Part, write_claims
 from reflash.paper.figures.drawing import write_figure
 from reflash.paper.figures.training_curves import gather as gather_curves
 from reflash.paper.tables.registry import make_table
+from reflash.report.claims import deciding_part
 from reflash.report.comparison import main_comparison, restated_notes
-from reflash.report.page import by_setting, duration, write_report
+from reflash.report.page import by_setting, write_report
+from reflash.report.provenance import duration, read_runs, training_facts
 from reflash.study.artefacts import Claims, FigureStyle, MultiDegradation, TrainingCurves
 from reflash.study.context import Context
 from reflash.study.inputs import Inputs
@@ -99,9 +104,11 @@ def make_results(folder: Path, about: Context) -> tuple[list[Path], list[Path], 
             "pairs": {"patch": 64},
         }
         record = {"run": run, "settings": settings, "iterations": 12345, "done": 12345}
-        record |= dict.fromkeys(("recipe", "settings_key", "data", "code", "processor"), "x")
-        record |= {"seconds": 62.0, "device": "cpu", "threads": 1, "runs_together": 1}
-        record |= {"weights": {}, "versions": {}, "commit": None, "finished": None, "resumes": 0}
+        record |= dict.fromkeys(("recipe", "settings_key", "data", "code"), "x")
+        record |= {"seconds": 62.0, "device": "cpu", "threads": 4, "runs_together": 1}
+        record |= {"weights": {}, "versions": {"torch": "2.6"}, "processor": "Processor X"}
+        record |= {"commit": "0123456789abcdef", "finished": "2026-11-28T12:00:00+00:00"}
+        record["resumes"] = 0 if model == PLAIN else 3
         (home / "run.json").write_text(json.dumps(record))
         evaluations.append(home / "evaluation.csv")
         logs.append(home / "log.csv")
@@ -153,7 +160,10 @@ def test_page_is_well_formed_and_titled(made, page):
 def test_page_is_one_file_that_loads_nothing(page):
     assert not page.all("script")
     assert not page.all("link")
-    assert all(image["src"].startswith("data:image/png;base64,") for image in page.all("img"))
+    assert all(image["src"].startswith("data:image/webp;base64,") for image in page.all("img"))
+    addresses = [a["href"] for a in page.all("a") if not a["href"].startswith(("#", "data:"))]
+    assert addresses
+    assert {urlsplit(address).scheme for address in addresses} == {"https"}
 
 
 def test_ids_are_unique_and_anchors_lead_to_them(page):
@@ -167,38 +177,102 @@ def test_ids_are_unique_and_anchors_lead_to_them(page):
             assert attributes["aria-labelledby"] in ids
 
 
-def test_links_are_relative_and_lead_to_files(made, page):
-    links = [a["href"] for a in page.all("a") if not a["href"].startswith("#")]
-    assert len(links) == 6
-    for link in links:
-        assert not re.match(r"[a-z]+:|/", link)
-        assert (made.parent / unquote(link)).is_file()
-    assert "../../figures%201/training_curves.pdf" in links
+def content(address: str) -> bytes:
+    return base64.b64decode(address.partition(",")[2])
+
+
+def test_files_of_tables_and_figures_are_inside(made, page):
+    inside = {a["download"]: content(a["href"]) for a in page.all("a") if "download" in a}
+    names = [f"multi_degradation.{s}" for s in ("csv", "tex", "md", "py")]
+    assert set(inside) == {*names, *(f"training_curves.{s}" for s in ("csv", "pdf", "py"))}
+    folders = (made.parent, made.parents[2] / "figures 1")
+    for name, data in inside.items():
+        if not name.endswith(".py"):
+            (path,) = (folder / name for folder in folders if (folder / name).is_file())
+            assert data == path.read_bytes()
+    assert b"def gather(" in inside["training_curves.py"]
+
+
+def test_archive_works_wherever_it_is_unpacked(made, inputs, tmp_path):
+    archive = tmp_path / "report.zip"
+    write_report(tmp_path / "page.html", context(), *inputs, archive=archive)
+    first = archive.read_bytes()
+    with zipfile.ZipFile(archive) as opened:
+        opened.extractall(tmp_path / "else where")
+    folder = tmp_path / "else where" / "report"
+    page = Page((folder / "index.html").read_text(encoding="utf-8"))
+    links = [a["href"] for a in page.all("a") if not a["href"].startswith(("#", "https:"))]
+    files = {unquote(link) for link in (*links, *(image["src"] for image in page.all("img")))}
+    found = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    assert files == found - {"index.html"}
+    assert {"figures/training_curves.png", "tables/multi_degradation.tex"} < files
+    write_report(tmp_path / "page.html", context(), *inputs, archive=archive)
+    assert archive.read_bytes() == first
 
 
 def test_figure_is_embedded_with_alt_text_and_caption(made, page):
     (image,) = page.all("img")
     png = made.parents[2] / "figures 1" / "training_curves.png"
-    assert base64.b64decode(image["src"].split(",")[1]) == png.read_bytes()
+    with Image.open(io.BytesIO(content(image["src"]))) as shown, Image.open(png) as drawn:
+        assert shown.convert("RGB").tobytes() == drawn.convert("RGB").tobytes()
+    assert len(content(image["src"])) < png.stat().st_size
     assert "Lines of validation PSNR" in image["alt"]
     assert int(image["width"]) == round(335 * 96 * 1.3 / 100)
-    assert "Validation PSNR during training." in page.texts["figcaption"][0]
+    assert "Figure 1. Validation PSNR during training" in page.texts["h3"]
+    assert "Demo scale: no evidence about the paper." in page.texts["figcaption"][0]
+
+
+def test_tables_and_figures_are_numbered_indexed_and_say_what_makes_them(page):
+    headings = [text for text in page.texts["h3"] if text.startswith(("Table", "Figure"))]
+    assert headings == [
+        "Table 1. PSNR, mean of the 8 degradations",
+        "Figure 1. Validation PSNR during training",
+        "Table 2. PSNR by degradation and test set",
+        "Table 3. The paper's main comparison: PSNR (dB) on Set5",
+    ]
+    assert set(headings) <= set(page.texts["li"])
+    assert "reflash figure training_curves --results results/demo" in page.texts["code"]
+    assert "reflash table multi_degradation --results results/demo" in page.texts["code"]
+
+
+def test_headline_shows_means_and_gains(page):
+    rows = [text.split() for text in page.texts["tr"]]
+    assert ["SRResNet", "+", "dropout", "22.00", "+0.50"] in rows
+    assert ["SRResNet", "21.50"] in rows
+
+
+def test_code_is_linked_at_the_commit_where_the_repository_is_known(inputs, tmp_path, monkeypatch):
+    monkeypatch.setattr("reflash.report.page.repository", lambda: "https://example.org/a/b")
+    monkeypatch.setattr("reflash.report.page.source_commit", lambda: "0123456789abcdef+dirty")
+    out = tmp_path / "index.html"
+    write_report(out, context(), *inputs)
+    page = Page(out.read_text(encoding="utf-8"))
+    links = {a["href"] for a in page.all("a")}
+    source = "https://example.org/a/b/{}/0123456789abcdef"
+    figure = "/src/reflash/paper/figures/training_curves.py"
+    assert {source.format("tree"), source.format("blob") + figure} < links
+    assert "0123456789+changes" in page.texts["code"]
+
+
+def test_paper_and_its_code_are_linked(page):
+    links = {a["href"] for a in page.all("a")}
+    assert {"https://arxiv.org/abs/2112.12089", "https://github.com/XPixelGroup/RDSR"} < links
 
 
 def test_tables_have_headers_and_values(page):
     rows = " ".join(page.texts["tr"]).split()
     assert rows.count("25.50") == 1
-    assert page.texts["strong"][:2] == ["bold", "25.50"]
+    assert page.texts["strong"][2:4] == ["bold", "25.50"]
     assert "+0.50" in rows
     scopes = {a.get("scope") for a in page.all("th")}
     assert scopes == {"col", "colgroup", "row", "rowgroup"}
     regions = [a for a in page.all("div") if a.get("class") == "wide"]
-    assert len(regions) == len(page.all("table")) == 3
+    assert len(regions) == len(page.all("table")) == 4
     assert all(a["tabindex"] == "0" for a in regions)
 
 
 def test_banner_warns_where_there_is_no_evidence(page):
-    text = " ".join(page.texts["main"])
+    text = " ".join(page.texts["header"])
     assert "Demo scale: no evidence about the paper." in text
 
 
@@ -211,13 +285,28 @@ def test_runs_are_listed_with_settings_time_and_device(page):
         "12,345",
         "8 × 64 px",
         "1 min 02 s",
+        "3",
         "cpu",
+        "2026-11-28",
+        "0123456789",
     ]
 
 
+def test_hours_machines_commits_and_interruptions_are_summed_up(page):
+    facts = dict(zip(page.texts["dt"], page.texts["dd"], strict=True))
+    assert facts["Training"] == "2 runs, 2 min 04 s in all, the longest 1 min 02 s"
+    assert facts["Interruptions"].startswith("1 run resumed, 3 times in all;")
+    assert facts["Trained on"] == "Processor X, 4 threads (2 runs); torch 2.6"
+    assert facts["Trained with"].split() == ["commit", "0123456789", "(2", "runs)"]
+
+
+def test_runs_without_interruption_say_so(tmp_path, inputs):
+    assert training_facts(read_runs(inputs[2][:1]))["resumed"] == "no run was interrupted"
+
+
 def test_command_and_versions(page):
-    assert page.texts["code"][-1] == "make reproduce SCALE=demo"
-    assert "x 1.2" in " ".join(page.texts["p"])
+    assert page.texts["pre"] == ["make reproduce SCALE=demo"]
+    assert "x 1.2" in page.texts["dd"]
 
 
 def test_paper_is_not_compared_with_other_images(page):
@@ -235,7 +324,8 @@ def test_page_with_evidence_compares_and_does_not_warn(tmp_path):
     page = Page(out.read_text(encoding="utf-8"))
     text = " ".join(page.texts["main"])
     assert "no evidence about the paper" not in text
-    row = next(t.split() for t in page.texts["tr"] if t.split()[:2] == ["SRResNet", "24.89"])
+    rows = [t.split() for t in page.texts["tr"]]
+    row = [row for row in rows if row[:2] == ["SRResNet", "24.89"]][-1]
     assert row[1:7] == ["24.89", "25.00", "+0.11", "24.76", "24.00", "−0.76"]
     assert "Python" in text
 
@@ -244,7 +334,7 @@ def test_banner_says_how_much_of_the_training_was_done(tmp_path):
     about = context(evidence="fraction", fraction="the paper's SRResNet, 4 % of its training")
     out = tmp_path / "index.html"
     write_report(out, about, *make_results(tmp_path, about))
-    text = " ".join(Page(out.read_text(encoding="utf-8")).texts["main"])
+    text = " ".join(Page(out.read_text(encoding="utf-8")).texts["body"])
     assert "Partial evidence: the paper's SRResNet, 4 % of its training." in text
     assert "no evidence about the paper" not in text
     assert "pipeline runs from end to end" not in text
@@ -306,11 +396,14 @@ def page_with_claims(tmp_path, inputs):
 
 def test_claims_have_a_section_with_verdict_effect_interval_and_rule(page_with_claims):
     _, page = page_with_claims
-    assert "The paper’s claims" in page.texts["h2"]
-    assert page.texts["h3"] == ["1. Dropout helps", "2. Dropout helps"]
+    assert "The paper’s claims in full" in page.texts["h2"]
+    assert [text for text in page.texts["h3"] if text[0].isdigit()] == [
+        "1. Dropout helps",
+        "2. Dropout helps",
+    ]
     verdicts = [t for t in page.texts["p"] if "supported" in t or t == "not tested"]
     assert verdicts[0] == "not supported (demo scale: no evidence about the paper)"
-    row = next(t.split("\n") for t in page.texts["tr"] if "gain & more" in t)
+    row = [t.split("\n") for t in page.texts["tr"] if "gain & more" in t][-1]
     cells = [cell.strip() for cell in row if cell.strip()]
     assert cells[:5] == ["gain & more", "−0.51 dB", "[−0.60, −0.40]", "not supported", "+0.53 dB"]
     assert "supported if above 0" in cells[5]
@@ -323,15 +416,56 @@ def test_claims_have_a_section_with_verdict_effect_interval_and_rule(page_with_c
     )
 
 
-def test_claims_table_is_linked_not_shown_twice(page_with_claims):
-    out, page = page_with_claims
+def test_page_opens_with_the_claims_in_one_table(page_with_claims):
+    _, page = page_with_claims
+    assert page.texts["h2"][0] == "What was found"
+    assert page.texts["h3"][0] == "Table 1. The paper’s claims"
+    rows = [[cell for cell in text.split("\n") if cell.strip()] for text in page.texts["tr"]]
+    assert rows[1] == [
+        "1. Dropout helps",
+        "not supported",
+        "−0.51 dB",
+        "[−0.60, −0.40]",
+        "+0.53 dB",
+        "gain & more",
+    ]
+    assert rows[2] == ["2. Dropout helps", "not tested", "–", "–", "–", "needs runs a"]
     ids = [a["id"] for _, a in page.elements if "id" in a]
-    assert "table-claims" not in ids
-    assert {"claims", "claim-1", "claim-2"} <= set(ids)
-    links = [a["href"] for a in page.all("a") if not a["href"].startswith("#")]
-    assert "claims.json" in links
-    assert "claims_table.csv" in links
-    assert all((out.parent / unquote(link)).is_file() for link in links)
+    assert {"table-claims", "claims", "claim-1", "claim-2"} <= set(ids)
+    downloads = {a["download"] for a in page.all("a") if "download" in a}
+    assert {"claims.json", "claims_table.csv"} < downloads
+
+
+def test_verdicts_have_no_colour_where_they_are_no_evidence(page_with_claims, tmp_path):
+    _, page = page_with_claims
+    chips = [a["class"] for a in page.all("span") if "verdict" in (a.get("class") or "")]
+    assert chips == ["verdict no-evidence"] * 2
+    assert "Verdicts are grey" in " ".join(page.texts["p"])
+    write_claims(tmp_path / "claims.json", findings(warning="", evidence="paper"))
+    write_report(tmp_path / "page.html", context(), [], [], claims=tmp_path / "claims.json")
+    page = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
+    chips = [a["class"] for a in page.all("span") if "verdict" in (a.get("class") or "")]
+    assert chips == ["verdict not-supported", "verdict not-tested"]
+    assert "Verdicts are grey" not in " ".join(page.texts["p"])
+
+
+def test_a_study_of_ones_own_opens_with_its_own_results(inputs, tmp_path):
+    tables, figures, _ = inputs
+    write_claims(tmp_path / "claims.json", findings(study="mine"))
+    out = tmp_path / "page.html"
+    write_report(out, context(study="mine"), tables, figures, claims=tmp_path / "claims.json")
+    headings = Page(out.read_text(encoding="utf-8")).texts["h3"]
+    assert headings[0] == "Table 1. PSNR, mean of the 8 degradations"
+    assert headings[1] == "Table 2. The paper’s claims"
+
+
+def test_the_part_that_decides_a_claim_has_its_verdict():
+    part = findings().claims[0].parts[0]
+    other = part.model_copy(update={"name": "other", "verdict": "supported"})
+    claim = findings().claims[0].model_copy(update={"parts": (other, part)})
+    assert deciding_part(claim) == part
+    assert deciding_part(claim.model_copy(update={"verdict": "inconclusive"})) == other
+    assert deciding_part(claim.model_copy(update={"parts": ()})) is None
 
 
 def test_claims_with_evidence_have_no_warning(tmp_path):
@@ -354,9 +488,9 @@ def test_page_needs_neither_tables_nor_figures_nor_runs(tmp_path):
     out = tmp_path / "index.html"
     write_report(out, context(), [], [])
     page = Page(out.read_text(encoding="utf-8"))
-    assert page.texts["h2"] == ["What this is", "The paper’s numbers", "How to regenerate"]
-    anchors = [a["href"] for a in page.all("a")]
-    assert anchors == ["#about", "#paper", "#again"]
+    assert page.texts["h2"] == ["Contents", "The paper’s numbers", "How this was made"]
+    anchors = [a["href"] for a in page.all("a") if a["href"].startswith("#")]
+    assert anchors == ["#table-main_comparison", "#made"]
 
 
 def test_same_input_gives_the_same_page(inputs, made):

@@ -12,7 +12,12 @@ rule make_report:
         runs=[FILES.training_log(run) for run in PLAN.trained_runs],
         claims=FILES.claims if PLAN.claim_needs else [],
     output:
-        FILES.report,
+        page=report(
+            FILES.report,
+            category="Report",
+            labels={"page": "claims, figures and tables", "format": "HTML"},
+        ),
+        archive=FILES.report_archive,
     log:
         FILES.log("make_report", FILES.name),
     benchmark:
@@ -25,6 +30,6 @@ rule make_report:
         context=lambda wildcards: text(PLAN.context(PLAN.models)),
         code=code("report"),
     message:
-        "Report {output}"
+        "Report {output.page}"
     shell:
         "logged {log} reflash report --results {params.results}"

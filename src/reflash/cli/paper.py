@@ -136,15 +136,16 @@ def report(
     results: Results = DEMO,
     out: Annotated[Path | None, typer.Option(help="Page to write; default: there.")] = None,
 ) -> None:
-    """Write the page that shows tables and figures with the paper's values beside."""
+    """Write the page that shows claims, figures and tables, and report.zip beside it."""
     from reflash.report.page import write_report
     from reflash.study.runs import study_context
     from reflash.study.saved import open_results
 
     plan, root = open_results(results)
     files, names = plan.files, plan.resolved
+    page = out or root / files.report
     write_report(
-        out or root / files.report,
+        page,
         study_context(plan, root),
         [root / files.table(name) for name in plan.artefacts("tables")],
         [root / files.figure(name) for name in plan.artefacts("figures")],
@@ -153,4 +154,6 @@ def report(
         + (" weights=released" if plan.released else ""),
         claims=root / files.claims if plan.claim_needs else None,
         weights=plan.origins(root),
+        results=files.results,
+        archive=page.with_name(Path(files.report_archive).name),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -44,3 +45,31 @@ def _git(*arguments: str) -> str:
     command = ["git", "-C", str(_SOURCE), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
     return done.stdout.strip()
+
+
+@cache
+def source_remote() -> str | None:
+    """Return the web address of the repository this package's source was cloned from.
+
+    None for an installed package and for a clone of a folder.
+    """
+    try:
+        _git("ls-files", "--error-unmatch", "__init__.py")
+        return web_address(_git("remote", "get-url", "origin"))
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def web_address(remote: str) -> str | None:
+    """Return a git remote as a web address, without names and passwords; None for a folder.
+
+    >>> web_address("git@github.com:a/b.git"), web_address("https://me:secret@host.org/a/b")
+    ('https://github.com/a/b', 'https://host.org/a/b')
+    >>> web_address("/srv/git/b.git") is None
+    True
+    """
+    found = re.fullmatch(
+        r"(?:(?:https?|ssh|git)://)?(?:[^@/]+@)?([\w.-]+\.\w+)(?::\d+)?[:/](?!/)(.+?)(?:\.git)?/?",
+        remote,
+    )
+    return f"https://{found[1]}/{found[2]}" if found else None

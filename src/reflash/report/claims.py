@@ -16,9 +16,10 @@ from reflash.paper.claims.model import (
     read_claims,
     verdict_text,
 )
+from reflash.report.attachments import Attachment
 
 
-def claims_section(path: Path | str, files: Sequence[tuple[str, str]]) -> dict[str, Any]:
+def claims_section(path: Path | str, files: Sequence[tuple[str, Attachment]]) -> dict[str, Any]:
     """Return what the page shows of claims.json.
 
     Parameters
@@ -26,7 +27,7 @@ def claims_section(path: Path | str, files: Sequence[tuple[str, str]]) -> dict[s
     path
         ``claims.json``.
     files
-        Names and addresses of the files to link.
+        The files to link, by what they are called.
 
     Raises
     ------
@@ -35,21 +36,35 @@ def claims_section(path: Path | str, files: Sequence[tuple[str, str]]) -> dict[s
     """
     findings = read_claims(path)
     return {
+        "name": "claims",
+        "title": "The paper’s claims",
         "confidence": f"{100 * findings.confidence:g} %",
         "resamples": f"{findings.resamples:,}",
         "seeds": len(findings.seeds),
         "warning": findings.warning,
+        "proves": findings.evidence != "none",
         "claims": [_claim(claim, findings) for claim in findings.claims],
         "files": list(files),
     }
 
 
+def deciding_part(claim: Claim) -> Part | None:
+    """Return the part that says most about a claim: the first with the claim's own verdict."""
+    own = [part for part in claim.parts if part.verdict == claim.verdict]
+    return next(iter([*own, *claim.parts]), None)
+
+
 def _claim(claim: Claim, findings: Findings) -> dict[str, Any]:
+    part = deciding_part(claim)
+    # At a scale that is no evidence a verdict has no colour: it says nothing about the paper.
+    shown = claim.verdict if findings.evidence != "none" else "no evidence"
     return {
         "number": claim.number,
         "title": claim.title,
+        "word": claim.verdict,
         "verdict": verdict_text(claim, findings),
-        "mark": claim.verdict.replace(" ", "-"),
+        "mark": shown.replace(" ", "-"),
+        "deciding": _part(part) if part else None,
         "statement": claim.statement,
         "paper": claim.paper,
         "evidence": claim.evidence,

@@ -1,4 +1,4 @@
-"""The paper's main comparison beside ours: known values, their evidence, and differences."""
+"""The study's own headline, and the paper's main comparison beside ours with its evidence."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from reflash.degradations.settings import KINDS
 from reflash.models.names import baseline_of
 from reflash.paper.reference import (
     COMPARABLE_SET,
@@ -14,9 +15,11 @@ from reflash.paper.reference import (
     reference_psnr,
     reference_table,
 )
-from reflash.paper.scores import read_table
+from reflash.paper.scores import MEAN, metric_name, read_table
 from reflash.paper.tables.layout import Cell, Column, Layout, Row, number
-from reflash.study.context import Context, kind_label
+from reflash.study.context import Context, kind_label, seeds_sentence
+
+_REMEDY = "make it with reflash table multi_degradation"
 
 LABELS = {
     "srresnet/multi/none": "SRResNet",
@@ -25,6 +28,57 @@ LABELS = {
     "rrdb/multi/last_conv-channel-p0.5": "RRDB + dropout",
 }
 """The paper's models and what they are called where the study has no label for them."""
+
+
+def headline(context: Context, table: Path | str) -> Layout:
+    """Lay out the mean over all degradations of every model and test set, with its gain.
+
+    Parameters
+    ----------
+    context
+        Names the models.
+    table
+        ``multi_degradation.csv`` of the study.
+
+    Raises
+    ------
+    ReflashError
+        The table is missing or not one that ``reflash table multi_degradation`` wrote.
+    """
+    columns = ("set", "model", "label", "metric", "row", "kind", "value", "std", "mark")
+    frame = read_table(table, columns, _REMEDY)
+    frame = frame[frame["kind"] == MEAN]
+    metric = str(frame["metric"].iloc[0])
+    digits = 2 if metric.startswith("psnr") else 4
+    sets = list(dict.fromkeys(frame["set"]))
+    lines = {(line["set"], line["model"], line["row"]): line for line in frame.to_dict("records")}
+    rows = []
+    for model in dict.fromkeys(frame["model"]):
+        label = lines[sets[0], model, "model"]["label"]
+        cells = [Cell(text=str(label))]
+        for name in sets:
+            own, gain = lines[name, model, "model"], lines.get((name, model, "gain"))
+            mark = own["mark"] if isinstance(own["mark"], str) else ""
+            cells.append(Cell(text=number(own["value"], own["std"], digits), mark=mark))
+            text = number(gain["value"], gain["std"], digits, sign=True) if gain else ""
+            cells.append(Cell(text=text))
+        rows.append(Row(cells=tuple(cells)))
+    named = metric_name(metric)
+    return Layout(
+        name="headline",
+        title=f"{named}, mean of the {len(KINDS)} degradations",
+        caption=" ".join(
+            [
+                "Gain: over the same network and setting without dropout, from unrounded values.",
+                seeds_sentence(context),
+            ]
+        ),
+        columns=(
+            Column(name="model", numeric=False),
+            *(Column(name=n, group=name) for name in sets for n in (named, "gain")),
+        ),
+        rows=tuple(rows),
+    )
 
 
 def main_comparison(context: Context, table: Path | str | None) -> Layout:
@@ -89,7 +143,7 @@ def _known_kinds() -> list[str]:
 def _own_values(path: Path | str) -> dict[tuple[str, str, str], float]:
     """Return (model, row, kind) -> our value on the comparable set."""
     columns = ("set", "model", "row", "kind", "value")
-    table = read_table(path, columns, "make it with reflash table multi_degradation")
+    table = read_table(path, columns, _REMEDY)
     table = table[table["set"] == COMPARABLE_SET]
     keys = zip(table["model"], table["row"], table["kind"], strict=True)
     return dict(zip(keys, map(float, table["value"]), strict=True))
@@ -131,7 +185,9 @@ def _model_evidence(model: str) -> str:
 def _caption(context: Context, compared: bool) -> str:
     parts = [f"The paper's values are {EVIDENCE_NOTE}.", "The paper's other values were not found."]
     if compared:
-        parts.append(f"Ours: scale {context.scale}; diff.: ours less the paper's.")
+        parts.append(
+            f"Ours: scale {context.scale}; diff.: ours, not rounded, less the paper's value."
+        )
     elif COMPARABLE_SET in context.test_sets:
         parts.append("This study makes no table of these models to compare with.")
     else:

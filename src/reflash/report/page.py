@@ -1,43 +1,50 @@
-"""The results page: one HTML file with everything in it, and links to the files beside it."""
+"""The results page: one HTML file with everything in it, and an archive of the page and its files.
+
+The page opens with what was found: for the paper's study its claims, for a study of the user's own
+that study's results. Tables and figures are numbered in the order in which they stand.
+"""
 
 from __future__ import annotations
 
-import base64
 import json
-import os
-import platform
-from collections.abc import Mapping, Sequence
-from importlib import metadata
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import jinja2
+from markupsafe import Markup
 from pydantic import ValidationError
 
 from reflash.core.errors import ReflashError
 from reflash.core.files import require_file, write_text
+from reflash.core.machine import cpu_name, source_commit
 from reflash.models.names import BICUBIC, parse_model
 from reflash.paper.tables.layout import Layout, column_groups
+from reflash.report.attachments import Attachment, attach, smaller, write_archive
 from reflash.report.claims import claims_section
-from reflash.report.comparison import main_comparison, restated_notes
-from reflash.study.context import Context, evidence_sentence, listing
-from reflash.training.record import RECORD, read_record
-
-TABLE_FILES = {"CSV": ".csv", "Markdown": ".md", "LaTeX": ".tex"}
-FIGURE_FILES = {"PDF": ".pdf", "PNG": ".png", "CSV": ".csv"}
-PACKAGES = (
-    "reflash",
-    "torch",
-    "numpy",
-    "pandas",
-    "opencv-python-headless",
-    "pillow",
-    "matplotlib",
-    "scikit-learn",
+from reflash.report.comparison import headline, main_comparison, restated_notes
+from reflash.report.provenance import (
+    AUTHORS_CODE,
+    PAPER,
+    SOURCE,
+    installed_versions,
+    read_runs,
+    repository,
+    run_row,
+    short,
+    source_link,
+    training_facts,
 )
+from reflash.study.context import Context, evidence_sentence, listing
+
+PACKAGE = Path(__file__).parents[1]
+TABLE_FILES = {"CSV": ".csv", "LaTeX": ".tex", "Markdown": ".md"}
+FIGURE_FILES = {"CSV": ".csv", "PDF": ".pdf"}
 SCREEN = 1.3
 """How much larger than printed a figure is shown."""
+
+Address = Callable[[Attachment], str]
+"""Gives the address under which the page finds an attachment."""
 
 
 def write_report(
@@ -50,13 +57,15 @@ def write_report(
     versions: Mapping[str, str] | None = None,
     claims: Path | str | None = None,
     weights: Sequence[tuple[str, str, str]] = (),
+    results: Path | str = "results/demo",
+    archive: Path | str | None = None,
 ) -> None:
     """Write the results page of a study at a scale.
 
     Parameters
     ----------
     out_html
-        The page; tables and figures are embedded, links to their files are relative to it.
+        The page; images, tables and the files behind them are inside it.
     context
         The study and scale; its models and test sets are those of the whole study.
     tables, figures
@@ -68,26 +77,39 @@ def write_report(
     versions
         Software and its version; by default what is installed here.
     claims
-        ``claims.json``; the table ``claims`` is then shown as a section of its own.
+        ``claims.json``; the table ``claims`` is then shown as the summary of the claims.
     weights
         Model, file and its SHA-256 of weights that were not trained here.
+    results
+        Folder of the study's results, as the commands shown name it.
+    archive
+        A zip of the page with the files beside it, the PNG of each figure among them.
 
     Raises
     ------
     ReflashError
         A file of a table, figure or run is missing or not readable.
     """
-    out = Path(out_html)
-    shown_tables = [_table(Path(stem), out) for stem in tables]
+    page = _Page(context, commit=source_commit(), results=str(results))
+    records = read_runs(runs)
+    shown_tables = [page.table(Path(stem)) for stem in tables]
+    shown_figures = [page.figure(Path(stem)) for stem in figures]
     shown_claims = None
     if claims is not None:
-        own = [table for table in shown_tables if table["layout"].name == "claims"]
+        own = [table for table in shown_tables if table["name"] == "claims"]
         shown_tables = [table for table in shown_tables if table not in own]
-        links = [link for table in own for link in table["files"]]
-        shown_claims = claims_section(claims, [*links, ("JSON", _relative(Path(claims), out))])
-    shown_figures = [_figure(Path(stem), out) for stem in figures]
-    multi = [Path(stem) for stem in tables if Path(stem).name == "multi_degradation"]
-    comparison = main_comparison(context, _with(multi[0], ".csv") if multi else None)
+        files = [file for table in own for file in table["files"]]
+        files.append(("JSON", attach(claims, "tables", "regenerate it with reflash claims")))
+        shown_claims = claims_section(claims, files)
+    multi = next((Path(s) for s in tables if Path(s).name == "multi_degradation"), None)
+    multi_csv = _with(multi, ".csv") if multi else None
+    found = _shown(headline(context, multi_csv)) if multi_csv else None
+    summaries = [shown for shown in (shown_claims, found) if shown]
+    if context.study != "paper":
+        summaries.reverse()
+    comparison = _shown(main_comparison(context, multi_csv))
+    _number([*summaries, *shown_tables, comparison])
+    _number(shown_figures)
     values = {
         "context": context,
         "warning": evidence_sentence(context),
@@ -95,16 +117,34 @@ def write_report(
         "bicubic": context.label(BICUBIC),
         "sets": listing(context.test_sets),
         "seeds": listing([str(seed) for seed in context.seeds]),
-        "comparison": {"layout": comparison, "groups": list(column_groups(comparison.columns))},
+        "summaries": summaries,
+        "comparison": comparison,
         "restated": restated_notes(),
         "claims": shown_claims,
         "tables": shown_tables,
         "figures": shown_figures,
-        "runs": [_run(Path(folder)) for folder in runs],
+        "runs": [run_row(record) for record in records],
+        "training": training_facts(records) if records else None,
         "weights": list(weights),
+        "results": page.results,
         "command": command,
+        "paper": PAPER,
+        "authors_code": AUTHORS_CODE,
+        "commit": short(page.commit),
+        "source": source_link(page.repository, page.commit),
+        "commit_link": lambda commit: source_link(page.repository, commit),
+        "short": short,
+        "processor": cpu_name(),
         "versions": dict(versions) if versions is not None else installed_versions(),
     }
+    out = Path(out_html)
+    packed = {figure["image"].name: smaller(figure["image"]) for figure in shown_figures}
+    write_text(out, _render(values, lambda file: packed.get(file.name, file).uri, inside=True))
+    if archive is not None:
+        write_archive(archive, lambda address: _render(values, address, inside=False))
+
+
+def _render(values: Mapping[str, Any], address: Address, inside: bool) -> str:
     here = Path(__file__).parent
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(here),
@@ -114,8 +154,95 @@ def write_report(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    # Base64 needs no escaping, and escaping megabytes of it takes long.
+    environment.globals["address"] = lambda file: Markup(address(file))
     css = (here / "page.css").read_text(encoding="utf-8")
-    write_text(out, environment.get_template("page.html.j2").render(values, css=css))
+    return environment.get_template("page.html.j2").render(values, css=css, inside=inside)
+
+
+class _Page:
+    """Reads tables and figures as the page shows them."""
+
+    def __init__(self, context: Context, commit: str | None, results: str) -> None:
+        self.context = context
+        self.commit = commit
+        self.repository = repository()
+        self.results = results
+
+    def table(self, stem: Path) -> dict[str, Any]:
+        remedy = "make the table with reflash table"
+        path = require_file(_with(stem, ".json"), remedy)
+        try:
+            layout = Layout.model_validate_json(path.read_text(encoding="utf-8"))
+        except ValidationError as error:
+            raise ReflashError(
+                f"{path}: not a table file; regenerate it with reflash table"
+            ) from error
+        files = [
+            (name, attach(_with(stem, suffix), "tables", remedy))
+            for name, suffix in TABLE_FILES.items()
+        ]
+        return _shown(layout) | {"files": files, **self._made("table", layout.name)}
+
+    def figure(self, stem: Path) -> dict[str, Any]:
+        remedy = "make the figure with reflash figure"
+        meta = _read_json(_with(stem, ".json"), remedy)
+        image = attach(_with(stem, ".png"), "figures", remedy)
+        try:
+            name, title, caption, alt = (str(meta[k]) for k in ("name", "title", "caption", "alt"))
+            dpi = float(meta["style"]["dpi"])
+        except (KeyError, TypeError, ValueError) as error:
+            path = _with(stem, ".json")
+            raise ReflashError(f"{path}: does not describe a figure; {remedy}") from error
+        width, height = (int.from_bytes(image.content[at : at + 4], "big") for at in (16, 20))
+        shown = 96 * SCREEN / dpi
+        files = [
+            (kind, attach(_with(stem, suffix), "figures", remedy))
+            for kind, suffix in FIGURE_FILES.items()
+        ]
+        return {
+            "name": name,
+            "title": title,
+            "caption": caption,
+            "alt": alt,
+            "image": image,
+            "width": round(width * shown),
+            "height": round(height * shown),
+            "files": files,
+            **self._made("figure", name),
+        }
+
+    def _made(self, kind: str, name: str) -> dict[str, Any]:
+        """Return the command that makes a table or figure, and its code with a link to it."""
+        module = f"paper/{kind}s/{name}.py"
+        path = PACKAGE / module
+        code = None
+        if path.is_file():
+            code = Attachment(f"code/{kind}s/{name}.py", path.read_bytes())
+        return {
+            "command": f"reflash {kind} {name} --results {self.results}",
+            "code": code,
+            "code_link": source_link(self.repository, self.commit, f"{SOURCE}/{module}"),
+        }
+
+
+def _shown(layout: Layout) -> dict[str, Any]:
+    return {
+        "name": layout.name,
+        "title": layout.title,
+        "layout": layout,
+        "groups": list(column_groups(layout.columns)),
+        "files": [],
+        "command": None,
+        "code": None,
+        "code_link": None,
+    }
+
+
+def _number(items: Iterable[dict[str, Any]]) -> None:
+    """Give tables or figures their numbers, in the order in which the page shows them."""
+    for number, item in enumerate(items, 1):
+        item["number"] = number
 
 
 def by_setting(context: Context) -> dict[str, list[str]]:
@@ -124,102 +251,6 @@ def by_setting(context: Context) -> dict[str, list[str]]:
     for model in context.models:
         names.setdefault(parse_model(model).setting, []).append(context.label(model))
     return names
-
-
-def installed_versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that make the results."""
-    versions = {"Python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
-
-
-def _table(stem: Path, page: Path) -> dict[str, Any]:
-    path = require_file(_with(stem, ".json"), "make the table with reflash table")
-    try:
-        layout = Layout.model_validate_json(path.read_text(encoding="utf-8"))
-    except ValidationError as error:
-        raise ReflashError(f"{path}: not a table file; regenerate it with reflash table") from error
-    return {
-        "id": f"table-{layout.name}",
-        "layout": layout,
-        "groups": list(column_groups(layout.columns)),
-        "files": _links(stem, TABLE_FILES, page),
-    }
-
-
-def _figure(stem: Path, page: Path) -> dict[str, Any]:
-    remedy = "make the figure with reflash figure"
-    meta = _read_json(_with(stem, ".json"), remedy)
-    png = require_file(_with(stem, ".png"), remedy).read_bytes()
-    try:
-        name, title, caption, alt = (str(meta[k]) for k in ("name", "title", "caption", "alt"))
-        dpi = float(meta["style"]["dpi"])
-    except (KeyError, TypeError, ValueError) as error:
-        path = _with(stem, ".json")
-        raise ReflashError(f"{path}: does not describe a figure; {remedy}") from error
-    width, height = (int.from_bytes(png[at : at + 4], "big") for at in (16, 20))
-    shown = 96 * SCREEN / dpi
-    return {
-        "id": f"figure-{name}",
-        "title": title,
-        "caption": caption,
-        "alt": alt,
-        "data": base64.b64encode(png).decode("ascii"),
-        "width": round(width * shown),
-        "height": round(height * shown),
-        "files": _links(stem, FIGURE_FILES, page),
-    }
-
-
-def _links(stem: Path, suffixes: Mapping[str, str], page: Path) -> list[tuple[str, str]]:
-    """Return (name, relative address) of the files beside a stem; all must be there."""
-    links = []
-    for name, suffix in suffixes.items():
-        path = require_file(_with(stem, suffix), "regenerate the table or figure")
-        links.append((name, _relative(path, page)))
-    return links
-
-
-def _relative(path: Path, page: Path) -> str:
-    """Return the address of a file as seen from the page."""
-    return quote(Path(os.path.relpath(path.absolute(), page.absolute().parent)).as_posix())
-
-
-def _run(folder: Path) -> dict[str, str]:
-    """Return what the page says about one run."""
-    remedy = "train the run again with reflash train --again"
-    path = require_file(folder / RECORD, remedy)
-    record = read_record(folder)
-    assert record is not None
-    try:
-        network, training = record.settings["network"], record.settings["training"]
-        size = network.get("factory") or (
-            f"{network['name']}, {network['blocks']} blocks, {network['features']} features"
-        )
-        return {
-            "id": record.run,
-            "network": size,
-            "iterations": f"{record.iterations:,}",
-            "batch": f"{training['batch']} × {record.settings['pairs']['patch']} px",
-            "time": duration(record.seconds),
-            "device": record.device,
-        }
-    except (KeyError, TypeError, ValueError) as error:
-        raise ReflashError(f"{path}: does not describe a run ({error!r}); {remedy}") from error
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as people read them: 12.3 s, 5 min 02 s, 3 h 20 min."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 def _read_json(path: Path, remedy: str) -> dict[str, Any]:

@@ -200,3 +200,8 @@ class Files:
     def report(self) -> str:
         """The results page."""
         return f"{self.results}/report/index.html"
+
+    @property
+    def report_archive(self) -> str:
+        """The results page with the files it links beside it, as a zip."""
+        return f"{self.results}/report/report.zip"

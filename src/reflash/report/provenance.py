@@ -1,0 +1,165 @@
+"""Where the results come from: the runs, their machines and hours, the code and its versions."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from reflash.core.errors import ReflashError
+from reflash.core.files import require_file
+from reflash.core.machine import source_remote
+from reflash.study.context import listing
+from reflash.training.record import RECORD, Record, read_record
+
+PAPER = "https://arxiv.org/abs/2112.12089"
+AUTHORS_CODE = "https://github.com/XPixelGroup/RDSR"
+
+PACKAGES = (
+    "reflash",
+    "torch",
+    "numpy",
+    "pandas",
+    "opencv-python-headless",
+    "pillow",
+    "matplotlib",
+    "scikit-learn",
+)
+SOURCE = "src/reflash"
+"""Where the package lies in the repository."""
+
+
+def installed_versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that make the results."""
+    versions = {"Python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def repository() -> str | None:
+    """Return the address of the source: the package's project URL, or the clone's remote.
+
+    Without either (an installed package, a clone of a folder) None.
+    """
+    try:
+        addresses = metadata.metadata("reflash").get_all("Project-URL") or []
+    except metadata.PackageNotFoundError:
+        addresses = []
+    for entry in addresses:
+        name, _, address = entry.partition(", ")
+        if name.lower() in ("repository", "source"):
+            return str(address).rstrip("/")
+    return source_remote()
+
+
+def source_link(address: str | None, commit: str | None, path: str = "") -> str | None:
+    """Return where a file (or the whole source) can be read at a commit; None if nobody knows.
+
+    >>> source_link("https://github.com/a/b", "12ab+dirty", "Snakefile")
+    'https://github.com/a/b/blob/12ab/Snakefile'
+    """
+    if not address or not commit:
+        return None
+    kind = "blob" if path else "tree"
+    return f"{address}/{kind}/{commit.removesuffix('+dirty')}/{path}".rstrip("/")
+
+
+def short(commit: str | None) -> str:
+    """Return a commit as people write it.
+
+    >>> short("0123456789abcdef+dirty"), short(None)
+    ('0123456789+changes', 'not known')
+    """
+    if not commit:
+        return "not known"
+    return commit[:10] + ("+changes" if commit.endswith("+dirty") else "")
+
+
+def read_runs(folders: Sequence[Path | str]) -> list[Record]:
+    """Read the records of runs.
+
+    Raises
+    ------
+    ReflashError
+        A record is missing or damaged.
+    """
+    records = []
+    for folder in folders:
+        require_file(Path(folder) / RECORD, "train the run again with reflash train --again")
+        record = read_record(folder)
+        assert record is not None
+        records.append(record)
+    return records
+
+
+def run_row(record: Record) -> dict[str, str]:
+    """Return what the page says about one run."""
+    try:
+        network, training = record.settings["network"], record.settings["training"]
+        size = network.get("factory") or (
+            f"{network['name']}, {network['blocks']} blocks, {network['features']} features"
+        )
+        return {
+            "id": record.run,
+            "network": size,
+            "iterations": f"{record.iterations:,}",
+            "batch": f"{training['batch']} × {record.settings['pairs']['patch']} px",
+            "time": duration(record.seconds),
+            "resumed": str(record.resumes or "–"),
+            "device": record.device,
+            "finished": (record.finished or "not finished")[:10],
+            "commit": short(record.commit),
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise ReflashError(
+            f"{record.run}: its {RECORD} does not describe a run ({error!r}); "
+            "train the run again with reflash train --again"
+        ) from error
+
+
+def training_facts(records: Sequence[Record]) -> dict[str, Any]:
+    """Sum up how the runs were trained: hours, interruptions, machines, commits, versions."""
+    resumed = [record for record in records if record.resumes]
+    times = sum(record.resumes for record in resumed)
+    machines = Counter(
+        f"{record.processor}, {_count(record.threads, 'thread')}"
+        if record.device == "cpu"
+        else record.device
+        for record in records
+    )
+    torch = dict.fromkeys(record.versions["torch"] for record in records if record.versions)
+    return {
+        "hours": duration(sum(record.seconds for record in records)),
+        "longest": duration(max(record.seconds for record in records)),
+        "runs": _count(len(records), "run"),
+        "resumed": f"{_count(len(resumed), 'run')} resumed, {_count(times, 'time')} in all"
+        if resumed
+        else "no run was interrupted",
+        "machines": [f"{name} ({_count(count, 'run')})" for name, count in machines.items()],
+        "commits": [
+            (commit, _count(count, "run"))
+            for commit, count in Counter(record.commit for record in records).items()
+        ],
+        "torch": listing(list(torch)),
+    }
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number != 1 else ''}"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people read them: 12.3 s, 5 min 02 s, 3 h 20 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
