@@ -82,13 +82,13 @@ def cases(device: torch.device, quick: bool) -> dict[str, Callable[[], None]]:
     """Return what is measured."""
     found: dict[str, Callable[[], None]] = {
         "torch imported": lambda: None,
-        "make a pool, demo size": pool,
-        "degrade 16 windows of 400": lambda: degrading(400, device),
-        "degrade 16 windows of 192": lambda: degrading(192, device),
         "train srresnet, demo size": lambda: training("demo", "srresnet", device, 3),
-        "train rrdb, demo size": lambda: training("demo", "rrdb", device, 3),
     }
     if not quick:
+        found["train rrdb, demo size"] = lambda: training("demo", "rrdb", device, 3)
+        found["make a pool, demo size"] = pool
+        found["degrade 16 windows of 400"] = lambda: degrading(400, device)
+        found["degrade 16 windows of 192"] = lambda: degrading(192, device)
         found["train srresnet, paper size"] = lambda: training("paper", "srresnet", device, 3)
         found["evaluate 2040x1356, srresnet"] = lambda: enlarging("srresnet", device)
         if released.available():

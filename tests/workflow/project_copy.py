@@ -10,8 +10,22 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import yaml
+
+from reflash.study.artefacts import Figures, Tables
+
 ROOT = Path(__file__).parents[2]
 PARTS = ("Snakefile", "workflow", "config", "src", "dvc.yaml", "benchmarks/results")
+
+
+def small_study(title: str, models: list[str], *shown: str) -> str:
+    """Return a study file that shows the named tables and figures alone."""
+    kinds = {"tables": Tables, "figures": Figures}
+    others = {
+        kind: dict.fromkeys(sorted(set(declared.model_fields) - set(shown)))
+        for kind, declared in kinds.items()
+    }
+    return yaml.safe_dump({"title": title, "models": models, **others})
 
 
 class Project:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 from PIL import Image
-from project_copy import Project
+from project_copy import Project, small_study
 
 from reflash.datasets.images import read_rgb, write_png
 from reflash.datasets.photos import sample_photos
@@ -125,14 +125,18 @@ def test_a_study_of_ones_own_on_ones_own_images(project: Project, tmp_path: Path
         write_png(tmp_path / "own" / f"my {name}.png", read_rgb(photo)[:98, :99])
     own = f"{{source: folder, folder: {tmp_path / 'own'}}}"
     overrides = f"overrides={{test_sets: {{photos: null, own: {own}}}}}"
+    models = ["srresnet/multi/{none,b8-channel-p0.2,b12-channel-p0.2}"]  # one is new
+    shown = ("dropout_grid", "claims", "positions_multi", "saliency_maps")
+    study = small_study("Where does dropout help my images?", models, *shown)
+    (project.folder / "config/study/mine.yaml").write_text(study)
     project.snakemake("--config", "scale=tiny", "study=mine", overrides)
     plan = Plan(load({"scale": "tiny", "study": "mine"}, project.folder / "config"))
-    models = plan.models
-    assert len(models) == 4
+    assert len(plan.models) == 3
     table = pd.read_csv(project.folder / "results/tiny/mine/tables/dropout_grid.csv")
     assert {"own"} == set(table["set"])
     claims = json.loads((project.folder / "results/tiny/mine/claims.json").read_text())
     assert claims
+    assert set(plan.artefacts("figures")) == {"positions_multi", "saliency_maps"}
     for name in plan.artefacts("figures"):
         assert (project.folder / f"figures/tiny/mine/{name}.pdf").stat().st_size > 100
     assert (

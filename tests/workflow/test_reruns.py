@@ -45,7 +45,7 @@ def test_noise_level_of_the_test_sets_trains_nothing(project: Project) -> None:
 def test_another_probability_or_a_new_row_trains_one_run(
     project: Project, probabilities: str
 ) -> None:
-    project.edit("config/study/paper.yaml", "channel-p{0.2,0.7}", f"channel-p{probabilities}")
+    project.edit("config/study/short.yaml", "channel-p{0.2,0.7}", f"channel-p{probabilities}")
     jobs = project.planned()
     assert jobs["train_network"] == 1
     assert jobs["evaluate_network"] == 1

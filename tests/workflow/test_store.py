@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from project_copy import ROOT, Project, copy_project
+from project_copy import ROOT, Project, copy_project, small_study
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 
@@ -57,7 +57,7 @@ def remote_of(project: Project) -> Path:
 
 
 def check_restored(restored: Project, published: Project) -> None:
-    """Nothing is left to train or fetch, and everything can be drawn from the restored files."""
+    """The files are there again, and nothing is left to train or fetch."""
     for file in ("params.safetensors", "params_ema.safetensors", "log.csv"):
         assert (restored.folder / RUN / file).read_bytes() == (
             published.folder / RUN / file
@@ -65,20 +65,20 @@ def check_restored(restored: Project, published: Project) -> None:
     for file in ("results/tiny/config.json", "results/tiny/metrics.json", f"{RUN}/run.json"):
         assert (restored.folder / file).read_bytes() == (published.folder / file).read_bytes()
     assert not NOT_NEEDED & set(restored.planned())
-    restored.snakemake("--config", "scale=tiny", "weights=published")
-    for kind, folder in (("figures", "figures/tiny"), ("tables", "results/tiny/tables")):
-        paths = sorted((published.folder / folder).glob("*.csv"))
-        assert paths, kind
-        for path in paths:
-            assert (restored.folder / folder / path.name).read_bytes() == path.read_bytes()
-    assert (restored.folder / "results/tiny/report/index.html").is_file()
-    assert not (restored.folder / "data/tiny/train").exists()
 
 
 def test_a_fresh_clone_restores_and_trains_nothing(published: Project, tmp_path: Path) -> None:
     fresh = clone(published, tmp_path / "fresh")
     assert store(fresh, "restore").stdout.strip().endswith("restored")
     check_restored(fresh, published)
+    fresh.snakemake("--config", "scale=tiny", "weights=published")
+    for kind, folder in (("figures", "figures/tiny"), ("tables", "results/tiny/tables")):
+        paths = sorted((published.folder / folder).glob("*.csv"))
+        assert paths, kind
+        for path in paths:
+            assert (fresh.folder / folder / path.name).read_bytes() == path.read_bytes()
+    assert (fresh.folder / "results/tiny/report/index.html").is_file()
+    assert not (fresh.folder / "data/tiny/train").exists()
 
 
 def test_a_change_beside_restored_runs_trains_what_it_concerns(
@@ -94,7 +94,7 @@ def test_a_change_beside_restored_runs_trains_what_it_concerns(
         file.write("\nEDITED = True\n")
     assert fresh.planned()["evaluate_network"] == 10 + 1  # every run, and bicubic
     assert not NOT_NEEDED & set(fresh.planned())
-    fresh.edit("config/study/paper.yaml", "channel-p{0.2,0.7}", "channel-p{0.3,0.7}")
+    fresh.edit("config/study/short.yaml", "channel-p{0.2,0.7}", "channel-p{0.3,0.7}")
     fresh.snakemake("--until", "synthesise_pairs")  # training data again, of the same content
     assert fresh.planned()["train_network"] == 1
 
@@ -271,13 +271,11 @@ def test_through_s3(published: Project, s3_server: str, tmp_path: Path) -> None:
 def test_old_checkpoints_come_back_with_their_tag(published: Project, tmp_path: Path) -> None:
     everything = tuple(path.name for path in published.folder.iterdir())
     work = copy_project(published.folder, tmp_path / "work", everything)
-    (work.folder / "config/study/paper.yaml").write_text(
-        "title: Two runs\nmodels: ['srresnet/multi/{none,last_conv-channel-p0.7}']\n"
-        "tables: {multi_degradation: {}}\nfigures: {}\n"
-    )
+    study = small_study("A run", ["srresnet/multi/none"], "multi_degradation")
+    (work.folder / "config/study/short.yaml").write_text(study)
     work.snakemake()
     store(work, "publish")
-    git(work, "commit", "-q", "-a", "-m", "two runs")
+    git(work, "commit", "-q", "-a", "-m", "one run")
     git(work, "tag", "first")
     work.edit("config/scale/tiny.yaml", "iterations: 20", "iterations: 10")
     work.snakemake()
