@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 
 from reflash.core.errors import ReflashError
-from reflash.study.checks import check_images, load_plan
+from reflash.study import checks
+from reflash.study.checks import check_images, check_tensorboard, load_plan
 from reflash.study.plan import Plan
+from reflash.study.runs import made_from
 from reflash.study.workflow import folder_key
+from reflash.training.record import settings_key
 
 
 def plan(root: Path, **values: Any) -> Plan:
@@ -34,6 +37,29 @@ def test_a_run_depends_on_no_test_setting(root: Path) -> None:
         root, overrides={"benchmark": benchmark, "evaluation": {"weights": "params_ema"}}
     )
     assert changed.run_settings(run) == plan(root).run_settings(run)
+
+
+def test_watching_a_training_is_no_part_of_its_identity(root: Path) -> None:
+    run = "srresnet/multi/last_conv-channel-p0.7/seed0"
+    watched = plan(root, overrides={"training": {"tensorboard": True}})
+    assert watched.scale.training.tensorboard
+    assert (
+        watched.run_settings(run).model_dump_json()
+        == plan(root).run_settings(run).model_dump_json()
+    )
+    key = settings_key(watched.run_settings(run))
+    assert key == settings_key(plan(root).run_settings(run))
+    assert made_from(watched, run) == made_from(plan(root), run)
+
+
+def test_a_missing_tensorboard_is_told_before_any_work(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_tensorboard(plan(root, overrides={"training": {"tensorboard": True}}))
+    monkeypatch.setattr(checks, "find_spec", lambda name: None)
+    check_tensorboard(plan(root))
+    with pytest.raises(ReflashError, match=r"training.tensorboard: .*reflash\[tensorboard\]"):
+        check_tensorboard(plan(root, overrides={"training": {"tensorboard": True}}))
 
 
 def test_a_degradation_depends_on_its_own_settings_only(root: Path) -> None:

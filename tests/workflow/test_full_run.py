@@ -98,13 +98,31 @@ def test_captions_say_that_this_is_no_evidence(finished: Project) -> None:
             assert "no evidence about the paper" in path.read_text(), path.name
 
 
-def test_the_same_run_gives_the_same_weights(finished: Project, project: Project) -> None:
-    """Training again in a copy of the folder gives the same bytes."""
+def curves(folder: Path) -> dict[int, float]:
+    """PSNR by iteration of the TensorBoard events in a folder."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return {event.step: event.value for event in events.Scalars("psnr")}
+
+
+def test_the_same_run_gives_the_same_weights(project: Project) -> None:
+    """Training again in a copy of the folder, watched by TensorBoard, gives the same bytes."""
     run = "results/tiny/runs/rrdb/multi/none/seed0/params.safetensors"
     before = (project.folder / run).read_bytes()
     (project.folder / run).unlink()
-    project.snakemake(run)
+    watched = ("--config", "scale=tiny", "overrides={training: {tensorboard: true}}")
+    project.snakemake(run, *watched)
     assert (project.folder / run).read_bytes() == before
+    log = pd.read_csv((project.folder / run).with_name("log.csv")).set_index("iteration")["psnr"]
+    events = project.folder / "results/tiny/tensorboard/rrdb/multi/none/seed0"
+    assert curves(events) == pytest.approx(log.to_dict(), abs=1e-4)
+
+    # Those trained before get their curves from their logs.
+    shown = project.run("reflash", "runs", "--results", "results/tiny", "--tensorboard", "curves")
+    assert "curves: runs with curves: 10" in shown.stdout
+    assert curves(project.folder / "curves/rrdb/multi/none/seed0") == curves(events)
 
 
 def test_mistakes_stop_before_any_work(project: Project) -> None:

@@ -27,6 +27,10 @@ def test_nothing_to_do_after_a_finished_run(project: Project) -> None:
     assert project.planned() == Counter()
 
 
+def test_watching_a_training_trains_nothing(project: Project) -> None:
+    assert project.planned(*overriding("{training: {tensorboard: true}}")) == Counter()
+
+
 def test_touched_sources_and_data_rerun_nothing(project: Project) -> None:
     for path in [*project.folder.rglob("src/**/*.py"), *project.folder.rglob("data/**/*.csv")]:
         os.utime(path)

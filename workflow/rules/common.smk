@@ -15,6 +15,7 @@ from reflash.study.checks import (
     check_images,
     check_published,
     check_released,
+    check_tensorboard,
     load_plan,
 )
 from reflash.study.files import SET14_MOD12, public_weights, raw
@@ -37,6 +38,7 @@ try:
     else:
         check_released(PLAN)
         check_images(PLAN)
+        check_tensorboard(PLAN)
         protect_finished_runs(PLAN)
 except ReflashError as error:
     sys.exit(f"error: {error}")
@@ -52,6 +54,9 @@ prepare_environment(PLAN.config, PROJECT)
 # Only where jobs of the GPU follow each other may one of them train runs of others.
 if PLAN.scale.runs_per_job and workflow.global_resources.get("gpu") == 1:
     os.environ["REFLASH_TOGETHER"] = FILES.results
+# Like the mirror no parameter of a rule: watching a training is no reason to train again.
+if PLAN.scale.training.tensorboard:
+    os.environ["REFLASH_TENSORBOARD"] = FILES.tensorboard
 # Commands write to their log by `logged LOG COMMAND`.
 shell.prefix(shell_prefix())
 

@@ -12,7 +12,12 @@ from reflash.cli.common import examples, make_app
 app = make_app("")
 
 
-@app.command(epilog=examples("reflash runs --results results/demo"))
+@app.command(
+    epilog=examples(
+        "reflash runs --results results/demo",
+        "reflash runs --results results/demo --tensorboard curves/",
+    )
+)
 def runs(
     results: Annotated[
         Path, typer.Option(help="Folder of a study's results (the one with config.json).")
@@ -20,6 +25,13 @@ def runs(
     verify: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Compare weights with their record.")
     ] = True,
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for TensorBoard: write the logs of finished runs there, for runs that "
+            "were trained without training.tensorboard."
+        ),
+    ] = None,
 ) -> None:
     """List runs: state, iterations, hours, device, and what has changed since they were trained."""
     from reflash.study.runs import all_states
@@ -42,6 +54,13 @@ def runs(
             typer.echo(f"    changed since: {line}")
         for line in one.problems if record else ():
             typer.echo(f"    {line}")
+    if tensorboard is not None:
+        from reflash.study.events import write_events
+
+        written = write_events(plan, states, tensorboard, root)
+        typer.echo(
+            f"{tensorboard}: runs with curves: {len(written)}; tensorboard --logdir {tensorboard}"
+        )
     finished = [one for one in states if one.state == "finished"]
     hours = sum(one.hours for one in finished)
     typer.echo(f"{len(finished)} of {len(states)} runs finished, {hours:.1f} hours of training")

@@ -115,7 +115,14 @@ def train(
             "as its scale says (runs_per_job); their own commands then find them.",
         ),
     ] = None,
-    tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard.")] = None,
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="REFLASH_TENSORBOARD",
+            show_envvar=False,
+            help="Folder for TensorBoard, where each run has a folder of its name.",
+        ),
+    ] = None,
     compiled: Annotated[
         bool, typer.Option("--compile/--no-compile", help="Fuse operations with torch.compile.")
     ] = False,
@@ -184,6 +191,8 @@ def train(
     ]
     if together is not None and not trainers[0].has(data, HELD):
         trainers += missing_companions(together, trainers[0], data)
+    if tensorboard is not None and len(trainers) == 1:  # of several, each has its folder anyway
+        tensorboard = tensorboard / settings.id
     name = settings.id if len(trainers) == 1 else f"{len(trainers)} runs"
     try:
         with training_progress(name, max(one.total for one in trainers)) as report:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,21 @@ def load_plan(values: dict[str, Any], folder: Path | str = "config") -> Plan:
     check_layers(plan, name)
     check_external(plan, name)
     return plan
+
+
+def check_tensorboard(plan: Plan) -> None:
+    """Check that TensorBoard is installed if curves are to be written for it.
+
+    Raises
+    ------
+    ReflashError
+        It is not.
+    """
+    if plan.scale.training.tensorboard and find_spec("tensorboard") is None:
+        raise ReflashError(
+            "training.tensorboard: TensorBoard is not installed; run: "
+            "pip install 'reflash[tensorboard]', or remove the key"
+        )
 
 
 def load_plan_file(path: Path | str = "config/config.yaml") -> Plan:

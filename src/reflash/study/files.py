@@ -85,6 +85,11 @@ class Files:
         return f"results/{self._top}/runs"
 
     @property
+    def tensorboard(self) -> str:
+        """Folder of the curves that TensorBoard shows, one folder in it for each run."""
+        return f"results/{self._top}/tensorboard"
+
+    @property
     def results(self) -> str:
         """Folder of the study's tables, claims and report."""
         return f"results/{self.name}"

@@ -103,6 +103,9 @@ class TrainingSettings(Settings):
     """Arithmetic of the network; bf16 is autocast over fp32 master weights."""
     validation: ValidationSettings = ValidationSettings()
     """The validation curve."""
+    tensorboard: Annotated[bool, Field(exclude=True)] = False
+    """Write the curves of runs to results/SCALE/tensorboard while they are trained. It is left out
+    of what identifies a run: switching it trains nothing again."""
 
 
 class PoolSettings(Settings):
