@@ -43,6 +43,15 @@ reproduce: $(BIN)/.installed  ## Run the whole study (SCALE=demo, hour or paper;
 	  exit $$status; }
 	@echo "tables: results/$(SCALE), figures: figures/$(SCALE); next: source $(VENV)/bin/activate, then a comparison of your own: snakemake --cores all --config study=mine (README.md)"
 
+record: WHOLE = srresnet/multi/none/seed0 srresnet/multi/last_conv-channel-p0.7/seed0
+record: $(BIN)/.installed  ## Make the results that README shows (hours; CONFIG=mirror=FOLDER)
+	@$(EXPORTED) snakemake --cores $(CORES) --config scale=cpu study=record $(CONFIG)
+	@cd results/cpu/runs && for run in srresnet/multi/*/seed*; do \
+	  mkdir -p ../record/runs/$$run && cp $$run/log.csv $$run/run.json ../record/runs/$$run/; done
+	@$(EXPORTED) for run in $(WHOLE); do reflash convert results/cpu/runs/$$run/params.safetensors \
+	  results/cpu/record/runs/$$run/half.safetensors --half || exit 1; done
+	@cp results/cpu/record/runs/$(lastword $(WHOLE))/half.safetensors src/reflash/evaluation/weights/upscale.safetensors
+
 unlock: $(BIN)/.installed  ## Remove the lock that a killed snakemake left in this folder
 	@$(EXPORTED) snakemake --unlock --config scale=$(SCALE) $(CONFIG)
 

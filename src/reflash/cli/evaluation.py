@@ -183,8 +183,11 @@ def convert(
         Weights | None, typer.Option(help="Which weights of the file; default: what it holds.")
     ] = None,
     layout: Annotated[KeyLayout, typer.Option(help="Keys of a written .pth.")] = KeyLayout.basicsr,
+    half: Annotated[
+        bool, typer.Option("--half", help="16-bit floats, half the size (.safetensors).")
+    ] = False,
 ) -> None:
     """Convert weights between the authors' or BasicSR's .pth and safetensors."""
     from reflash.models.weights import convert as convert_weights
 
-    convert_weights(source, destination, key.value if key else None, layout.value)
+    convert_weights(source, destination, key.value if key else None, layout.value, half=half)

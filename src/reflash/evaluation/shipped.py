@@ -2,41 +2,38 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from reflash.core.errors import ReflashError
+from reflash.models.names import describe_model
 
-NAME = "upscale.safetensors"
-"""File name of the weights; ``upscale.json`` beside it says what they are (key ``description``)."""
+WEIGHTS = Path(__file__).with_name("weights") / "upscale.safetensors"
+"""Written by ``make record``, in 16-bit floats."""
 
-FOLDERS = (
-    Path(__file__).with_name("weights"),
-    Path(__file__).parents[3] / "results/record/weights",
-)
-"""Where they may lie: in the package, or among the recorded results of a clone."""
+_PAPER_ITERATIONS = 500_000
 
 
-def shipped_weights(folders: tuple[Path, ...] = FOLDERS) -> tuple[Path, str]:
+def shipped_weights(path: Path = WEIGHTS) -> tuple[Path, str]:
     """Return the weights that come with reflash, and what they are in a sentence.
 
     Raises
     ------
     ReflashError
-        None come with this version, or nothing says what they are.
+        None come with this version, or the file does not say what it is.
     """
-    for folder in folders:
-        weights = folder / NAME
-        if not weights.is_file():
-            continue
-        about = weights.with_suffix(".json")
-        try:
-            return weights, str(json.loads(about.read_text(encoding="utf-8"))["description"])
-        except (OSError, ValueError, KeyError) as error:
-            raise ReflashError(
-                f"{about}: does not say what {weights.name} is; restore it, or give --weights"
-            ) from error
-    raise ReflashError(
-        "--weights: none come with this version of reflash; give a file (reflash weights fetch "
-        "gets public ones), or bicubic"
-    )
+    if not path.is_file():
+        raise ReflashError(
+            "--weights: none come with this version of reflash; give a file (reflash weights fetch "
+            "gets public ones), or bicubic"
+        )
+    from reflash.models.weights import load_weights
+
+    _, about = load_weights(path)
+    try:
+        run, iterations = str(about["run"]), int(about["iterations"])
+        model = describe_model(run.rsplit("/", 1)[0])
+    except (KeyError, ValueError, IndexError) as error:
+        raise ReflashError(
+            f"{path}: does not say what it is; install reflash again, or give --weights"
+        ) from error
+    return path, f"{model} after {iterations:,} of the paper's {_PAPER_ITERATIONS:,} iterations"
