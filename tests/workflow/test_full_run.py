@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -133,9 +136,23 @@ def test_mistakes_stop_before_any_work(project: Project) -> None:
     assert "Traceback" not in output
 
 
-def test_snakemake_report(project: Project) -> None:
+def test_the_report_of_snakemake_holds_the_results(project: Project, plan: Plan) -> None:
+    """Every table and figure under its title, with the caption that lies beside it."""
     project.snakemake("--report", "report.zip")
-    assert (project.folder / "report.zip").stat().st_size > 10_000
+    with zipfile.ZipFile(project.folder / "report.zip") as archive:
+        inside = {Path(name).name for name in archive.namelist()}
+        shown = archive.read("report/report.html").decode()
+    figures, tables = plan.artefacts("figures"), plan.artefacts("tables")
+    assert {*(f"{f}.png" for f in figures), *(f"{t}.csv" for t in tables)} < inside
+    assert {"claims.json", "index.html"} < inside
+    text = html.unescape(re.sub(r"<[^>]+>", "", shown))
+    stems = [*map(plan.files.figure, figures), *map(plan.files.table, tables)]
+    for stem in stems:
+        meta = json.loads((project.folder / f"{stem}.json").read_text(encoding="utf-8"))
+        assert json.dumps(meta["title"]) in shown
+        assert meta["caption"].split(". ")[-2] in text
+    assert "docutils.utils" not in shown
+    assert "system-message" not in shown
 
 
 def test_a_study_of_ones_own_on_ones_own_images(project: Project, tmp_path: Path) -> None:

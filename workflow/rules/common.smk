@@ -23,6 +23,7 @@ from reflash.study.inputs import evaluation_files, files_read, needed_files
 from reflash.study.runs import made_from, protect_finished_runs
 from reflash.study.saved import save_config
 from reflash.study.workflow import (
+    artefact_title,
     external_key,
     folder_key,
     prepare_environment,
@@ -72,6 +73,11 @@ wildcard_constraints:
 def code(stage):
     """Fingerprint of the code that decides a stage's numbers, found when a job is planned."""
     return lambda wildcards: stage_fingerprint(stage.format(**wildcards))
+
+
+def titled(what, stem):
+    """Label a table or figure for snakemake --report: its title, from the JSON made with it."""
+    return lambda wildcards: {what: artefact_title(f"{stem.format(**wildcards)}.json")}
 
 
 def evaluated_weights(wildcards):

@@ -5,7 +5,13 @@ rule make_table:
     input:
         unpack(lambda wildcards: files_read(PLAN, "tables", wildcards.name)),
     output:
-        multiext(FILES.table("{name}"), csv=".csv", md=".md", tex=".tex", json=".json"),
+        multiext(FILES.table("{name}"), md=".md", tex=".tex", json=".json"),
+        csv=report(
+            f"{FILES.table('{name}')}.csv",
+            caption="../report/table.rst",
+            category="Tables",
+            labels=titled("table", FILES.table("{name}")),
+        ),
     log:
         FILES.log("make_table", FILES.name, "{name}"),
     benchmark:
@@ -30,8 +36,12 @@ rule make_figure:
     input:
         unpack(lambda wildcards: files_read(PLAN, "figures", wildcards.name)),
     output:
-        multiext(
-            FILES.figure("{name}"), csv=".csv", pdf=".pdf", png=".png", json=".json"
+        multiext(FILES.figure("{name}"), csv=".csv", pdf=".pdf", json=".json"),
+        png=report(
+            f"{FILES.figure('{name}')}.png",
+            caption="../report/figure.rst",
+            category="Figures",
+            labels=titled("figure", FILES.figure("{name}")),
         ),
     log:
         FILES.log("make_figure", FILES.name, "{name}"),
@@ -61,7 +71,12 @@ if PLAN.claim_needs:
         input:
             **files_read(PLAN, "claims"),
         output:
-            FILES.claims,
+            report(
+                FILES.claims,
+                caption="../report/claims.rst",
+                category="Claims",
+                labels={"claims": "effect, interval, verdict and rule of every part"},
+            ),
         log:
             FILES.log("test_claims", FILES.name),
         benchmark:

@@ -14,8 +14,9 @@ rule make_report:
     output:
         page=report(
             FILES.report,
+            caption="../report/page.rst",
             category="Report",
-            labels={"page": "claims, figures and tables", "format": "HTML"},
+            labels={"page": "claims, figures, tables and runs"},
         ),
         archive=FILES.report_archive,
     log:

@@ -120,9 +120,13 @@ def write_text(path: Path | str, text: str) -> None:
         temporary.write_bytes(data)
 
 
-def write_json(path: Path | str, value: Any) -> None:
-    """Write ``value`` as indented JSON with a final newline, whole or not at all."""
-    write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+def write_json(path: Path | str, value: Any, ascii: bool = True) -> None:
+    """Write ``value`` as indented JSON with a final newline, whole or not at all.
+
+    With ``ascii`` other characters are escaped; without they stand there for people to read.
+    """
+    text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=ascii)
+    write_text(path, f"{text}\n")
 
 
 def write_csv(path: Path | str, table: pd.DataFrame, float_format: str | None = "%.6f") -> None:

@@ -40,6 +40,9 @@ from reflash.study.context import Context, evidence_sentence, listing
 PACKAGE = Path(__file__).parents[1]
 TABLE_FILES = {"CSV": ".csv", "LaTeX": ".tex", "Markdown": ".md"}
 FIGURE_FILES = {"CSV": ".csv", "PDF": ".pdf"}
+OF_THE_PAPER = ("paper", "main", "short")
+"""Studies whose page opens with the paper's claims; that of any other opens with its results."""
+
 SCREEN = 1.3
 """How much larger than printed a figure is shown."""
 
@@ -105,7 +108,7 @@ def write_report(
     multi_csv = _with(multi, ".csv") if multi else None
     found = _shown(headline(context, multi_csv)) if multi_csv else None
     summaries = [shown for shown in (shown_claims, found) if shown]
-    if context.study != "paper":
+    if context.study not in OF_THE_PAPER:
         summaries.reverse()
     comparison = _shown(main_comparison(context, multi_csv))
     _number([*summaries, *shown_tables, comparison])

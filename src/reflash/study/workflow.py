@@ -157,3 +157,11 @@ def _file_hash(path: Path, size: int, time: int) -> str:
     """Return a hash of a file's content, found once for each size and time of change."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:20]
+
+
+def artefact_title(path: Path | str) -> str:
+    """Return the title of a table or figure from its JSON; its name where that is not made yet."""
+    try:
+        return str(json.loads(Path(path).read_text(encoding="utf-8"))["title"])
+    except (OSError, ValueError, KeyError):
+        return Path(path).stem

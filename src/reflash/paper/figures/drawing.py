@@ -81,6 +81,7 @@ def write_figure(drawing: Drawing, stem: Path | str, style: FigureStyle) -> None
             "options": drawing.options,
             "style": style.model_dump(mode="json"),
         },
+        ascii=False,
     )
     redraw(csv, stem)
 

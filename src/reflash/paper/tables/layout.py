@@ -130,7 +130,8 @@ def write_table(frame: pd.DataFrame, stem: Path | str, layout: Layout) -> None:
     write_csv(stem.with_name(f"{stem.name}.csv"), frame, float_format=None)
     write_text(stem.with_name(f"{stem.name}.md"), to_markdown(layout))
     write_text(stem.with_name(f"{stem.name}.tex"), to_latex(layout))
-    write_json(stem.with_name(f"{stem.name}.json"), layout.model_dump(mode="json"))
+    path = stem.with_name(f"{stem.name}.json")
+    write_json(path, layout.model_dump(mode="json"), ascii=False)
 
 
 def to_markdown(layout: Layout) -> str:
