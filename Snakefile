@@ -34,11 +34,18 @@ except ReflashError as error:
 # Not a rule: Snakemake overlooks what has changed in jobs behind one that runs again and whose
 # output they take as `ancient`.
 onstart:
+    if SLOTS:
+        try:
+            check_queue(Path.cwd())
+        except ReflashError as error:
+            sys.exit(f"error: {error}")
+        show_reasons()
     save_config(PLAN)
 
 
 onsuccess:
-    print(f"report: {Path(FILES.report).absolute()}")
+    if Path(FILES.report).exists():  # not made for some targets
+        print(f"report: {Path(FILES.report).absolute()}")
 
 
 rule all:

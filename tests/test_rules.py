@@ -28,7 +28,7 @@ def test_a_rule_has_all_parts(name: str) -> None:
         assert keys.count(key) == 1
     assert not {"run", "script", "notebook"} & set(keys)
     assert re.search(r"\bmem_mb=\d+", RULES[name])
-    assert re.search(r"\bruntime=\d+", RULES[name])
+    assert re.search(r"\bruntime=(\d+|max\(\d+)", RULES[name])
 
 
 @pytest.mark.parametrize("name", RULES)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from reflash.core import devices
-from reflash.core.devices import choose_device
+from reflash.core.devices import choose_device, visible_gpus
 from reflash.core.errors import ReflashError
 
 
@@ -84,3 +84,94 @@ def test_a_lock_file_of_another_user_can_be_held(
 def test_what_is_no_device_is_refused_by_its_name(name: str) -> None:
     with pytest.raises(ReflashError, match="no such device; use auto, cpu"):
         choose_device(name)
+
+
+UUIDS = ("GPU-1f0a7a6e-0000-4000-8000-000000000001", "GPU-2b771c21-0000-4000-8000-000000000002")
+MIG = "MIG-3d4e5f60-0000-4000-8000-000000000003"
+
+
+def driver(root: Path, uuids: tuple[str, ...] = UUIDS) -> None:
+    """What the driver of NVIDIA shows of its GPUs below ``root``."""
+    for number, uuid in enumerate(uuids):
+        folder = root / f"proc/driver/nvidia/gpus/0000:0{number}:00.0"
+        folder.mkdir(parents=True)
+        (folder / "information").write_text(f"Model: \t\t Some GPU\nGPU UUID: \t {uuid}\n")
+
+
+def smi(root: Path, uuids: tuple[str, ...] = UUIDS, status: int = 0) -> None:
+    """An ``nvidia-smi`` where WSL2 has it."""
+    folder = root / "usr/lib/wsl/lib"
+    folder.mkdir(parents=True)
+    lines = [f"GPU {number}: Some GPU (UUID: {uuid})" for number, uuid in enumerate(uuids)]
+    lines += [f"  MIG 1g.10gb     Device  0: (UUID: {MIG})"]
+    (folder / "lines").write_text("\n".join(lines))
+    (folder / "nvidia-smi").write_text(f"#!/bin/sh\n/bin/cat {folder}/lines\nexit {status}\n")
+    (folder / "nvidia-smi").chmod(0o755)
+
+
+def device_files(root: Path) -> None:
+    (root / "dev").mkdir()
+    for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm"):
+        (root / "dev" / name).touch()
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The root of a machine without GPUs, and an environment that says nothing of any."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("PATH", "")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("listed", "seen"),
+    [
+        (None, 2),
+        ("", 0),
+        (" ", 0),
+        ("-1", 0),
+        ("NoDevFiles", 0),
+        ("0", 1),
+        ("1, 0", 2),
+        ("0,1,2", 2),  # the machine has two
+        ("0,-1,1", 1),  # what follows an entry that is none does not count
+        ("0,0", 1),
+        (UUIDS[1], 1),
+        (",".join(UUIDS), 2),
+        ("GPU-2b77", 1),  # the beginning will do
+        ("GPU-", 0),  # of several GPUs
+        ("GPU-ffffffff", 0),
+        (MIG, 1),
+        (f"{MIG},{MIG[:-1]}4", 1),
+    ],
+)
+@pytest.mark.parametrize("told_by", [driver, smi])
+def test_gpus_that_the_environment_lets_a_process_see(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, told_by: Any, listed: str | None, seen: int
+) -> None:
+    told_by(machine)
+    if listed is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", listed)
+    assert visible_gpus(machine) == seen
+
+
+@pytest.mark.parametrize("listed", [None, "0", "0,1", MIG, UUIDS[0]])
+def test_a_machine_without_gpus_has_none_whatever_the_environment_says(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, listed: str | None
+) -> None:
+    if listed is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", listed)
+    assert visible_gpus(machine) == 0
+    smi(machine, status=9)  # installed, and no driver runs
+    assert visible_gpus(machine) == 0
+
+
+def test_a_container_that_only_has_device_files(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device_files(machine)
+    assert visible_gpus(machine) == 2
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert visible_gpus(machine) == 1
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", ",".join([*UUIDS, "GPU-f"]))
+    assert visible_gpus(machine) == 2  # which cannot be told apart

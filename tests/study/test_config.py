@@ -300,7 +300,11 @@ def test_every_key_of_a_scale_is_in_the_table(root: Path) -> None:
 
     def check(values: dict[str, Any], prefix: str) -> None:
         for name, value in values.items():
-            key = f"{prefix}NAME" if prefix in ("networks.", "test_sets.") else f"{prefix}{name}"
+            key = (
+                f"{prefix}NAME"
+                if prefix in ("networks.", "test_sets.", "runs_per_job.")
+                else f"{prefix}{name}"
+            )
             if name not in ("source", "kind", "name"):
                 assert f"`{key}`" in table or key.endswith(".NAME"), key
                 if isinstance(value, dict):

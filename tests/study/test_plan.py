@@ -176,14 +176,15 @@ def test_images_of_ones_own_folders_are_parameters(
     assert len({first, second, folder_key(folder)}) == 3
 
 
-def test_companions_see_the_same_pairs(root: Path) -> None:
+def test_runs_of_a_batch_see_the_same_pairs(root: Path) -> None:
     hour = plan(root, scale="hour", overrides={"seeds": [0, 1]})
-    run = "srresnet/multi/last_conv-channel-p0.7/seed1"
     assert hour.scale.runs_per_job["srresnet"] == 4
-    found = hour.companions(run)
-    assert "srresnet/multi/none/seed1" in found
-    assert run not in found
-    for other in found:
-        network, setting, _, seed = other.split("/")
-        assert (network, setting, seed) == ("srresnet", "multi", "seed1")
-        assert hour.run_settings(other).pairs == hour.run_settings(run).pairs
+    assert set(hour.batches) == set(hour.trained_runs)
+    assert sum(1 / len(batch) for batch in hour.batches.values()) < len(hour.trained_runs) / 3
+    for run, batch in hour.batches.items():
+        assert run in batch
+        assert len(batch) <= (4 if run.startswith("srresnet") else 1)
+        for other in batch:
+            assert other.split("/")[::3] == run.split("/")[::3]
+            assert other.split("/")[1] == run.split("/")[1]
+            assert hour.run_settings(other).pairs == hour.run_settings(run).pairs

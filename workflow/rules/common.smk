@@ -11,6 +11,7 @@ from reflash.core.errors import ReflashError
 from reflash.core.fingerprint import stage_fingerprint
 from reflash.datasets.public_weights import weights_registry
 from reflash.evaluation.settings import SEAL
+from reflash.core.slurm import check_queue
 from reflash.study.checks import (
     check_images,
     check_published,
@@ -23,24 +24,30 @@ from reflash.study.inputs import evaluation_files, files_read, needed_files
 from reflash.study.runs import made_from, protect_finished_runs
 from reflash.study.saved import save_config
 from reflash.study.workflow import (
+    TRAVEL,
     artefact_title,
     external_key,
     folder_key,
     prepare_environment,
     require_makers,
+    run_groups,
     shell_prefix,
+    show_reasons,
     text,
+    work_as_submitted,
 )
 
 try:
     PLAN = load_plan(config)
-    if PLAN.config.weights == "published":
-        check_published(PLAN)
-    else:
-        check_released(PLAN)
-        check_images(PLAN)
-        check_tensorboard(PLAN)
-        protect_finished_runs(PLAN)
+    # A submitted job runs Snakemake again, for what has been checked.
+    if workflow.is_main_process:
+        if PLAN.config.weights == "published":
+            check_published(PLAN)
+        else:
+            check_released(PLAN)
+            check_images(PLAN)
+            check_tensorboard(PLAN)
+            protect_finished_runs(PLAN)
 except ReflashError as error:
     sys.exit(f"error: {error}")
 
@@ -52,8 +59,27 @@ MAY_LEAK = PLAN.may_leak and PLAN.config.weights == "trained"
 LEAK_REPORTS = [FILES.leaks(name) for name in PLAN.test_sets if MAY_LEAK]
 
 prepare_environment(PLAN.config, PROJECT)
+# A profile that limits `slot` submits jobs: small ones travel together, `slot` of them at once.
+# What Snakemake does not hand on to submitted jobs is given to them here.
+if workflow.is_main_process:
+    SLOTS = workflow.global_resources.get("slot").value or 0
+    os.environ[TRAVEL] = str(SLOTS)
+else:
+    SLOTS = int(os.environ.get(TRAVEL, 0))
+    if SLOTS:
+        work_as_submitted(workflow, SLOTS)
+RUN_GROUPS = run_groups(PLAN)
+IMAGES = "images" if SLOTS else None
+TRAINING = (lambda wildcards: RUN_GROUPS[wildcards.run][0]) if SLOTS else None
+EVALUATION = (lambda wildcards: RUN_GROUPS[wildcards.run][1]) if SLOTS else None
+PAPER = "paper" if SLOTS else None
+# A group's jobs that do not depend on each other stay together by group-components of the profile,
+# which names the groups by their first word.
+workflow.parent_groupids.update(
+    (name, name.split("-")[0]) for names in RUN_GROUPS.values() for name in names
+)
 # Only where jobs of the GPU follow each other may one of them train runs of others.
-if PLAN.scale.runs_per_job and workflow.global_resources.get("gpu") == 1:
+if PLAN.scale.runs_per_job and (SLOTS or workflow.global_resources.get("gpu") == 1):
     os.environ["REFLASH_TOGETHER"] = FILES.results
 # Like the mirror no parameter of a rule: watching a training is no reason to train again.
 if PLAN.scale.training.tensorboard:

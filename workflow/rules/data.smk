@@ -2,6 +2,12 @@
 # lists its images with their pixel hashes; the manifest is what the rules pass on.
 
 
+# On a cluster, where Snakemake itself runs: compute nodes often have no way to the internet.
+localrules:
+    fetch_dataset,
+    fetch_weights,
+
+
 rule fetch_dataset:
     output:
         raw("{name}"),
@@ -47,6 +53,8 @@ rule make_test_set:
         FILES.log("make_test_set", "{set}"),
     benchmark:
         FILES.benchmark("make_test_set", "{set}")
+    group:
+        IMAGES
     resources:
         mem_mb=1000,
         runtime=30,
@@ -71,6 +79,8 @@ rule gather_real_photos:
         FILES.log("gather_real_photos"),
     benchmark:
         FILES.benchmark("gather_real_photos")
+    group:
+        IMAGES
     resources:
         mem_mb=1000,
         runtime=30,

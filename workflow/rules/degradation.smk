@@ -10,6 +10,8 @@ rule degrade_test_set:
         FILES.log("degrade_test_set", "{set}-{kind}"),
     benchmark:
         FILES.benchmark("degrade_test_set", "{set}-{kind}")
+    group:
+        IMAGES
     resources:
         mem_mb=1000,
         runtime=30,
@@ -33,6 +35,8 @@ rule list_test_set:
         FILES.log("list_test_set", "{set}"),
     benchmark:
         FILES.benchmark("list_test_set", "{set}")
+    group:
+        IMAGES
     resources:
         mem_mb=500,
         runtime=5,

@@ -12,6 +12,8 @@ rule evaluate_network:
         FILES.log("evaluate_network", "{run}", "{set}"),
     benchmark:
         FILES.benchmark("evaluate_network", "{run}", "{set}")
+    group:
+        EVALUATION
     threads: PLAN.scale.threads
     resources:
         gpu=gpus,
@@ -43,6 +45,8 @@ rule upscale_examples:
         FILES.log("upscale_examples", "{run}", "{set}-{kind}"),
     benchmark:
         FILES.benchmark("upscale_examples", "{run}", "{set}-{kind}")
+    group:
+        EVALUATION
     threads: PLAN.scale.threads
     resources:
         gpu=gpus,
@@ -70,6 +74,8 @@ rule upscale_real_photos:
         FILES.log("upscale_real_photos", "{run}"),
     benchmark:
         FILES.benchmark("upscale_real_photos", "{run}")
+    group:
+        EVALUATION
     threads: PLAN.scale.threads
     resources:
         gpu=gpus,
@@ -95,6 +101,8 @@ rule crop_set14:
         FILES.log("crop_set14"),
     benchmark:
         FILES.benchmark("crop_set14")
+    group:
+        IMAGES
     resources:
         mem_mb=1000,
         runtime=10,
@@ -119,6 +127,8 @@ rule evaluate_set14_se:
         FILES.log("evaluate_set14_se", "{run}"),
     benchmark:
         FILES.benchmark("evaluate_set14_se", "{run}")
+    group:
+        EVALUATION
     threads: PLAN.scale.threads
     resources:
         gpu=gpus,
@@ -147,6 +157,8 @@ rule summarise_metrics:
         FILES.log("summarise_metrics", FILES.name),
     benchmark:
         FILES.benchmark("summarise_metrics", FILES.name)
+    group:
+        PAPER
     resources:
         mem_mb=500,
         runtime=10,

@@ -12,6 +12,8 @@ rule measure_saliency:
         FILES.log("measure_saliency", "{run}"),
     benchmark:
         FILES.benchmark("measure_saliency", "{run}")
+    group:
+        EVALUATION
     threads: PLAN.scale.threads
     resources:
         gpu=1,
@@ -41,6 +43,8 @@ rule ablate_channels:
         FILES.log("ablate_channels", "{run}"),
     benchmark:
         FILES.benchmark("ablate_channels", "{run}")
+    group:
+        EVALUATION
     threads: PLAN.scale.threads
     resources:
         gpu=1,
@@ -72,6 +76,8 @@ rule mask_channels:
         FILES.log("mask_channels", "{run}"),
     benchmark:
         FILES.benchmark("mask_channels", "{run}")
+    group:
+        EVALUATION
     threads: PLAN.scale.threads
     resources:
         gpu=1,
@@ -108,6 +114,8 @@ rule represent_degradations:
         FILES.log("represent_degradations", "{run}"),
     benchmark:
         FILES.benchmark("represent_degradations", "{run}")
+    group:
+        EVALUATION
     threads: PLAN.scale.threads
     resources:
         gpu=1,
@@ -148,6 +156,8 @@ rule drop_features:
         FILES.log("drop_features", "{run}"),
     benchmark:
         FILES.benchmark("drop_features", "{run}")
+    group:
+        EVALUATION
     threads: PLAN.scale.threads
     resources:
         gpu=1,

@@ -16,6 +16,8 @@ rule make_table:
         FILES.log("make_table", FILES.name, "{name}"),
     benchmark:
         FILES.benchmark("make_table", FILES.name, "{name}")
+    group:
+        PAPER
     resources:
         mem_mb=1000,
         runtime=10,
@@ -47,6 +49,8 @@ rule make_figure:
         FILES.log("make_figure", FILES.name, "{name}"),
     benchmark:
         FILES.benchmark("make_figure", FILES.name, "{name}")
+    group:
+        PAPER
     resources:
         mem_mb=1000,
         runtime=10,
@@ -81,6 +85,8 @@ if PLAN.claim_needs:
             FILES.log("test_claims", FILES.name),
         benchmark:
             FILES.benchmark("test_claims", FILES.name)
+        group:
+            PAPER
         resources:
             mem_mb=2000,
             runtime=30,

@@ -23,6 +23,8 @@ rule make_report:
         FILES.log("make_report", FILES.name),
     benchmark:
         FILES.benchmark("make_report", FILES.name)
+    group:
+        PAPER
     resources:
         mem_mb=1000,
         runtime=10,

@@ -12,6 +12,8 @@ rule make_training_images:
         FILES.log("make_training_images"),
     benchmark:
         FILES.benchmark("make_training_images")
+    group:
+        IMAGES
     resources:
         mem_mb=1000,
         runtime=30,
@@ -35,6 +37,8 @@ rule cache_training_images:
         FILES.log("cache_training_images"),
     benchmark:
         FILES.benchmark("cache_training_images")
+    group:
+        IMAGES
     resources:
         mem_mb=2000,
         runtime=120,
@@ -56,6 +60,8 @@ rule check_leaks:
         FILES.log("check_leaks", "{set}"),
     benchmark:
         FILES.benchmark("check_leaks", "{set}")
+    group:
+        IMAGES
     resources:
         mem_mb=2000,
         runtime=120,
@@ -77,6 +83,8 @@ rule join_leak_reports:
         FILES.log("join_leak_reports"),
     benchmark:
         FILES.benchmark("join_leak_reports")
+    group:
+        IMAGES
     resources:
         mem_mb=500,
         runtime=5,
@@ -95,6 +103,8 @@ rule synthesise_pairs:
         FILES.log("synthesise_pairs", "{setting}"),
     benchmark:
         FILES.benchmark("synthesise_pairs", "{setting}")
+    group:
+        IMAGES
     threads: PLAN.scale.threads
     resources:
         mem_mb=4000,
@@ -123,11 +133,14 @@ rule train_network:
         FILES.log("train_network", "{run}"),
     benchmark:
         FILES.benchmark("train_network", "{run}")
+    group:
+        TRAINING
     threads: PLAN.scale.threads
     resources:
         gpu=1,
         mem_mb=8000,
-        runtime=2880,
+        # Minutes: 0.03 s an iteration. One that is stopped continues.
+        runtime=max(10, PLAN.scale.training.iterations // 2000),
     params:
         settings=lambda wildcards: text(PLAN.run_settings(wildcards.run)),
         source="--pairs" if PLAN.scale.pairs.synthesis == "pool" else "--images",

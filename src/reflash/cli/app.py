@@ -26,7 +26,7 @@ from reflash.cli import (
     weights,
 )
 from reflash.cli.common import make_app
-from reflash.core.errors import ReflashError
+from reflash.core.errors import INTERRUPTED_STATUS, ReflashError
 
 _UsageError: Any = typer.BadParameter.__mro__[1]  # typer brings click along under changing names
 
@@ -75,7 +75,8 @@ def main(arguments: list[str] | None = None) -> Any:
     """Run the command line.
 
     Exits with 0; with 1 and one line after a mistake of the user in files or settings; with 2 and
-    one line after a mistake in the command; with 130 after Ctrl-C.
+    one line after a mistake in the command; with 75 and one line where training was stopped and
+    resumes when run again; with 130 after Ctrl-C.
     """
     from reflash.core.files import explained
 
@@ -107,7 +108,8 @@ def main(arguments: list[str] | None = None) -> Any:
         if not isinstance(problem, ReflashError):
             raise
         typer.echo(f"error: {problem}", err=True)
-        sys.exit(1)
+        # Of a class whose module imports torch, so it is known by its name.
+        sys.exit(INTERRUPTED_STATUS if type(problem).__name__ == "Interrupted" else 1)
     except RuntimeError as error:
         if type(error).__name__ != "OutOfMemoryError":  # torch's; not imported here
             raise

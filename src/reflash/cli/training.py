@@ -50,7 +50,7 @@ def pairs(
 
 
 def missing_companions(results: Path, trainer: Trainer, data: str) -> list[Trainer]:
-    """Return trainers of a study's runs that are to be trained beside that of ``trainer``."""
+    """Return trainers of the batch's runs that are to be trained beside that of ``trainer``."""
     from reflash.study.runs import made_from
     from reflash.study.saved import open_results
     from reflash.training.trainer import HELD, Trainer
@@ -58,9 +58,9 @@ def missing_companions(results: Path, trainer: Trainer, data: str) -> list[Train
     plan, root = open_results(results)
     run = trainer.settings.id
     found: list[Trainer] = []
-    for name in plan.companions(run):
-        if len(found) + 1 >= plan.scale.runs_per_job.get(run.split("/")[0], 1):
-            break
+    for name in plan.batches[run]:
+        if name == run:
+            continue
         folder, made = root / plan.files.run(name), made_from(plan, name)
         settings = plan.run_settings(name)
         other = Trainer(settings, trainer.validation, folder, made, held=True)
@@ -111,8 +111,8 @@ def train(
         typer.Option(
             envvar="REFLASH_TOGETHER",
             show_envvar=False,
-            help="Folder of a study's results: train missing runs of it on the same pairs, as many "
-            "as its scale says (runs_per_job); their own commands then find them.",
+            help="Folder of a study's results: train missing runs of the same batch (runs_per_job "
+            "of its scale) on the same pairs; their own commands then find them.",
         ),
     ] = None,
     tensorboard: Annotated[

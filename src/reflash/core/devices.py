@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import re
+import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -54,6 +57,65 @@ def check_device_name(name: str) -> str:
     if not _NAMES.fullmatch(name):
         raise ReflashError(f"device {name!r}: no such device; use auto, cpu, cuda, cuda:N or mps")
     return name
+
+
+def visible_gpus(root: Path | str = "/") -> int:
+    """Return how many NVIDIA GPUs a process started here would see; torch is not imported.
+
+    ``CUDA_VISIBLE_DEVICES`` counts as it does for CUDA: it lists indices or beginnings of UUIDs,
+    its first entry that names no GPU ends the list, an empty list hides all GPUs, and of the parts
+    of a partitioned GPU (MIG) one is seen. What the machine has is told by its driver, where it
+    does not (WSL2, some containers) by ``nvidia-smi``, otherwise by its device files.
+
+    Parameters
+    ----------
+    root : path
+        Where ``proc``, ``dev`` and ``usr`` lie.
+
+    Examples
+    --------
+    >>> visible_gpus("/nowhere") if not shutil.which("nvidia-smi") else 0
+    0
+    """
+    root = Path(root)
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if listed is not None and not listed.strip():
+        return 0
+    uuids = _gpu_uuids(root)
+    if listed is None:
+        return len(uuids)
+    seen: set[int] = set()
+    for entry in (part.strip() for part in listed.split(",")):
+        if entry.startswith("MIG"):
+            return 1 if uuids else 0
+        if re.fullmatch(r"\d+", entry):
+            found = [int(entry)] if int(entry) < len(uuids) else []
+        else:
+            found = [n for n, uuid in enumerate(uuids) if entry and uuid.startswith(entry)]
+            if entry.startswith("GPU-") and "" in uuids:  # a GPU whose UUID is not told
+                found = [-1 - len(seen)] if len(seen) < len(uuids) else []
+        if len(found) != 1 or found[0] in seen:
+            break
+        seen.update(found)
+    return len(seen)
+
+
+def _gpu_uuids(root: Path) -> list[str]:
+    """Return the UUID of every GPU of the machine, empty where only its being there is known."""
+    told = sorted(root.glob("proc/driver/nvidia/gpus/*/information"))
+    if told:
+        texts = [path.read_text(errors="replace") for path in told]
+        found = [re.search(r"GPU UUID:\s*(GPU-\S+)", text) for text in texts]
+        return [match[1] if match else "" for match in found]
+    smi = shutil.which("nvidia-smi") or str(root / "usr/lib/wsl/lib/nvidia-smi")
+    try:
+        done = subprocess.run([smi, "-L"], capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.SubprocessError):
+        done = None
+    if done is not None and done.returncode == 0:
+        lines = [line for line in done.stdout.splitlines() if line.startswith("GPU ")]
+        return [match[1] if (match := re.search(r"(GPU-[^)\s]+)", line)) else "" for line in lines]
+    return ["" for _ in root.glob("dev/nvidia[0-9]*")]
 
 
 def choose_device(name: str = "auto", poll: float = 1.0) -> torch.device:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+INTERRUPTED_STATUS = 75
+"""Exit status of a command that was stopped and resumes when run again (EX_TEMPFAIL)."""
+
 
 class ReflashError(Exception):
     r"""An error the user can fix: one line naming the file or key, and the remedy.

@@ -274,15 +274,23 @@ class Plan:
         """Every run of the study whose weights the authors released."""
         return [run for run in self.all_runs if self.released and not is_external(run)]
 
-    def companions(self, run: str) -> list[str]:
-        """Return the study's other runs of a run's network, setting and seed: the same pairs."""
-        alike = run.split("/")
-        alike[2] = "*"
-        return [
-            other
-            for other in self.trained_runs
-            if other != run and [*other.split("/")[:2], "*", other.split("/")[3]] == alike
-        ]
+    @cached_property
+    def batches(self) -> dict[str, tuple[str, ...]]:
+        """The batch of every run trained here: runs that see the same pairs, ``runs_per_job`` each.
+
+        One job may train a batch (network, setting and seed are the same).
+        """
+        alike: dict[tuple[str, str, str], list[str]] = {}
+        for run in self.trained_runs:
+            network, setting, _, seed = run.split("/")
+            alike.setdefault((network, setting, seed), []).append(run)
+        found: dict[str, tuple[str, ...]] = {}
+        for (network, _, _), runs in alike.items():
+            size = self.scale.runs_per_job.get(network, 1)
+            for first in range(0, len(runs), size):
+                batch = tuple(runs[first : first + size])
+                found.update(dict.fromkeys(batch, batch))
+        return found
 
     def external(self, run: str) -> ExternalSettings | None:
         """Return where the network of a run comes from; None for one that is trained here."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -26,18 +28,85 @@ LOGGED = r"""
 logged() {
     log=$1; shift
     printf -- '--- %s: %s\n' "$(date +%FT%T)" "$*" >> "$log"
-    "$@" >> "$log" 2>&1 || { status=$?; tail -n 3 "$log" >&2; exit $status; }
+    trap : TERM
+    "$@" >> "$log" 2>&1 && return
+    status=$?
+    if [ -n "${SLURM_JOB_ID:-}" ] && python -m reflash.core.slurm $status >> "$log" 2>&1; then
+        sleep 60
+    fi
+    tail -n 3 "$log" >&2
+    exit $status
 }
 """
 """Shell function that runs a command with its output in a log; what earlier tries left there stays.
 
-After a failure the last lines are shown, so that the reason stands beside Snakemake's message.
+After a failure the last lines are shown, so that the reason stands beside Snakemake's message. A
+signal ends the command, and the shell lives on to see how it ended: a job of Slurm that was
+interrupted queues itself again and then waits to be taken off its node.
 """
+
+TRAVEL = "REFLASH_SLOTS"
+"""Set in the environment of submitted jobs: how many small jobs one of them does at once."""
+
+GROUPS = ("images", "train", "evaluate", "paper")
+"""Kinds of jobs that travel together, the first words of their groups' names."""
+
+EVALUATED_TOGETHER = 8
+"""Networks not trained here that a submitted job evaluates."""
 
 
 def shell_prefix() -> str:
     """Return what stands before every command; Snakemake takes single braces for names."""
     return "set -euo pipefail; " + LOGGED.replace("{", "{{").replace("}", "}}")
+
+
+class _Reasons(logging.Handler):
+    """Says why a submitted job failed: the last error in its logs, in one line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if getattr(record, "event", None) == "job_error":
+            for log in getattr(record, "log", None) or []:
+                reason = last_error(Path(log))
+                if reason:
+                    logging.getLogger(record.name).error(f"{log}: {reason}")
+
+
+def show_reasons() -> None:
+    """Let the main process repeat the error of each failed job that it submitted.
+
+    Otherwise it stands in a log that Snakemake's message only names.
+    """
+    logger = logging.getLogger("snakemake.logging")
+    if not any(isinstance(handler, _Reasons) for handler in logger.handlers):
+        logger.addHandler(_Reasons())
+
+
+def work_as_submitted(workflow: Any, slots: int) -> None:
+    """Give Snakemake in a submitted job what its main process does not hand on.
+
+    The jobs of a group stay together in one more Snakemake instead of one each, ``slots`` of them
+    run at once, and when one fails the others are done all the same: a run that fails would
+    otherwise keep its whole batch from being put in place.
+    """
+    workflow.register_resource("slot", slots)
+    execute = workflow.execute
+
+    def execute_together(*args: Any, **options: Any) -> Any:
+        workflow.execution_settings.keep_going = True
+        workflow.group_settings.group_components = dict.fromkeys(GROUPS, 1000)
+        return execute(*args, **options)
+
+    workflow.execute = execute_together  # the settings are not there before
+
+
+def last_error(log: Path) -> str | None:
+    """Return the last line of a log if it is an error's, of reflash or of Python."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="backslashreplace").splitlines()
+    except OSError:
+        return None
+    last = next((line for line in reversed(lines) if line.strip()), "")
+    return last if re.match(r"error: |[\w.]+(Error|Exception)\b", last) else None
 
 
 def prepare_environment(config: Config, project: Path | str) -> None:
@@ -57,6 +126,27 @@ def prepare_environment(config: Config, project: Path | str) -> None:
         os.environ["REFLASH_MIRROR"] = config.mirror
     if config.accept_terms:
         os.environ["REFLASH_ACCEPT_TERMS"] = "1"
+
+
+def run_groups(plan: Plan) -> dict[str, tuple[str, str]]:
+    """Return, for every run, the names of the submitted jobs that train and evaluate it.
+
+    A submitted job costs some ten seconds of processor time and half a minute of waiting, so that
+    the jobs of several runs travel together: a batch is trained in one, two batches are evaluated
+    in one. Bicubic, which uses no GPU, has one to itself.
+    """
+    numbers: dict[tuple[str, ...], int] = {}
+    found = {"bicubic": ("", "evaluate-bicubic")}
+    others = 0
+    for run in plan.all_runs:
+        batch = plan.batches.get(run)
+        if batch is None:
+            found[run] = ("", f"evaluate-others-{others // EVALUATED_TOGETHER}")
+            others += 1
+        else:
+            number = numbers.setdefault(batch, len(numbers))
+            found[run] = (f"train-{number}", f"evaluate-{number // 2}")
+    return found
 
 
 def require_makers(rules: Iterable[Any], needed: Iterable[str]) -> None:
