@@ -27,19 +27,31 @@ from bench_training import random_batch
 from inputs import run_settings
 from torch.profiler import ProfilerActivity, profile
 
-from reflash.models.settings import parse_dropout
+from reflash.models.names import parse_model
 from reflash.report.benchmarks import Result, Table, digits, in_turns, options, write_rows
 from reflash.training.run import Run
 
 PLACES = ("b4", "b8", "b12", "b16", "conv_hr", "last_conv", "quarter", "half", "all")
+REGULARISERS = (
+    "adaptive_dropout-0.3",
+    "additive_noise-0.5",
+    "cutblur-1",
+    "dropblock-0.3",
+    "feature_alignment-0.1",
+    "mixup-1",
+    "multiplicative_noise-0.5",
+    "stochastic_depth-0.5",
+    "weight_decay-0.01",
+)
 VARIANTS = {
     "srresnet": [
         "none",
         *(f"{place}-{kind}-p0.2" for place in PLACES for kind in ("channel", "element")),
         *(f"last_conv-channel-p{p}" for p in (0.1, 0.5, 0.7, 0.9)),
         *(f"last_conv-element-p{p}" for p in (0.5, 0.7)),
+        *REGULARISERS,
     ],
-    "rrdb": ["none", "last_conv-channel-p0.5", "last_conv-element-p0.5"],
+    "rrdb": ["none", "last_conv-channel-p0.5", "last_conv-element-p0.5", *REGULARISERS],
 }
 
 
@@ -109,18 +121,20 @@ def main() -> None:
         for name in runs:
             each = seconds[name].times(1000 / many)
             result.keep(f"{network} {name}", each)
-            layer = next(iter(parse_dropout(name)), None)
+            model = parse_model(f"{network}/multi/{name}")
+            layer, other = (next(iter(own), None) for own in (model.dropout, model.regularisers))
+            known = name != "none"
             ratios = seconds[name].over(seconds["none"]).values
             rows.append(
                 {
                     "network": network,
-                    "where": layer.where if layer else "none",
+                    "where": layer.where if layer else other.name if other else "none",
                     "dimension": layer.dimension if layer else "",
-                    "p": layer.p if layer else "",
+                    "p": layer.p if layer else other.strength if other else "",
                     "ms_per_iteration": f"{each.median:.3f}",
                     "ms_std": f"{pstdev(each.values):.3f}",
-                    "extra": f"{fmean(ratios) - 1:.5f}" if layer else "",
-                    "extra_error": f"{stdev(ratios) / rounds**0.5:.5f}" if layer else "",
+                    "extra": f"{fmean(ratios) - 1:.5f}" if known else "",
+                    "extra_error": f"{stdev(ratios) / rounds**0.5:.5f}" if known else "",
                     "peak_mib": f"{memory[name]:.2f}",
                     "workload": f"{size} size, batch {settled.training.batch}, patch "
                     f"{settled.pairs.patch}, {settled.training.precision}",

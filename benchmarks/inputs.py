@@ -13,6 +13,7 @@ from reflash.datasets.dead_leaves import dead_leaves
 from reflash.datasets.images import Pixels, write_png
 from reflash.datasets.manifest import write_manifest
 from reflash.datasets.settings import DeadLeavesSettings
+from reflash.models.names import parse_model
 from reflash.study.config import load
 from reflash.training.settings import RunSettings
 
@@ -59,10 +60,15 @@ def run_settings(
             shape[key] = value
         else:
             own[key] = value
+    model = parse_model(f"{network}/multi/{dropout}")
+    ours = "reflash.training.regularisers"
     values = {
         "id": f"{network}/multi/{dropout}/seed0",
         "network": shape,
-        "dropout": dropout,
+        "dropout": model.dropout,
+        "regularisers": [
+            {**one._asdict(), "factory": f"{ours}.{one.name}:build"} for one in model.regularisers
+        ],
         "setting": "multi",
         "seed": 0,
         "pairs": pairs,

@@ -42,7 +42,7 @@ def read_cost(path: Path | str) -> pd.DataFrame:
     """
     table = read_table(path, COLUMNS, _REMEDY)[list(COLUMNS)]
     table["where"] = table["where"].fillna("none").astype(str)
-    table["dimension"] = table["dimension"].astype(object).where(table["where"] != "none", "")
+    table["dimension"] = table["dimension"].astype(object).fillna("")
     table["p"] = pd.to_numeric(table["p"], errors="coerce").where(table["where"] != "none")
     table["ms_std"] = table["ms_std"].astype(float)
     parts = []

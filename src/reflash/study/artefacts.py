@@ -69,6 +69,17 @@ class Anatomy(Artefact):
     """Degradations printed, a block each; mean is the mean of all eight. The CSV has all."""
 
 
+class Regularisers(Artefact):
+    """Table: every regulariser and strength against none and the paper's dropout."""
+
+    of_released: ClassVar[bool] = False
+    shows_external: ClassVar[bool] = False
+    inputs: ClassVar[tuple[str, ...]] = ("evaluations", "logs", "concentration", "chi")
+
+    layer: Tap = "last"
+    """Layer whose saliency and separation are shown."""
+
+
 class Chi(Artefact):
     """Table: how separate the degradations are in deep features (Calinski-Harabasz index)."""
 
@@ -102,6 +113,7 @@ class Claims(Artefact):
         "chi",
         "paired",
         "sensitivity",
+        "logs",
         "cost",
     )
     """Inputs that some claims need; a claim without its own is reported as not tested."""
@@ -173,6 +185,14 @@ class GainAnatomy(Artefact):
         "mean",
     )
     """Degradations shown, in this order; mean is the mean of all eight."""
+
+
+class RegulariserGains(Artefact):
+    """Figure: the gain of every regulariser and strength over none, with intervals."""
+
+    of_released: ClassVar[bool] = False
+    shows_external: ClassVar[bool] = False
+    inputs: ClassVar[tuple[str, ...]] = ("evaluations", "logs")
 
 
 class VisualComparison(Artefact):
@@ -349,6 +369,8 @@ class Tables(Settings):
     """Placement x dimension x probability, gains over the network without dropout."""
     anatomy: Anatomy | None = Anatomy()
     """PSNR by frequency and against the sharpened target, and the parts of the gain."""
+    regularisers: Regularisers | None = None
+    """Regularisers against dropout and none: PSNR, saliency, separation (study regularisers)."""
     chi: Chi | None = Chi()
     """Separation of the degradations in deep features."""
     seal: Seal | None = None
@@ -368,6 +390,8 @@ class Figures(Settings):
     """Validation PSNR while training."""
     gain_anatomy: GainAnatomy | None = None
     """The gain by frequency and while training; needs a model with and without dropout."""
+    regulariser_gains: RegulariserGains | None = None
+    """The gain of every regulariser over none (study regularisers)."""
     visual_comparison: VisualComparison | None = VisualComparison()
     """Crops side by side."""
     dropout_placements: DropoutPlacements | None = DropoutPlacements()

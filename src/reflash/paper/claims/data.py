@@ -21,6 +21,7 @@ from reflash.models.names import (
 from reflash.paper.analyses import read_analysis
 from reflash.paper.anatomy import band_parts, read_measures
 from reflash.paper.claims.bootstrap import Array, Estimate, interval, paired_interval
+from reflash.paper.regularisers import best_validated
 from reflash.paper.scores import read_images, same_images
 from reflash.study.artefacts import Claims
 from reflash.study.context import Context
@@ -73,24 +74,25 @@ class Data:
 
     @cached_property
     def last_conv_pairs(self) -> dict[str, Pair]:
-        """By family, the model for dropout before the last convolution, with the one without.
+        """See ``last_conv_pairs``."""
+        return last_conv_pairs(self.context, self.settings)
 
-        Of those with channel dropout there alone, the one whose probability is nearest to the
-        chosen one (the smaller of two); families without such a pair are left out.
+    @cached_property
+    def rivals(self) -> dict[tuple[str, str], Pair]:
+        """By family and kind, another regulariser with the paper's dropout of that family.
+
+        Of each kind the strength that validates best; none without the training logs.
         """
-        pairs = {}
-        for family in self.families:
-            wanted = self.settings.last_conv.get(family, 0.5)
-            found = {}
-            for model in self._of(family):
-                where = [(layer.where, layer.dimension) for layer in dropout_of(model)]
-                if where == [("last_conv", "channel")]:
-                    found[model] = dropout_of(model)[0].p
-            baseline = f"{family}/none"
-            if found and baseline in self.context.models:
-                best = min(found, key=lambda m: (round(abs(found[m] - wanted), 9), found[m]))
-                pairs[family] = best, baseline
-        return pairs
+        models = [m for m in self.context.models if regularisers_of(m)]
+        if not models or not self.inputs.logs:
+            return {}
+        only = self.context.model_copy(update={"models": tuple(models)})
+        chosen = best_validated(self.inputs.logs, only)
+        return {
+            key: (model, self.last_conv_pairs[key[0]][0])
+            for key, model in chosen.items()
+            if key[0] in self.last_conv_pairs
+        }
 
     def dimension_pairs(self, family: str) -> list[Pair]:
         """Return the models with channel dropout, each with the same but element dropout.
@@ -162,9 +164,16 @@ class Data:
         rows = table[table["model"] == model].pivot(index="seed", columns="image", values=value)
         return rows.loc[list(self.context.seeds), images].to_numpy(np.float64)
 
-    def estimate(self, differences: Array, key: str) -> Estimate:
-        """Return the mean of paired differences (seeds, images) and its interval."""
-        return paired_interval(differences, *self._resampling(key))
+    def estimate(self, differences: Array, key: str, comparisons: int = 1) -> Estimate:
+        """Return the mean of paired differences (seeds, images) and its interval.
+
+        Of several ``comparisons`` each has a wider interval, so that all cover their effects
+        together as one would (Bonferroni).
+        """
+        resamples, confidence, rng = self._resampling(key)
+        if comparisons > 1:
+            confidence = 1 - (1 - confidence) / comparisons
+        return paired_interval(differences, resamples, confidence, rng)
 
     def estimate_of(self, per_seed: Callable[[Array], Array], units: int, key: str) -> Estimate:
         """Return a statistic under weights of its units (see ``bootstrap.interval``)."""
@@ -180,3 +189,25 @@ class Data:
         """Return a family's models that have dropout alone, or nothing."""
         of_family = [m for m in self.context.models if m.startswith(f"{family}/")]
         return [m for m in of_family if not regularisers_of(m)]
+
+
+def last_conv_pairs(context: Context, settings: Claims) -> dict[str, Pair]:
+    """Return by family the model for dropout before the last convolution, with the one without.
+
+    Of those with channel dropout there alone, the one whose probability is nearest to the chosen
+    one (the smaller of two); families without such a pair are left out.
+    """
+    pairs = {}
+    for family in dict.fromkeys(f"{network_of(m)}/{setting_of(m)}" for m in context.models):
+        wanted = settings.last_conv.get(family, 0.5)
+        found = {}
+        for model in context.models:
+            where = [(layer.where, layer.dimension) for layer in dropout_of(model)]
+            alone = model.startswith(f"{family}/") and not regularisers_of(model)
+            if alone and where == [("last_conv", "channel")]:
+                found[model] = dropout_of(model)[0].p
+        baseline = f"{family}/none"
+        if found and baseline in context.models:
+            best = min(found, key=lambda m: (round(abs(found[m] - wanted), 9), found[m]))
+            pairs[family] = best, baseline
+    return pairs

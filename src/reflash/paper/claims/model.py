@@ -30,6 +30,12 @@ RULE = (
 )
 """How the parts of a claim make its verdict."""
 
+ONE_RULE = (
+    "supported if a part with an interval is supported, not supported if all of them are not "
+    "supported, inconclusive otherwise"
+)
+"""How the parts make the verdict on a claim that one of them may bear out."""
+
 
 class Text(Settings):
     """One claim in words (see the head of ``texts.yaml``)."""
@@ -42,6 +48,10 @@ class Text(Settings):
     """What the paper says."""
     evidence: str
     """How sure it is that the paper says so."""
+    beyond: bool = False
+    """Whether it goes beyond the paper: a study without models for it leaves it out."""
+    rule: Literal["every", "one"] = "every"
+    """Whether every part must be supported, or one."""
     parts: Mapping[str, str]
     """Names of the numbers."""
     needs: Mapping[str, str]
@@ -166,11 +176,15 @@ def judge(
     return "supported" if low > support else "inconclusive"
 
 
-def combine(parts: Sequence[Part]) -> Verdict:
-    """Make the verdict on a claim from its parts (see ``RULE``); without parts: not tested."""
+def combine(parts: Sequence[Part], rule: Literal["every", "one"] = "every") -> Verdict:
+    """Make the verdict on a claim from its parts (``RULE``, ``ONE_RULE``); none: not tested."""
     if not parts:
         return "not tested"
     verdicts = [part.verdict for part in parts if part.verdict != "not judged"]
+    if rule == "one":
+        if "supported" in verdicts:
+            return "supported"
+        return "not supported" if set(verdicts) == {"not supported"} else "inconclusive"
     if "not supported" in verdicts:
         return "not supported"
     return "supported" if verdicts and set(verdicts) == {"supported"} else "inconclusive"

@@ -52,6 +52,7 @@ def arrange(frame: pd.DataFrame, context: Context, settings: Cost) -> Layout:
             "measurement of record, not of this run. ± is one standard deviation of an iteration "
             "and the standard error of the extra, of rounds in which both were measured. At test "
             "time dropout is off and costs nothing.",
+            "Of other regularisers p is the strength (docs/regularisers.md).",
             "The paper leaves the cost open; there is no value to compare with.",
         ]
     )

@@ -1,0 +1,204 @@
+"""Regularisers beside dropout: what is compared, chosen, tested and shown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reflash.degradations.settings import KINDS
+from reflash.paper.claims.model import combine
+from reflash.paper.claims.tests import examine_claims
+from reflash.paper.figures import regulariser_gains
+from reflash.paper.figures.drawing import redraw, write_figure
+from reflash.paper.regularisers import best_validated, kind_of, strength_of
+from reflash.paper.tables import regularisers
+from reflash.paper.tables.dropout_grid import gather as grid
+from reflash.paper.tables.layout import to_markdown
+from reflash.study.artefacts import (
+    Claims,
+    DropoutGrid,
+    FigureStyle,
+    RegulariserGains,
+    Regularisers,
+)
+from reflash.study.context import Context
+from reflash.study.inputs import Inputs
+
+NONE = "srresnet/multi/none"
+DROPOUT = "srresnet/multi/last_conv-channel-p0.7"
+WEAK, STRONG = "srresnet/multi/mixup-0.2", "srresnet/multi/mixup-1"
+DECAY = "srresnet/multi/weight_decay-0.1"
+BOTH = "srresnet/multi/last_conv-channel-p0.7+mixup-1"
+EFFECTS = {NONE: 0.0, DROPOUT: 0.5, WEAK: 1.5, STRONG: 1.0, DECAY: 0.1}
+VALIDATED = {NONE: 20.0, DROPOUT: 21.0, WEAK: 20.5, STRONG: 22.0, DECAY: 20.1}
+IMAGES = 12
+SETTINGS = Claims(resamples=400)
+
+
+@pytest.fixture
+def context(make_context: Callable[..., Context]) -> Context:
+    return make_context(models=tuple(EFFECTS))
+
+
+@pytest.fixture
+def files(write_rows: Callable[..., Path]) -> Inputs:
+    rng = np.random.default_rng(0)
+    level = 25 + rng.normal(0, 2, IMAGES)
+    evaluations, concentration, chi, logs = [], [], [], []
+    for model, effect in EFFECTS.items():
+        run = f"{model}/seed0"
+        of_model = level + effect + rng.normal(0, 0.05, IMAGES)
+        evaluations += [
+            (run, "photos", kind, f"image{i:02}", value - step)
+            for step, kind in enumerate(KINDS)
+            for i, value in enumerate(of_model)
+        ]
+        concentration += [
+            (run, "image00", layer, gini, 0.9)
+            for layer, gini in (("b1", 0.9), ("last", 0.5 - effect / 10))
+        ]
+        spaces = (("pca", 9.0), ("tsne", 8.0), ("paired", 3.0 + effect))
+        chi += [(run, "last", space, value) for space, value in spaces]
+        logs += [(run, 10, 10.0), (run, 20, VALIDATED[model])]
+    return Inputs(
+        evaluations=[write_rows("evaluation", "run,set,kind,image,psnr", evaluations)],
+        concentration=[write_rows("concentration", "run,image,layer,gini,entropy", concentration)],
+        chi=[write_rows("chi", "run,layer,space,chi", chi)],
+        logs=[write_rows("log", "run,iteration,psnr", logs)],
+    )
+
+
+def test_a_kind_has_several_strengths() -> None:
+    assert [kind_of(m) for m in (WEAK, STRONG)] == ["mixup", "mixup"]
+    assert [strength_of(m) for m in (WEAK, STRONG, NONE)] == ["0.2", "1", ""]
+    assert kind_of(BOTH) == "last-conv channel dropout + mixup"
+    assert strength_of(BOTH) == "0.7 + 1"
+
+
+def test_validation_chooses_a_strength_and_the_test_images_do_not(
+    context: Context, files: Inputs
+) -> None:
+    best = best_validated(files.logs, context)
+    assert best["srresnet/multi", "mixup"] == STRONG  # although WEAK is better on the test images
+    assert best["srresnet/multi", "none"] == NONE
+
+
+def test_table(context: Context, files: Inputs) -> None:
+    given = files.required(Regularisers.inputs, "table")
+    frame = regularisers.gather(context, Regularisers(), **given).set_index("model")
+    assert list(frame.index) == list(EFFECTS)
+    assert frame.loc[STRONG, "gain"] == pytest.approx(1.0, abs=0.06)
+    assert frame.loc[STRONG, "over_dropout"] == pytest.approx(0.5, abs=0.06)
+    for name in ("gain", "over_dropout"):
+        low, high = frame.loc[STRONG, f"{name}_low"], frame.loc[STRONG, f"{name}_high"]
+        assert low < frame.loc[STRONG, name] < high
+        assert high - low < 0.2
+    assert math.isnan(frame.loc[NONE, "gain"])
+    assert math.isnan(frame.loc[DROPOUT, "over_dropout"])
+    assert frame.loc[NONE, "over_dropout"] == pytest.approx(-0.5, abs=0.06)
+    assert frame.loc[WEAK, "gini"] == pytest.approx(0.35)
+    assert frame.loc[WEAK, "chi"] == pytest.approx(4.5)
+    assert frame.loc[WEAK, "mark"] == "best"
+    assert frame.loc[NONE, "clean"] - frame.loc[NONE, "psnr"] == pytest.approx(3.5)
+    text = to_markdown(regularisers.arrange(frame.reset_index(), context, Regularisers()))
+    lines = {
+        line.split("|")[1].strip() + line.split("|")[2].strip()
+        for line in text.splitlines()
+        if line.startswith("|")
+    }
+    assert {"mixup0.2", "mixup1, chosen", "weight decay0.1, chosen", "none--"} <= lines
+    assert "One seed (0)." in text
+
+
+def test_figure(context: Context, files: Inputs, tmp_path: Path) -> None:
+    given = files.required(RegulariserGains.inputs, "figure")
+    drawing = regulariser_gains.gather(context, RegulariserGains(), **given)
+    frame = drawing.frame.set_index("model")
+    assert NONE not in frame.index
+    assert frame.loc[WEAK, "value"] == pytest.approx(1.5, abs=0.06)
+    assert frame.loc[WEAK, "low"] < frame.loc[WEAK, "value"] < frame.loc[WEAK, "high"]
+    assert list(frame["best"]) == [1, 0, 1, 1]
+    assert list(frame["dropout"]) == [1, 0, 0, 0]
+    assert "highest mixup 0.2 with +1.5" in drawing.alt
+    write_figure(drawing, tmp_path / "gains", FigureStyle())
+    redraw(tmp_path / "gains.csv", tmp_path / "again")
+    assert (tmp_path / "gains.pdf").read_bytes() == (tmp_path / "again.pdf").read_bytes()
+    style = FigureStyle()
+    axes = regulariser_gains.draw(drawing, style).axes[0]
+    assert [bar.get_width() for bar in axes.patches] == pytest.approx(list(frame["value"]))
+    assert [tick.get_text() for tick in axes.get_yticklabels()][1:] == [
+        "mixup 0.2",
+        "mixup 1",
+        "weight decay 0.1",
+    ]
+
+
+def test_claim_compares_what_validation_chose_with_wider_intervals(
+    context: Context, files: Inputs
+) -> None:
+    (claim,) = [c for c in examine_claims(context, SETTINGS, files).claims if c.number == 8]
+    parts = {part.name: part for part in claim.parts}
+    assert list(parts) == [
+        "mixup (1) less dropout, srresnet/multi",
+        "weight decay (0.1) less dropout, srresnet/multi",
+    ]
+    mixup, decay = claim.parts
+    assert mixup.effect == pytest.approx(0.5, abs=0.06)
+    assert (mixup.verdict, decay.verdict) == ("supported", "not supported")
+    assert "widened for 2 comparisons" in mixup.method
+    assert claim.verdict == "supported"
+    one = context.model_copy(update={"models": (NONE, DROPOUT, STRONG)})
+    (alone,) = [c for c in examine_claims(one, SETTINGS, files).claims if c.number == 8]
+    assert alone.parts[0].high - alone.parts[0].low < mixup.high - mixup.low  # type: ignore[operator]
+
+
+def test_claim_is_left_out_where_the_study_has_no_other_regulariser(
+    context: Context, files: Inputs
+) -> None:
+    paper = context.model_copy(update={"models": (NONE, DROPOUT)})
+    assert 8 not in [claim.number for claim in examine_claims(paper, SETTINGS, files).claims]
+
+
+@pytest.mark.parametrize(
+    ("models", "logs", "says"),
+    [((NONE, DROPOUT, STRONG), False, "training logs"), ((NONE, STRONG), True, "models such as")],
+)
+def test_claim_says_what_it_lacks(
+    context: Context, files: Inputs, models: tuple[str, ...], logs: bool, says: str
+) -> None:
+    given = Inputs(evaluations=files.evaluations, logs=files.logs if logs else ())
+    some = context.model_copy(update={"models": models})
+    (claim,) = [c for c in examine_claims(some, SETTINGS, given).claims if c.number == 8]
+    assert (claim.verdict, claim.parts) == ("not tested", ())
+    assert claim.missing[0].startswith(says)
+
+
+def test_claims_about_dropout_leave_other_regularisers_out(context: Context, files: Inputs) -> None:
+    claims = examine_claims(context, SETTINGS, files).claims
+    compared = [
+        pair for claim in claims if claim.number < 8 for p in claim.parts for pair in p.compared
+    ]
+    assert compared
+    assert not [pair for pair in compared if "mixup" in pair or "decay" in pair]
+
+
+def test_one_part_may_bear_a_claim_out(context: Context, files: Inputs) -> None:
+    (claim,) = [c for c in examine_claims(context, SETTINGS, files).claims if c.number == 8]
+    good, bad = claim.parts
+    open_one = bad.model_copy(update={"verdict": "inconclusive"})
+    assert combine([good, bad], "one") == "supported"
+    assert combine([bad, bad], "one") == "not supported"
+    assert combine([bad, open_one], "one") == "inconclusive"
+    assert combine([good, bad]) == "not supported"
+    assert combine([], "one") == "not tested"
+
+
+def test_grid_names_other_regularisers(context: Context, files: Inputs) -> None:
+    frame = grid(context, DropoutGrid(), files.evaluations)
+    rows = frame.drop_duplicates("model").set_index("model")
+    assert (rows.loc[STRONG, "where"], rows.loc[STRONG, "p"]) == ("mixup", "1")
+    assert rows.index[0] == NONE
