@@ -41,9 +41,9 @@ def gather(
     """Compare every model with the same network and setting without a regulariser.
 
     The frame has a row per model that has one: family, kind, name (kind and strength), model,
-    label, value, low and high (dB, mean of the eight degradations; 95 % interval of the paired bootstrap), best
-    (whether validation chooses this strength of its kind), dropout (whether it is the paper's),
-    seeds, images.
+    label, value, low and high (dB, mean of the eight degradations; 95 % interval of the paired
+    bootstrap), best (whether validation chooses this strength of its kind), dropout (whether it
+    is the paper's), seeds, images.
 
     Raises
     ------
