@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 EXPORTED := export PATH="$(CURDIR)/$(BIN):$$PATH" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help install reproduce unlock test check bench format docs rulegraph publish restore clean
+.PHONY: help install reproduce unlock test check bench format docs rulegraph publish restore site clean
 
 # A virtual environment is bound to its folder: in a copied or moved project it is made anew, so that
 # a copy never runs the original's source. The marker holds the folder it was made in.
@@ -62,6 +62,14 @@ check: $(BIN)/.tested  ## Lint, types, formatting, spelling, workflow
 	@$(EXPORTED) ruff check . && codespell && ruff format --check . && mypy && snakemake --list-rules > /dev/null && snakefmt --check Snakefile workflow \
 	  && { snakemake --lint > .snakemake/lint.log 2>&1; grep -q 'Lints for rule' .snakemake/lint.log; } \
 	  && ! grep '^    \* ' .snakemake/lint.log | grep -v 'Specify a conda environment or container'
+
+$(BIN)/.site: $(BIN)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	touch $@
+
+site: $(BIN)/.site  ## Build the documentation in build/site, links checked
+	@$(EXPORTED) NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+	@echo "site: $(CURDIR)/build/site/index.html"
 
 bench: $(BIN)/.installed  ## Measure speed and memory, and write the tables of docs/performance.md
 	@$(EXPORTED) reflash bench

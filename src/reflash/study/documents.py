@@ -1,7 +1,9 @@
-"""The configuration's own documentation: config/schema.json and config/README.md."""
+"""The configuration's own documentation: config/schema.json, config/README.md, the site's pages."""
 
 from __future__ import annotations
 
+import re
+from itertools import groupby
 from typing import Any
 
 import yaml
@@ -54,6 +56,75 @@ def readme() -> str:
             f"| key | type | default | meaning |\n|---|---|---|---|\n{rows}"
         )
     return "\n".join(f"{part.rstrip()}\n" for part in parts)
+
+
+EXAMPLES = {
+    "config": """# config/config.yaml
+study: mine
+scale: hour
+mirror: /data/sr       # named datasets are taken from here, not downloaded
+accept_terms: true     # of datasets without redistribution rights
+style: {font_size: 9, palette: tableau_colorblind}
+""",
+    "study": """# config/study/places.yaml
+title: Where is dropout best?
+models:
+  - srresnet/multi/none
+  - srresnet/multi/{b4,b8,last_conv}-channel-p0.2
+labels:
+  srresnet/multi/none: without dropout
+tables:
+  chi: null            # this table is left out
+figures:
+  teaser_bars: {models: ["srresnet/multi/{none,last_conv-channel-p0.2}"]}
+  positions_multi: {places: [b4, b8, last_conv]}
+""",
+    "scale": """# config/scale/trial.yaml
+extends: demo          # every key that is not given here
+description: the demo with three seeds, on my photographs, with more noise
+seeds: [0, 1, 2]
+training: {iterations: 2000, tensorboard: true}
+test_sets:
+  photos: null         # the demo's own test set is left out
+  holiday: {source: folder, folder: photos, recursive: true, limit: 20}
+benchmark: {noise_sigma: 30}
+analysis: {images: 1, crop: 24}
+""",
+}
+"""A worked example of each kind of file; a test loads them."""
+
+TITLES = {"config": "config.yaml", "study": "study/NAME.yaml", "scale": "scale/NAME.yaml"}
+
+
+def page(kind: str) -> str:
+    """Return the site's page of one kind of file: an example, then its keys, a section for each.
+
+    Parameters
+    ----------
+    kind : {"config", "study", "scale"}
+    """
+    model = SCHEMAS[kind]
+    parts = [
+        f"# {TITLES[kind]}\n\n{(model.__doc__ or '').strip()}",
+        f"## Example\n\n```yaml\n{EXAMPLES[kind]}```",
+    ]
+    header = "| key | type | default | meaning |\n|---|---|---|---|\n"
+    sections = {
+        key: list(rows)
+        for key, rows in groupby(_rows(model.model_json_schema()), key=_top_level_key)
+    }
+    single = [rows[0] for rows in sections.values() if len(rows) == 1]
+    if single:
+        parts.append("## Keys\n\n" + header + "\n".join(single))
+    for key, rows in sections.items():
+        if len(rows) > 1:
+            parts.append(f"## {key}\n\n" + header + "\n".join(rows))
+    return "\n\n".join(parts) + "\n"
+
+
+def _top_level_key(row: str) -> str:
+    (key,) = re.findall(r"^\| `(\w+)", row)
+    return str(key)
 
 
 def _rows(
