@@ -82,9 +82,9 @@ def test_tables_and_bars_hold_the_means_of_this_run(finished: Project) -> None:
 
 def test_curves_hold_the_logs_of_this_run(finished: Project) -> None:
     curves = pd.read_csv(finished.folder / "figures/tiny/training_curves.csv")
-    for model, rows in curves.groupby("model"):
+    for (model, kind), rows in curves.groupby(["model", "kind"]):
         log = pd.read_csv(finished.folder / f"results/tiny/runs/{model}/seed0/log.csv")
-        np.testing.assert_allclose(rows.psnr, log.psnr, atol=1e-5)
+        np.testing.assert_allclose(rows.psnr, log[f"psnr_{kind}"], atol=1e-5)
         assert list(rows.iteration) == [10, 20]
 
 

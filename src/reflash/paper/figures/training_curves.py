@@ -1,4 +1,4 @@
-"""Figure: validation PSNR (EMA weights) against iterations, one line per model."""
+"""Figure: validation PSNR (EMA weights) against iterations, a panel per kind, a line per model."""
 
 from __future__ import annotations
 
@@ -26,11 +26,16 @@ from reflash.study.context import Context, kind_label, listing, scale_sentence, 
 NAME = "training_curves"
 
 
+FALL = 0.1
+"""dB below its best from which the end of a line is spoken of."""
+
+
 def gather(context: Context, settings: TrainingCurves, logs: Iterable[Path | str]) -> Drawing:
     """Average the training logs over seeds.
 
-    The frame has a row per model and validation: model, label, iteration, psnr (mean over seeds,
-    dB), std (empty for one seed), seeds.
+    The frame has a row per kind of validation images, model and validation: kind, model, label,
+    iteration, psnr (mean over seeds, dB), std (empty for one seed), seeds. Logs that tell no kinds
+    apart have the kind ``all``.
 
     Raises
     ------
@@ -38,51 +43,69 @@ def gather(context: Context, settings: TrainingCurves, logs: Iterable[Path | str
         See ``reflash.paper.logs.read_logs``.
     """
     tables = read_logs(logs, context)
-    kinds = validated_kinds(tables.values())
+    columns = {kind: f"psnr_{kind}" for kind in validated_kinds(tables.values())} or {"all": "psnr"}
     parts = []
-    for model in context.models:
-        runs = [f"{model}/seed{seed}" for seed in context.seeds]
-        rows = pd.concat([tables[run].assign(seed=run) for run in runs])
-        means = over_seeds(rows, "psnr", "iteration").rename(columns={"value": "psnr"})
-        parts.append(in_front(means, model=model, label=context.label(model)))
+    for kind, column in columns.items():
+        for model in context.models:
+            runs = [f"{model}/seed{seed}" for seed in context.seeds]
+            rows = pd.concat([tables[run].assign(seed=run) for run in runs])
+            means = over_seeds(rows, column, "iteration").rename(columns={"value": "psnr"})
+            parts.append(in_front(means, kind=kind, model=model, label=context.label(model)))
     frame = pd.concat(parts, ignore_index=True)
-    names = [kind_label(kind) for kind in kinds]
     return Drawing(
         name=NAME,
         frame=frame,
         title="Validation PSNR during training",
-        caption=_caption(context, names),
+        caption=_caption(context, frame),
         alt=_alt(frame),
     )
 
 
-def _caption(context: Context, kinds: list[str]) -> str:
-    mean = f", mean over {listing(kinds)} images" if len(kinds) > 1 else ""
-    only = f" on {kinds[0]} images" if len(kinds) == 1 else ""
+def _caption(context: Context, frame: pd.DataFrame) -> str:
     return sentences(
-        "PSNR in dB of the moving average of the weights on the validation images"
-        f"{only}{mean} (8-bit RGB, border of {context.crop} pixels left out).",
+        "PSNR in dB of the moving average of the weights on the validation images "
+        f"(8-bit RGB, border of {context.crop} pixels left out).",
+        *_falls(frame),
         PSNR_AXIS,
         seeds_sentence(context, "bands are"),
         scale_sentence(context),
     )
 
 
+def _falls(frame: pd.DataFrame) -> list[str]:
+    """Say which lines end below their best: with training a blind model may lose on a kind."""
+    found = []
+    for kind, of_kind in frame.groupby("kind", sort=False):
+        psnr = of_kind.groupby("label", sort=False)["psnr"]
+        falls = psnr.max() - psnr.last()
+        ends = [f"{label} {fall:.2f} dB" for label, fall in falls.items() if fall >= FALL]
+        if ends:
+            images = f"{_title(str(kind))} images"
+            found.append(f"On {images} {listing(ends)} below the best at the end.")
+    return found
+
+
+def _title(kind: str) -> str:
+    return kind if kind == "all" else kind_label(kind)
+
+
 def _alt(frame: pd.DataFrame) -> str:
-    last = frame.groupby("model", sort=False).last()
-    ends = [f"{row['label']} {row['psnr']:.2f} dB" for _, row in last.iterrows()]
+    last = frame.groupby(["kind", "label"], sort=False, as_index=False).last()
+    rows = last.to_dict("records")
+    ends = [f"{_title(row['kind'])}, {row['label']}: {row['psnr']:.2f} dB" for row in rows]
     return f"Lines of validation PSNR against iterations. At the end: {'; '.join(ends)}."
 
 
 def draw(drawing: Drawing, style: FigureStyle) -> Figure:
     """Draw a line per model and a band of one standard deviation where there are seeds."""
-    frame = drawing.frame.rename(columns={"psnr": "value"}).assign(panel="")
+    frame = drawing.frame.rename(columns={"psnr": "value"})
     look = looks(list(frame["model"].unique()), style)
-    figure = draw_panels(frame, style, "panel", "iteration", look)
-    (axes,) = figure.axes
-    axes.set_xlim(left=0)
-    axes.set_xlabel("Iterations")
-    axes.set_ylabel("Validation PSNR (dB)")
-    whole_numbers(axes)
-    span_at_least(axes, PSNR_SPAN)
+    figure = draw_panels(frame, style, "kind", "iteration", look)
+    for axes in figure.axes:
+        axes.set_title(_title(str(axes.get_gid())))
+        axes.set_xlim(left=0)
+        axes.set_xlabel("Iterations")
+        whole_numbers(axes)
+        span_at_least(axes, PSNR_SPAN)
+    figure.axes[0].set_ylabel("Validation PSNR (dB)")
     return figure
