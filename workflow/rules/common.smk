@@ -26,6 +26,7 @@ from reflash.study.saved import save_config
 from reflash.study.workflow import (
     TRAVEL,
     artefact_title,
+    container_image,
     external_key,
     folder_key,
     prepare_environment,
@@ -39,6 +40,7 @@ from reflash.study.workflow import (
 
 try:
     PLAN = load_plan(config)
+    IMAGE = container_image(workflow.deployment_settings)
     # A submitted job runs Snakemake again, for what has been checked.
     if workflow.is_main_process:
         if PLAN.config.weights == "published":
@@ -59,6 +61,11 @@ MAY_LEAK = PLAN.may_leak and PLAN.config.weights == "trained"
 LEAK_REPORTS = [FILES.leaks(name) for name in PLAN.test_sets if MAY_LEAK]
 
 prepare_environment(PLAN.config, PROJECT)
+if IMAGE:
+
+    container: IMAGE
+
+
 # A profile that limits `slot` submits jobs: small ones travel together, `slot` of them at once.
 # What Snakemake does not hand on to submitted jobs is given to them here.
 if workflow.is_main_process:

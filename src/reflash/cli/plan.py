@@ -12,7 +12,9 @@ from reflash.cli.common import Device, examples, make_app, set_threads
 app = make_app("")
 
 
-@app.command(epilog=examples("reflash plan --scale cpu --study main"))
+@app.command(
+    epilog=examples("reflash plan --scale cpu --study main", "reflash plan --scale paper --cost")
+)
 def plan(
     scale: Annotated[str, typer.Option(help="Scale, a file of config/scale.")] = "demo",
     study: Annotated[
@@ -25,15 +27,21 @@ def plan(
     folder: Annotated[Path, typer.Option(help="Folder of study/ and scale/.")] = Path("config"),
     iterations: Annotated[int, typer.Option(min=1, help="How many are measured.")] = 5,
     device: Device = "auto",
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Say also how many jobs it is, and how much disk.")
+    ] = False,
 ) -> None:
     """Measure a few iterations and say how long a study's training would take on this machine."""
     from reflash.core.devices import choose_device
     from reflash.study.checks import load_plan
     from reflash.study.hours import estimate
     from reflash.study.reading import parse_yaml
+    from reflash.study.size import describe_size
 
     values = {"scale": scale, "study": study, "overrides": parse_yaml(overrides, "--overrides")}
     chosen = load_plan(values, folder)
     set_threads(chosen.scale.threads)
     for line in estimate(chosen, choose_device(device), iterations):
+        typer.echo(line)
+    for line in describe_size(chosen) if cost else ():
         typer.echo(line)

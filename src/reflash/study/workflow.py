@@ -81,6 +81,27 @@ def show_reasons() -> None:
         logger.addHandler(_Reasons())
 
 
+def container_image(deployment: Any) -> str | None:
+    """Return the image that commands run in with ``--sdm apptainer``; None without.
+
+    It is ``reflash.sif``, or what ``REFLASH_IMAGE`` names.
+
+    Raises
+    ------
+    ReflashError
+        There is no such image.
+    """
+    methods = [one.item_to_choice() for one in deployment.deployment_method] if deployment else []
+    if "apptainer" not in methods:
+        return None
+    image = os.environ.get("REFLASH_IMAGE", "reflash.sif")
+    if "://" not in image and not Path(image).is_file():
+        raise ReflashError(
+            f"{image}: no such image; build it (docs/cluster.md) or name one in REFLASH_IMAGE"
+        )
+    return image
+
+
 def work_as_submitted(workflow: Any, slots: int) -> None:
     """Give Snakemake in a submitted job what its main process does not hand on.
 
