@@ -6,17 +6,21 @@ import re
 
 import pytest
 import torch
+import yaml
 
 from reflash.cli.app import main
+from reflash.core.errors import ReflashError
 from reflash.study import hours
 from reflash.study.checks import load_plan
 from reflash.training.cost import Cost, measure_cost
 
 
-def shown(monkeypatch: pytest.MonkeyPatch, overrides: dict) -> str:
+def shown(
+    monkeypatch: pytest.MonkeyPatch, overrides: dict, hours_given: float | None = None
+) -> str:
     monkeypatch.setattr(hours, "measure_cost", lambda *_: Cost(step=0.5, pair=0.01))
     plan = load_plan({"scale": "tiny", "study": "main", "overrides": overrides})
-    return "\n".join(hours.estimate(plan, torch.device("cpu"), 1))
+    return "\n".join(hours.estimate(plan, torch.device("cpu"), 1, hours_given))
 
 
 def test_hours_are_runs_by_iterations_by_seconds(monkeypatch):
@@ -34,6 +38,19 @@ def test_hours_are_runs_by_iterations_by_seconds(monkeypatch):
     assert "jobs: 12 that train, 13 that evaluate" in text
     # 72,000 pairs of 32 x 32 and 8 x 8 pixels in three colours
     assert f"{72000 * 3 * (32**2 + 8**2) / 2**30:.2f} GiB of pairs" in text
+
+
+def test_hours_give_the_length_of_training(monkeypatch):
+    monkeypatch.setattr(hours.os, "cpu_count", lambda: 2)
+    sizes = {"training": {"iterations": 7200}, "pairs": {"count": 72000}}
+    lines = shown(monkeypatch, sizes, hours_given=1.1).splitlines()
+    # of 2 x 1.1 h the pairs take 0.2 h, and 4 runs share the rest: 2 h of 0.5 s an iteration
+    assert "1.1 hours hold 3,600 iterations" in lines[-4]
+    made = yaml.safe_load("\n".join(lines[-4:]))
+    assert made["training"] == {"iterations": 3600}
+    assert made["extends"] == "tiny"
+    with pytest.raises(ReflashError, match="--hours 0: too few for an iteration"):
+        shown(monkeypatch, sizes, hours_given=0)
 
 
 def test_pairs_made_online_count_in_every_iteration(monkeypatch):

@@ -13,7 +13,11 @@ app = make_app("")
 
 
 @app.command(
-    epilog=examples("reflash plan --scale cpu --study main", "reflash plan --scale paper --cost")
+    epilog=examples(
+        "reflash plan --scale cpu --study main",
+        "reflash plan --scale paper --cost",
+        "reflash plan --scale cpu --study main --hours 10",
+    )
 )
 def plan(
     scale: Annotated[str, typer.Option(help="Scale, a file of config/scale.")] = "demo",
@@ -30,6 +34,12 @@ def plan(
     cost: Annotated[
         bool, typer.Option("--cost", help="Say also how many jobs it is, and how much disk.")
     ] = False,
+    hours: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Say also how many iterations fit into so many hours, as a scale file."
+        ),
+    ] = None,
 ) -> None:
     """Measure a few iterations and say how long a study's training would take on this machine."""
     from reflash.core.devices import choose_device
@@ -41,7 +51,7 @@ def plan(
     values = {"scale": scale, "study": study, "overrides": parse_yaml(overrides, "--overrides")}
     chosen = load_plan(values, folder)
     set_threads(chosen.scale.threads)
-    for line in estimate(chosen, choose_device(device), iterations):
+    for line in estimate(chosen, choose_device(device), iterations, hours):
         typer.echo(line)
     for line in describe_size(chosen) if cost else ():
         typer.echo(line)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from reflash.core.errors import ReflashError
 from reflash.models.names import parse_model
 from reflash.study.plan import Plan
 from reflash.training.cost import Cost, measure_cost
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     import torch
 
 
-def estimate(plan: Plan, device: torch.device, iterations: int) -> Iterator[str]:
+def estimate(
+    plan: Plan, device: torch.device, iterations: int, hours_given: float | None = None
+) -> Iterator[str]:
     """Measure every network of ``plan`` in every setting and yield the lines to show.
 
     Iterations that finished runs have behind them are counted too: it is the cost of the study
@@ -32,13 +35,20 @@ def estimate(plan: Plan, device: torch.device, iterations: int) -> Iterator[str]
     device : torch.device
     iterations : int
         As in ``reflash.training.cost.measure_cost``.
+    hours_given : float, optional
+        Say last, as a scale file, how many iterations a run may have for all to take so long.
+
+    Raises
+    ------
+    ReflashError
+        ``hours_given`` are too few for a single iteration of each run.
     """
     models = [run.rsplit("/seed", 1)[0] for run in plan.trained_runs]
     # What acts on the loss may run the network once more; other regularisers take next to nothing.
     runs = Counter(map(partial(_alike, plan), models))
     online = plan.scale.pairs.synthesis == "online"
     length, batch = plan.scale.training.iterations, plan.scale.training.batch
-    total, pairs = 0.0, dict[str, float]()
+    total, pairs, making = 0.0, dict[str, float](), 0.0
     for alike, count in runs.items():
         setting = alike.split("/")[1]
         first = next(m for m in models if _alike(plan, m) == alike)
@@ -55,9 +65,10 @@ def estimate(plan: Plan, device: torch.device, iterations: int) -> Iterator[str]
     if not online:
         for setting, seconds in pairs.items():
             hours = plan.scale.pairs.count * seconds / 3600
-            total += hours
+            total, making = total + hours, making + hours
             yield f"pairs of {setting}: {plan.scale.pairs.count:,}, {hours:,.2f} hours"
     yield f"{len(models)} runs, {total:,.1f} hours one after another on {_name(device)}"
+    side_by_side = 1
     if device.type == "cpu":
         side_by_side = max(1, (os.cpu_count() or 1) // plan.scale.threads)
         yield f"{side_by_side} side by side: {total / side_by_side:,.1f} hours, or somewhat more"
@@ -68,6 +79,18 @@ def estimate(plan: Plan, device: torch.device, iterations: int) -> Iterator[str]
         size = len(pairs) * sum(int(np.prod(shape)) for shape in shapes)
         yield f"disk: {size / 2**30:,.2f} GiB of pairs beside images, weights and results"
     yield "not measured: evaluation, analyses, validation, downloads"
+    if hours_given is not None:
+        fits = int(length * (hours_given * side_by_side - making) / (total - making))
+        if fits < 1:
+            raise ReflashError(
+                f"--hours {hours_given:g}: too few for an iteration of each run; give more, or "
+                "fewer models, seeds or pairs"
+            )
+        about = f"{plan.resolved.scale_name}, for {hours_given:g} hours of training"
+        yield f"# {hours_given:g} hours hold {fits:,} iterations of each run; a scale with as many:"
+        yield f"extends: {plan.resolved.scale_name}"
+        yield f"description: {about}"
+        yield f"training: {{iterations: {fits}}}"
 
 
 def _alike(plan: Plan, model: str) -> str:
