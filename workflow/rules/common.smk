@@ -10,7 +10,10 @@ if (PROJECT / "src/reflash").is_dir():
 from reflash.core.errors import ReflashError
 from reflash.core.fingerprint import stage_fingerprint
 from reflash.datasets.public_weights import weights_registry
+from reflash.degradations.settings import KINDS
+from reflash.degradations.tasks import TASKS
 from reflash.evaluation.settings import SEAL
+from reflash.models.names import SETTINGS
 from reflash.core.slurm import check_queue
 from reflash.study.checks import (
     check_images,
@@ -96,10 +99,11 @@ shell.prefix(shell_prefix())
 
 
 wildcard_constraints:
-    run=r"bicubic|external/[^/]+/seed\d+|[^/]+/(single|multi)/[^/]+/seed\d+",
+    run=rf"bicubic|external/[^/]+/seed\d+|[^/]+/({'|'.join(SETTINGS)})/[^/]+/seed\d+",
     set=r"[^/]+",
-    kind=r"[a-z_]+",
-    setting=r"single|multi",
+    kind=r"[a-z_]+[0-9]*",
+    setting="|".join(SETTINGS),
+    task="|".join(TASKS),
     name=r"[A-Za-z0-9_]+",
 
 

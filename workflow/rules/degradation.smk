@@ -28,7 +28,7 @@ rule degrade_test_set:
 rule list_test_set:
     input:
         hr=FILES.hr("{set}"),
-        lr=[FILES.lr("{set}", kind) for kind in PLAN.kinds],
+        lr=[FILES.lr("{set}", kind) for kind in KINDS],
     output:
         FILES.images("{set}"),
     log:
@@ -42,5 +42,28 @@ rule list_test_set:
         runtime=5,
     message:
         "Listing the images of {wildcards.set}"
+    shell:
+        "logged {log} reflash data join {input} --out {output}"
+
+
+rule list_task_images:
+    input:
+        hr=FILES.hr("{set}"),
+        lr=lambda wildcards: [
+            FILES.lr(wildcards.set, kind) for kind in TASKS[wildcards.task].kinds
+        ],
+    output:
+        FILES.images("{set}", "{task}"),
+    log:
+        FILES.log("list_task_images", "{set}-{task}"),
+    benchmark:
+        FILES.benchmark("list_task_images", "{set}-{task}")
+    group:
+        IMAGES
+    resources:
+        mem_mb=500,
+        runtime=5,
+    message:
+        "Listing the images of {wildcards.set} for {wildcards.task}"
     shell:
         "logged {log} reflash data join {input} --out {output}"

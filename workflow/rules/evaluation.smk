@@ -4,7 +4,7 @@
 rule evaluate_network:
     input:
         weights=evaluated_weights,
-        images=FILES.images("{set}"),
+        images=lambda wildcards: PLAN.image_list(wildcards.run, wildcards.set),
         leaks=[FILES.leaks("{set}")] if LEAK_REPORTS else [],
     output:
         FILES.evaluation("{run}", "{set}"),
@@ -23,8 +23,9 @@ rule evaluate_network:
         weights=weights_option,
         content=weights_content,
         settings=text(PLAN.scale.evaluation),
-        folders=hr_and_lr(
-            FILES.hr("{set}"), [FILES.lr("{set}", kind) for kind in PLAN.kinds]
+        folders=lambda wildcards: hr_and_lr(
+            FILES.hr(wildcards.set),
+            [FILES.lr(wildcards.set, kind) for kind in PLAN.kinds_of(wildcards.run)],
         ),
         code=code("evaluation"),
     message:

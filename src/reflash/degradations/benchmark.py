@@ -23,6 +23,7 @@ from reflash.core.progress import track
 from reflash.datasets.folder import filling
 from reflash.datasets.images import Pixels, good_images, mod_crop, read_rgb
 from reflash.degradations.settings import KINDS, BenchmarkSettings
+from reflash.degradations.tasks import degrade_to, is_task_kind
 
 
 def degrade_image(
@@ -83,7 +84,7 @@ def degrade(hr: Pixels, kind: str, settings: BenchmarkSettings, key: str) -> Pix
     Parameters
     ----------
     hr : (H, W, 3) uint8 RGB
-    kind : one of ``KINDS``
+    kind : one of ``KINDS``, or one of a task such as gaussian25, which keeps the size
     settings : BenchmarkSettings
         ``mod`` is not applied here, see `degrade_image`.
     key : str
@@ -106,6 +107,8 @@ def degrade(hr: Pixels, kind: str, settings: BenchmarkSettings, key: str) -> Pix
     >>> degrade(hr, "blur_jpeg", BenchmarkSettings(), "0001").shape
     (12, 16, 3)
     """
+    if is_task_kind(kind):
+        return degrade_to(hr, kind, settings.seed, key)
     if kind not in KINDS:
         raise ReflashError(f"{kind}: no such degradation; choose one of {', '.join(KINDS)}")
     height, width = hr.shape[:2]
@@ -165,7 +168,7 @@ def degrade_folder(
         The manifest is written last: a folder that is not complete has none.
     """
     src, dst = Path(src), Path(dst)
-    if kind not in KINDS:
+    if kind not in KINDS and not is_task_kind(kind):
         raise ReflashError(f"{kind}: no such degradation; choose one of {', '.join(KINDS)}")
     if dst.resolve() == (src.parent if src.is_file() else src).resolve():
         raise ReflashError(f"{dst}: holds the HR images; choose another folder for the LR images")

@@ -202,7 +202,7 @@ def _upscale(
     upscaler: Upscaler, hr_path: Path, hr: NDArray[np.uint8], lr_path: Path, run: str
 ) -> NDArray[np.uint8]:
     """Upscale the image at ``lr_path``, checking sizes before and after."""
-    lr = read_lr(lr_path, hr_path, hr, SCALE)
+    lr = read_lr(lr_path, hr_path, hr, 1 if getattr(upscaler, "keeps_size", False) else SCALE)
     try:
         sr = upscaler(lr)
     except StopError as error:

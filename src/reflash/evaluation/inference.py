@@ -81,6 +81,11 @@ class NetworkUpscaler:
     name: str = "network"
     """What errors call it: the path of the weights."""
 
+    @property
+    def keeps_size(self) -> bool:
+        """Whether the network is of a task that keeps the size of images."""
+        return getattr(self.model, "scale", None) == 1
+
     def __call__(self, lr: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return ``lr`` (h, w, 3) uint8 upscaled."""
         try:

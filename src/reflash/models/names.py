@@ -17,6 +17,12 @@ from typing import NamedTuple
 from reflash.core.errors import ReflashError
 from reflash.models.settings import Dropout, parse_dropout
 
+TASKS = ("denoise", "dejpeg", "deblur")
+"""Settings of other tasks than super-resolution, whose networks keep the size of images."""
+
+SETTINGS = ("single", "multi", *TASKS)
+"""What a model can be trained for."""
+
 BICUBIC = "bicubic"
 """Name of the baseline that is not trained."""
 
@@ -106,8 +112,9 @@ def parse_model(name: str) -> Model:
             f"model {name!r}: give network/setting/dropout, e.g. srresnet/multi/none"
         )
     network, setting, regularisation = parts
-    if setting not in ("single", "multi"):
-        raise ReflashError(f"model {name!r}: setting {setting!r} is not single or multi")
+    if setting not in SETTINGS:
+        known = f"{', '.join(SETTINGS[:-1])} or {SETTINGS[-1]}"
+        raise ReflashError(f"model {name!r}: setting {setting!r} is not {known}")
     try:
         return Model(network, setting, *_regularisation(regularisation))
     except ReflashError as error:

@@ -69,8 +69,9 @@ class RRDBNet(StagedNetwork):
             *(RRDB(features, settings.growth) for _ in range(settings.blocks))
         )
         self.conv_body = conv3x3(features, features)
-        self.conv_up1 = conv3x3(features, features)
-        self.conv_up2 = conv3x3(features, features)
+        if settings.scale > 1:
+            self.conv_up1 = conv3x3(features, features)
+            self.conv_up2 = conv3x3(features, features)
         self.conv_hr = conv3x3(features, features)
         self.conv_last = conv3x3(features, 3)
 
@@ -78,7 +79,7 @@ class RRDBNet(StagedNetwork):
         def upsample(features: Tensor) -> Tensor:
             first = passed["first"] if "first" in passed else self.conv_first(passed["lr"])
             features = first + self.conv_body(features)
-            for conv in (self.conv_up1, self.conv_up2):
+            for conv in (self.conv_up1, self.conv_up2) if self.settings.scale > 1 else ():
                 upsampled = F.interpolate(features, scale_factor=2.0, mode="nearest")
                 features = F.leaky_relu(conv(upsampled), SLOPE, inplace=True)
             return features

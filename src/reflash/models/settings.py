@@ -61,8 +61,8 @@ class SRResNetSettings(Settings):
     """Add the bilinearly upsampled input to the output."""
     first_upconv_init: Literal["authors", "basicsr"] = "authors"
     """Start of the first up-convolution: PyTorch's default (authors) or Kaiming x 0.1 (basicsr)."""
-    scale: Literal[2, 3, 4] = 4
-    """How many times larger the output is on each side."""
+    scale: Literal[1, 2, 3, 4] = 4
+    """How many times larger the output is on each side; 1: no up-sampling (other tasks)."""
 
 
 class RRDBSettings(Settings):
@@ -76,8 +76,8 @@ class RRDBSettings(Settings):
     """Residual-in-residual dense blocks."""
     growth: int = Field(32, ge=1)
     """Channels that each convolution inside a dense block adds."""
-    scale: Literal[4] = 4
-    """How many times larger the output is on each side."""
+    scale: Literal[1, 4] = 4
+    """How many times larger the output is on each side; 1: no up-sampling (other tasks)."""
 
 
 StagedSettings = SRResNetSettings | RRDBSettings

@@ -71,14 +71,15 @@ class SRResNet(StagedNetwork):
                 for n in range(1, settings.blocks + 1)
             )
         )
-        self.upconv1 = conv3x3(features, features * self.shuffle**2)
+        if scale > 1:
+            self.upconv1 = conv3x3(features, features * self.shuffle**2)
         if scale == 4:
             self.upconv2 = conv3x3(features, features * 4)
         self.conv_hr = conv3x3(features, features)
         self.conv_last = conv3x3(features, 3)
 
         shrink_init(self.conv_first)
-        if settings.first_upconv_init == "basicsr":
+        if scale > 1 and settings.first_upconv_init == "basicsr":
             shrink_init(self.upconv1)
         shrink_init(self.conv_hr, self.conv_last)
         if scale == 4:
@@ -92,8 +93,8 @@ class SRResNet(StagedNetwork):
         return F.leaky_relu(self.conv_first(lr), SLOPE, inplace=True)
 
     def _upsample(self, features: Tensor) -> Tensor:
-        upconvs = (self.upconv1, self.upconv2) if self.settings.scale == 4 else (self.upconv1,)
-        for upconv in upconvs:
+        names = {1: (), 4: ("upconv1", "upconv2")}.get(self.settings.scale, ("upconv1",))
+        for upconv in map(self.get_submodule, names):
             shuffled = F.pixel_shuffle(upconv(features), self.shuffle)
             features = F.leaky_relu(shuffled, SLOPE, inplace=True)
         return features
@@ -106,4 +107,6 @@ class SRResNet(StagedNetwork):
         if not self.settings.global_residual:
             return sr
         scale = float(self.settings.scale)
+        if scale == 1:
+            return sr + lr
         return sr + F.interpolate(lr, scale_factor=scale, mode="bilinear", align_corners=False)

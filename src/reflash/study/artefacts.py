@@ -31,6 +31,9 @@ class Artefact(Settings):
     of_released: ClassVar[bool] = True
     """Whether the authors' released weights, without logs, are enough for it."""
 
+    of_tasks: ClassVar[bool | None] = False
+    """Whether models of other tasks than super-resolution are shown; None: both."""
+
     models: tuple[str, ...] = ()
     """Models shown, in this order, e.g. srresnet/multi/none; braces expand; empty: the study's."""
 
@@ -98,10 +101,19 @@ class Seal(Artefact):
     inputs: ClassVar[tuple[str, ...]] = ("seal",)
 
 
+class Tasks(Artefact):
+    """Table: other tasks, with dropout and without, in and out of distribution."""
+
+    of_tasks: ClassVar[bool | None] = True
+    of_released: ClassVar[bool] = False
+    inputs: ClassVar[tuple[str, ...]] = ("evaluations",)
+
+
 class Claims(Artefact):
     """Table and claims.json: the paper's claims as statistics over the models' runs."""
 
     shows_external: ClassVar[bool] = False
+    of_tasks: ClassVar[bool | None] = None
     inputs: ClassVar[tuple[str, ...]] = ("claims",)
     tested_on: ClassVar[tuple[str, ...]] = ("evaluations",)
     """Inputs without which no claim is tested."""
@@ -371,6 +383,8 @@ class Tables(Settings):
     """PSNR by frequency and against the sharpened target, and the parts of the gain."""
     regularisers: Regularisers | None = None
     """Regularisers against dropout and none: PSNR, saliency, separation (study regularisers)."""
+    tasks: Tasks | None = Tasks()
+    """Other tasks than super-resolution, where a study has some."""
     chi: Chi | None = Chi()
     """Separation of the degradations in deep features."""
     seal: Seal | None = None

@@ -13,6 +13,7 @@ from reflash.datasets.public_weights import is_kept
 from reflash.datasets.registry import ManualSource, registry
 from reflash.models.names import (
     BICUBIC,
+    TASKS,
     is_external,
     network_of,
     parse_model,
@@ -106,6 +107,8 @@ def check_models(plan: Plan, name: str) -> None:
             )
         try:
             place(networks[network], parse_model(model).dropout)
+            if parse_model(model).setting in TASKS and not hasattr(networks[network], "features"):
+                raise ReflashError("other tasks take srresnet and rrdb; leave it out")
             check_regularisers(plan, model)
         except ReflashError as error:
             raise ReflashError(f"{name}: model {model!r}: {error}") from error

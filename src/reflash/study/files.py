@@ -132,9 +132,9 @@ class Files:
         """The decoded training images."""
         return f"{self.data}/train/cache/cache.json"
 
-    def images(self, test_set: str) -> str:
-        """Return the list of all images of a test set, HR and of every degradation."""
-        return f"{self.data}/test/{test_set}/images.csv"
+    def images(self, test_set: str, task: str = "") -> str:
+        """Return the list of all images of a test set: HR, and the eight kinds or a task's."""
+        return f"{self.data}/test/{test_set}/images{f'-{task}' if task else ''}.csv"
 
     @property
     def all_leaks(self) -> str:

@@ -132,7 +132,7 @@ def read_inputs(plan: Plan, kind: Kind, name: str = "claims", root: Path | str =
 
 def evaluation_files(plan: Plan) -> list[str]:
     """Return the evaluations of all runs and of bicubic on all test sets."""
-    runs = (BICUBIC, *plan.all_runs)
+    runs = (*plan.baselines, *plan.all_runs)
     return [plan.files.evaluation(run, name) for run in runs for name in plan.test_sets]
 
 
@@ -177,7 +177,7 @@ def _files(plan: Plan, kind: Kind, name: str, need: str) -> list[str]:
     first = [f"{m}/seed{plan.scale.seeds[0]}" for m in plan.shown_models(*shown_as, need)]
     if need == "evaluations":
         sets = [test_set] if test_set else plan.test_sets
-        return [files.evaluation(run, one) for run in (BICUBIC, *runs) for one in sets]
+        return [files.evaluation(run, one) for run in (*plan.baselines, *runs) for one in sets]
     if need == "logs":
         return [files.training_log(run) for run in runs]
     if need in ANALYSES:

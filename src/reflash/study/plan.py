@@ -24,6 +24,7 @@ from reflash.datasets.settings import (
     TestSetSettings,
 )
 from reflash.degradations.settings import KINDS, BenchmarkSettings, SecondOrderSettings
+from reflash.degradations.tasks import TASKS, is_task_kind
 from reflash.models.names import (
     BICUBIC,
     EXTERNAL,
@@ -34,6 +35,7 @@ from reflash.models.names import (
     network_of,
     parse_model,
     runs_of,
+    setting_of,
 )
 from reflash.models.settings import ExternalSettings, FactorySettings, NetworkSettings
 from reflash.study.artefacts import Artefact
@@ -46,6 +48,7 @@ from reflash.training.settings import (
     PoolSettings,
     RegulariserSettings,
     RunSettings,
+    TrainingSettings,
 )
 
 SAME_JOB = {"paired": "chi"}
@@ -104,7 +107,8 @@ class Plan:
         """Names shown of bicubic and of the models of the main comparison."""
         table = self.study.tables.multi_degradation
         models = self._available((table and table.models) or self.study.models)
-        return self._labels(models)
+        labels = self._labels(models)
+        return labels if self.baselines else {m: n for m, n in labels.items() if m != BICUBIC}
 
     def _labels(self, models: Iterable[str]) -> dict[str, str]:
         files = {public_weights(name): one.label for name, one in weights_registry().items()}
@@ -131,7 +135,9 @@ class Plan:
         if self.released and not settings.of_released:
             return ()
         models = self._available(settings.models or self.study.models)
-        return tuple(m for m in models if settings.shows_external or not is_external(m))
+        shown = (m for m in models if settings.shows_external or not is_external(m))
+        of_tasks = settings.of_tasks
+        return tuple(m for m in shown if of_tasks in (None, setting_of(m) in TASKS))
 
     def _available(self, patterns: Iterable[str]) -> tuple[str, ...]:
         """Return the models that patterns name; of the authors' weights, those they released."""
@@ -338,21 +344,31 @@ class Plan:
         sub_image, step = self.sub_images
         return RunSettings(
             id=run,
-            network=self._network(model.network),
+            network=self._network(model.network, model.setting),
             dropout=model.dropout,
             regularisers=tuple(map(self._regulariser, model.regularisers)),
             setting=model.setting,
             seed=int(seed),
             pairs=self._pairs,
             degradation=self._degradation(model.setting),
-            training=self.scale.training,
+            training=self._training(model.setting),
             sub_image=sub_image,
             step=step,
         )
 
-    def _network(self, name: str) -> NetworkSettings:
+    def _training(self, setting: str) -> TrainingSettings:
+        """Return the optimisation; a task validates on its kinds in distribution."""
+        training = self.scale.training
+        if setting not in TASKS:
+            return training
+        validation = training.validation.model_copy(update={"kinds": TASKS[setting].inside})
+        return training.model_copy(update={"validation": validation})
+
+    def _network(self, name: str, setting: str) -> NetworkSettings:
         """Return a network of the scale; one of the user's own with the hash of its code."""
         network = self.scale.networks[name]
+        if setting in TASKS:
+            return network.model_copy(update={"scale": 1})
         if isinstance(network, FactorySettings):
             from reflash.models.factory import factory_code  # imports torch
 
@@ -420,8 +436,26 @@ class Plan:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The eight test degradations."""
-        return KINDS
+        """The test degradations of all models: the eight, and those of other tasks."""
+        settings = dict.fromkeys(map(setting_of, self.models))
+        tasks = [kind for name in settings if name in TASKS for kind in TASKS[name].kinds]
+        return tuple(dict.fromkeys([*(KINDS if self.baselines else ()), *tasks]))
+
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        """Bicubic, where a model enlarges images."""
+        enlarges = any(setting_of(model) not in TASKS for model in self.models)
+        return (BICUBIC,) if enlarges else ()
+
+    def kinds_of(self, run: str) -> tuple[str, ...]:
+        """Return the test degradations of a run (or bicubic): those of its task, or the eight."""
+        task = TASKS.get(setting_of(run))
+        return task.kinds if task else KINDS
+
+    def image_list(self, run: str, test_set: str) -> str:
+        """Return the list of a test set's images that a run is evaluated on."""
+        setting = setting_of(run)
+        return self.files.images(test_set, setting if setting in TASKS else "")
 
     def benchmark_settings(self, kind: str) -> BenchmarkSettings:
         """Return the settings that degradation ``kind`` depends on; the others at their default.
@@ -430,6 +464,8 @@ class Plan:
         """
         chosen, default = self.scale.benchmark, BenchmarkSettings()
         unused = []
+        if is_task_kind(kind):
+            return default.model_copy(update={"mod": chosen.mod, "seed": chosen.seed})
         if "noise" not in kind:
             unused += ["noise_sigma", "noise_rounding", "seed"]
         if kind != "noise":

@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import torch
 
-from reflash.core.settings import SCALE
 from reflash.datasets.cache import ImageCache, build_cache
 from reflash.datasets.dead_leaves import dead_leaves
 from reflash.datasets.images import write_png
 from reflash.datasets.manifest import write_manifest
 from reflash.datasets.settings import DeadLeavesSettings
+from reflash.degradations.tasks import factor_of
 from reflash.training.pairs import OnlinePairs
 from reflash.training.run import Run
 from reflash.training.settings import RunSettings
@@ -48,7 +48,8 @@ def measure_cost(settings: RunSettings, device: torch.device, iterations: int = 
         How many of each are measured, after ``WARM_UP``.
     """
     batch, side = settings.training.batch, settings.pairs.patch
-    lr = torch.rand(batch, 3, side // SCALE, side // SCALE, device=device)
+    small = side // factor_of(settings.setting)
+    lr = torch.rand(batch, 3, small, small, device=device)
     hr = torch.rand(batch, 3, side, side, device=device)
     run = Run(settings, device)
     step = _seconds(lambda i: run.step(i, lr, hr), iterations, device)

@@ -18,6 +18,7 @@ from torch import Tensor
 from reflash.core.errors import ReflashError
 from reflash.core.keys import numpy_generator, torch_generator
 from reflash.datasets.cache import ImageCache
+from reflash.degradations.tasks import TASKS
 from reflash.training.pool import pool_shapes, read_pool
 from reflash.training.settings import RunSettings
 from reflash.training.synthesis import StaticSynthesis, make_pairs
@@ -125,7 +126,9 @@ class OnlinePairs:
         group = settings.degradation.group
         self.queues = [PairQueue(settings.pairs.shuffle_pool) for _ in range(0, batch, group)]
         self.synthesis: StaticSynthesis | None = None
-        if device.type == "cuda" if static is None else static:
+        if static is None:  # the pairs of other tasks are made on the host
+            static = device.type == "cuda" and settings.setting not in TASKS
+        if static:
             self.synthesis = StaticSynthesis(
                 settings, self.sampler, device, graphs=graphs, compiled=compiled
             )
@@ -198,7 +201,7 @@ class PoolPairs:
             _require_same_pairs(self.folder, info["settings"], run)
         self.key: str = info["key"]
         self.count, self.size, self.seed, self.device = info["count"], batch, seed, device
-        shapes = pool_shapes(info["count"], info["patch"])
+        shapes = pool_shapes(info["count"], info["patch"], info["settings"]["setting"])
         self.lr, self.hr = (
             np.memmap(self.folder / name, np.uint8, "r", 0, shape) for name, shape in shapes.items()
         )

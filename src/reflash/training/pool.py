@@ -28,9 +28,9 @@ from torch import Tensor
 from reflash.core.errors import ReflashError
 from reflash.core.files import explained, require_file, write_json
 from reflash.core.fingerprint import stage_fingerprint
-from reflash.core.settings import SCALE
 from reflash.datasets.cache import ImageCache
 from reflash.datasets.space import require_space
+from reflash.degradations.tasks import factor_of
 from reflash.training.settings import PoolSettings
 from reflash.training.synthesis import make_pairs
 from reflash.training.windows import WindowSampler, to_tensor
@@ -55,7 +55,8 @@ def read_pool(folder: Path) -> dict[str, Any]:
     path = require_file(folder / "pool.json", remedy)
     try:
         info: dict[str, Any] = json.loads(path.read_text())
-        shapes = pool_shapes(int(info["count"]), int(info["patch"]))
+        setting = str(info["settings"]["setting"])
+        shapes = pool_shapes(int(info["count"]), int(info["patch"]), setting)
     except (ValueError, KeyError, TypeError) as error:
         raise ReflashError(f"{path}: damaged; {remedy}") from error
     for name, shape in shapes.items():
@@ -66,11 +67,13 @@ def read_pool(folder: Path) -> dict[str, Any]:
     return info
 
 
-def pool_shapes(count: int, patch: int) -> dict[str, tuple[int, int, int, int]]:
+def pool_shapes(
+    count: int, patch: int, setting: str = "multi"
+) -> dict[str, tuple[int, int, int, int]]:
     """Return the shapes of a pool's files."""
     return {
         name: (count, side, side, 3)
-        for name, side in zip(FILES, (patch // SCALE, patch), strict=True)
+        for name, side in zip(FILES, (patch // factor_of(setting), patch), strict=True)
     }
 
 
@@ -109,7 +112,10 @@ def build_pool(
         keep = min(per_batch, pairs.count - number * per_batch)
         return _to_bytes(made[0][:keep]), _to_bytes(made[1][:keep])
 
-    sizes = [per_batch * 3 * side**2 for side in (pairs.patch // SCALE, pairs.patch)]
+    sizes = [
+        per_batch * 3 * side**2
+        for side in (pairs.patch // factor_of(settings.setting), pairs.patch)
+    ]
     if not (folder / "progress.json").is_file():
         require_space(folder, sum(sizes) * total, f"pool of {pairs.count} pairs")
     progress = _Progress(folder, _build_key(settings, cache, batch))

@@ -16,7 +16,8 @@ from reflash.core.settings import Settings
 from reflash.degradations.settings import Kind, SecondOrderSettings
 from reflash.models.settings import Dropout, NetworkSettings
 
-Setting = Literal["single", "multi"]
+Setting = Literal["single", "multi", "denoise", "dejpeg", "deblur"]
+TaskKind = Annotated[str, Field(pattern=r"^(gaussian|poisson|jpeg|blur)[0-9]+$")]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -76,7 +77,10 @@ class ValidationSettings(Settings):
 
     every: Annotated[int, Field(ge=1)] = 5000
     """Iterations between two validations."""
-    kinds: Annotated[tuple[Kind, ...], Field(min_length=1)] = ("clean", "blur_noise_jpeg")
+    kinds: Annotated[tuple[Kind | TaskKind, ...], Field(min_length=1)] = (
+        "clean",
+        "blur_noise_jpeg",
+    )
     """Test degradations the validation images go through (always sigma 20, mod 4)."""
     images: Annotated[int, Field(ge=1)] = 5
     """Number of validation images, the first of the set in order of name."""
@@ -112,7 +116,7 @@ class PoolSettings(Settings):
     """One pool of training pairs: a setting's synthesis, shared by every run that reads it."""
 
     setting: Setting
-    """Degradation of the training pairs: single (bicubic only) or multi (second order)."""
+    """Degradation of the training pairs: single (bicubic), multi (second order), or a task's."""
     pairs: PairSettings
     """Window, patch and number of pairs."""
     degradation: SecondOrderSettings
@@ -164,7 +168,7 @@ class RunSettings(Settings):
     regularisers: tuple[RegulariserSettings, ...] = ()
     """Regularisers other than dropout."""
     setting: Setting
-    """Degradation of the training pairs: single (bicubic only) or multi (second order)."""
+    """Degradation of the training pairs: single (bicubic), multi (second order), or a task's."""
     seed: Annotated[int, Field(ge=0)]
     """Seed of the initial weights, the data stream and the dropout masks."""
     pairs: PairSettings = PairSettings()

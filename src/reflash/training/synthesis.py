@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,6 +25,7 @@ from reflash.degradations.static import (
     degrade,
     first_side,
 )
+from reflash.degradations.tasks import TASKS, degrade_window, factor_of
 from reflash.training.graphs import CUDAGraphStep
 from reflash.training.settings import PairSettings, RunSettings
 from reflash.training.windows import WindowSampler, bytes_on, fits, gather_windows
@@ -48,7 +50,8 @@ def make_pairs(
         (N, 3, W, W) float in [0, 1].
     setting
         ``multi``: second-order degradation, target sharpened as its settings say; ``single``:
-        antialiased bicubic down-sampling rounded to 8 bits, target as it is.
+        antialiased bicubic down-sampling rounded to 8 bits, target as it is; a task: its
+        degradation, which keeps the size, made on the host.
     key
         Key of all randomness.
     first_image
@@ -58,32 +61,51 @@ def make_pairs(
     Returns
     -------
     lr, hr
-        (N * crops, 3, patch/4, patch/4) and (N * crops, 3, patch, patch), float in [0, 1].
+        (N * crops, 3, patch/4, patch/4) and (N * crops, 3, patch, patch), float in [0, 1]; of a
+        task both of the latter size.
     """
-    if setting == "multi":
+    factor = factor_of(setting)
+    if setting in TASKS:
+        lr, hr = _degraded(windows, setting, *key, first_image=first_image), windows
+    elif setting == "multi":
         path = fast if windows.device.type == "cpu" else second_order
         lr, hr = path.second_order(windows, degradation, key, first_image)
     else:
         lr, hr = bicubic_downsample(windows, SCALE, degradation.bicubic), windows
         lr = lr.mul(255).round_().clamp_(0, 255).div_(255)
-    places = patch_places(len(lr), lr.shape[-1], pairs, *key)
-    return cut_patches(lr, hr, places.to(lr.device), pairs.patch)
+    places = patch_places(len(lr), lr.shape[-1], pairs, *key, factor=factor)
+    return cut_patches(lr, hr, places.to(lr.device), pairs.patch, factor)
 
 
-def patch_places(count: int, side: int, pairs: PairSettings, *key: int | str) -> Tensor:
+def _degraded(windows: Tensor, setting: str, *key: int | str, first_image: int) -> Tensor:
+    """Return windows as a task degrades them: (N, 3, W, W) float in [0, 1], on 8-bit values."""
+    levels = (windows * 255).round().to("cpu", torch.uint8).permute(0, 2, 3, 1).numpy()
+    made = [
+        degrade_window(window, setting, *key, "task", number)
+        for number, window in enumerate(levels, start=first_image)
+    ]
+    return torch.from_numpy(np.stack(made)).permute(0, 3, 1, 2).float().div(255).to(windows.device)
+
+
+def patch_places(
+    count: int, side: int, pairs: PairSettings, *key: int | str, factor: int = SCALE
+) -> Tensor:
     """Return the LR corners (top, left) of the patches of each window: (count, crops, 2) int64."""
     rng = torch_generator(*key, "patches")
-    patch = pairs.patch // SCALE
+    patch = pairs.patch // factor
     return torch.randint(side - patch + 1, (count, pairs.crops, 2), generator=rng)
 
 
-def cut_patches(lr: Tensor, hr: Tensor, places: Tensor, patch: int) -> tuple[Tensor, Tensor]:
+def cut_patches(
+    lr: Tensor, hr: Tensor, places: Tensor, patch: int, factor: int = SCALE
+) -> tuple[Tensor, Tensor]:
     """Cut the patches at ``places`` (N, crops, 2), in LR pixels, from LR and HR windows.
 
     Returns
     -------
     lr, hr
-        (N * crops, 3, patch/4, patch/4) and (N * crops, 3, patch, patch), window by window.
+        (N * crops, 3, patch/factor, patch/factor) and (N * crops, 3, patch, patch), window by
+        window.
     """
     crops = places.shape[1]
     corner = places.flatten(0, 1)
@@ -91,12 +113,12 @@ def cut_patches(lr: Tensor, hr: Tensor, places: Tensor, patch: int) -> tuple[Ten
     image = image.reshape(-1, 1, 1, 1)
     plane = torch.arange(lr.shape[1], device=lr.device)[None, :, None, None]
 
-    def cut(x: Tensor, factor: int, side: int) -> Tensor:
+    def cut(x: Tensor, step: int, side: int) -> Tensor:
         along = torch.arange(side, device=x.device)
-        rows, columns = (corner[:, i, None] * factor + along for i in (0, 1))
+        rows, columns = (corner[:, i, None] * step + along for i in (0, 1))
         return x[image, plane, rows[:, None, :, None], columns[:, None, None, :]]
 
-    return cut(lr, 1, patch // SCALE), cut(hr, SCALE, patch)
+    return cut(lr, 1, patch // factor), cut(hr, factor, patch)
 
 
 class StaticSynthesis:

@@ -12,6 +12,7 @@ from reflash.core.errors import ReflashError
 from reflash.core.keys import numpy_generator
 from reflash.degradations.settings import KINDS
 from reflash.models.names import (
+    TASKS,
     baseline_of,
     dropout_of,
     network_of,
@@ -58,9 +59,9 @@ class Data:
 
     @cached_property
     def families(self) -> list[str]:
-        """Network and setting of the models, e.g. srresnet/multi, in order."""
-        names = (f"{network_of(m)}/{setting_of(m)}" for m in self.context.models)
-        return list(dict.fromkeys(names))
+        """Network and setting of the models, e.g. srresnet/multi, in order; no other tasks."""
+        models = [m for m in self.context.models if setting_of(m) not in TASKS]
+        return list(dict.fromkeys(f"{network_of(m)}/{setting_of(m)}" for m in models))
 
     def body_pairs(self, family: str) -> list[Pair]:
         """Return the network without dropout, with each that has dropout only inside the body."""
@@ -74,8 +75,20 @@ class Data:
 
     @cached_property
     def last_conv_pairs(self) -> dict[str, Pair]:
-        """See ``last_conv_pairs``."""
-        return last_conv_pairs(self.context, self.settings)
+        """See ``last_conv_pairs``: of super-resolution."""
+        pairs = last_conv_pairs(self.context, self.settings)
+        return {family: pair for family, pair in pairs.items() if family in self.families}
+
+    @cached_property
+    def task_pairs(self) -> dict[str, Pair]:
+        """See ``last_conv_pairs``: of other tasks."""
+        pairs = last_conv_pairs(self.context, self.settings)
+        return {family: pair for family, pair in pairs.items() if family not in self.families}
+
+    def task_psnr(self, kinds: Sequence[str], model: str) -> Array:
+        """Return (seeds, images) PSNR in dB of a model of a task, mean over some kinds."""
+        only = self.context.model_copy(update={"models": (model,)})
+        return read_images(self.inputs.evaluations, only, "psnr", kinds)[model]
 
     @cached_property
     def rivals(self) -> dict[tuple[str, str], Pair]:

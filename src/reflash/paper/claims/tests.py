@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from reflash.degradations.settings import KINDS
+from reflash.degradations.tasks import TASKS, Task
 from reflash.interpretation.paired import paired_separation
 from reflash.models.names import regularisers_of, setting_of
 from reflash.paper.analyses import read_classifier
@@ -431,6 +432,28 @@ def better_than_dropout(data: Data, text: Text) -> Tested:
     return parts, []
 
 
+def helps_in_distribution(data: Data, text: Text) -> Tested:
+    """In other tasks dropout helps on levels that were trained."""
+    return _helps_tasks(data, text, lambda task: task.inside)
+
+
+def helps_out_of_distribution(data: Data, text: Text) -> Tested:
+    """In other tasks dropout helps on levels beyond those trained."""
+    return _helps_tasks(data, text, lambda task: task.outside)
+
+
+def _helps_tasks(data: Data, text: Text, kinds: Callable[[Task], Sequence[str]]) -> Tested:
+    if not any(setting_of(model) in TASKS for model in data.context.models):
+        return [], []
+    in_db, parts = Measure("dB", 2, data.settings.smallest_db), []
+    for family, pair in data.task_pairs.items():
+        task = TASKS[setting_of(pair[0])]
+        name = text.part("gain", task=task.title, network=family.split("/")[0])
+        differences = mean_difference(partial(data.task_psnr, kinds(task)), [pair])
+        parts.append(make_part(name, data.estimate(differences, name), [pair], in_db))
+    return parts, [] if parts else [text.need("models")]
+
+
 TESTS: dict[str, Callable[[Data, Text], Tested]] = {
     test.__name__: test
     for test in (
@@ -442,6 +465,8 @@ TESTS: dict[str, Callable[[Data, Text], Tested]] = {
         cost_is_small,
         gain_is_low_frequency,
         better_than_dropout,
+        helps_in_distribution,
+        helps_out_of_distribution,
     )
 }
 """The test of each claim by its name in ``texts.yaml``."""
