@@ -219,7 +219,10 @@ def study(root: Path, tmp_path: Path, **changes: Any) -> Any:
         ({"models": ["srresnet/multi/last_conv-channel-p-1"]}, "last_conv-channel-p-1"),
         ({"models": ["srresnet/multi/b17-channel-p0.1"]}, "no place is called 'b17'"),
         ({"models": ["srresnet/none"]}, "give network/setting/dropout"),
-        ({"models": ["srresnet/blind/none"]}, "setting 'blind' is not single, multi, denoise, dejpeg or deblur"),
+        (
+            {"models": ["srresnet/blind/none"]},
+            "setting 'blind' is not single, multi, denoise, dejpeg or deblur",
+        ),
         ({"models": ["srresnett/multi/none"]}, "did you mean 'srresnet'?"),
         ({"models": ["rrdb/multi/half-channel-p0.1"]}, "rrdb has no dropout residual blocks"),
         ({"labels": {"rrdb/multi/none": "x"}}, "'rrdb/multi/none' is not a model of the study"),
