@@ -66,8 +66,9 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, weights: Path) -> Proj
     """A project with what the page at hand presupposes: photos, weights, finished results."""
     name = request.getfixturevalue("name")
     parts = (*PARTS, "Makefile", "pyproject.toml", "constraints.txt")
-    made = copy_project(ROOT, tmp_path / "project", tuple(p for p in parts if p != "src"))
-    if name in RESULTS:
+    if name not in RESULTS:
+        made = copy_project(ROOT, tmp_path / "project", tuple(p for p in parts if p != "src"))
+    else:
         made = request.getfixturevalue("project")
         for kind in ("results", "figures"):
             (made.folder / kind / "demo").symlink_to("tiny")
