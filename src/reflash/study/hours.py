@@ -75,8 +75,9 @@ def estimate(
     evaluations = (len(plan.all_runs) + 1) * len(plan.test_sets)
     yield f"jobs: {len(models)} that train, {evaluations} that evaluate"
     if not online:
-        shapes = pool_shapes(plan.scale.pairs.count, plan.scale.pairs.patch).values()
-        size = len(pairs) * sum(int(np.prod(shape)) for shape in shapes)
+        count, patch = plan.scale.pairs.count, plan.scale.pairs.patch
+        shapes = [s for name in pairs for s in pool_shapes(count, patch, name).values()]
+        size = sum(int(np.prod(shape)) for shape in shapes)
         yield f"disk: {size / 2**30:,.2f} GiB of pairs beside images, weights and results"
     yield "not measured: evaluation, analyses, validation, downloads"
     if hours_given is not None:
