@@ -81,7 +81,7 @@ docs: $(BIN)/.installed  ## Write the generated parts of config/ again
 	@$(EXPORTED) reflash config schema > config/schema.json && reflash config readme > config/README.md
 
 # Files that the paper's study does without, whose rules are drawn as well.
-rulegraph: OTHERS = data/weights/RealESRNet_x4plus.safetensors results/hour/runs/bicubic/analysis/seal.csv
+rulegraph: OTHERS = data/weights/RealESRNet_x4plus.safetensors results/hour/runs/bicubic/analysis/seal.csv data/hour/test/Set5/images-denoise.csv
 rulegraph: $(BIN)/.installed  ## Draw the rules of the workflow (needs graphviz)
 	@$(EXPORTED) snakemake all $(OTHERS) --forceall --rulegraph --config scale=hour accept_terms=true 2> /dev/null | tred | dot -Tsvg > docs/images/rulegraph.svg
 
