@@ -154,6 +154,8 @@ def describe_model(name: str, labels: Mapping[str, str] | None = None) -> str:
         return name.partition("/")[2]
     model = parse_model(name)
     network = {"srresnet": "SRResNet", "rrdb": "RRDB"}.get(model.network, model.network)
+    if model.setting in TASKS:
+        network = f"{network} ({model.setting})"
     layers = [
         f"{place_label(layer.where)} {layer.dimension} p = {layer.p:g}" for layer in model.dropout
     ]
