@@ -44,7 +44,7 @@ def test_labels_say_what_a_model_is() -> None:
     assert describe_model("srresnet/multi/none") == "SRResNet"
     label = describe_model("rrdb/multi/last_conv-channel-p0.5")
     assert label == "RRDB + last-conv channel p = 0.5"
-    assert describe_model("srresnet/multi/b8-element-p0.2") == "SRResNet + B8 element p = 0.2"
+    assert describe_model("srresnet/multi/b8-element-p0.2") == "SRResNet + b8 element p = 0.2"
     assert describe_model("bicubic") == "Bicubic"
     assert describe_model("rrdb/denoise/none") == "RRDB (denoise)"
     assert describe_model("srresnet/multi/none", {"srresnet/multi/none": "base"}) == "base"

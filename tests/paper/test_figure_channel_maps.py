@@ -116,10 +116,10 @@ def test_drawn_pictures_are_those_of_the_frame(make_context, maps):
     assert names == [
         "last-conv: SRResNet",
         "last-conv: SRResNet + dropout",
-        "B8: SRResNet",
-        "B8: SRResNet + dropout",
+        "b8: SRResNet",
+        "b8: SRResNet + dropout",
     ]
-    assert "B8: after 8/16 of the blocks." in drawing.caption
+    assert "b8: after 8/16 of the blocks." in drawing.caption
 
 
 def test_layers_of_another_depth_are_found(make_context, maps):

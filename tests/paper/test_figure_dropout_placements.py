@@ -102,7 +102,7 @@ def test_caption_and_alt(make_context):
     )
     assert "SRResNet with 6 blocks" in drawing.caption
     assert "Scale demo" in drawing.caption
-    assert "B8: 1 layer; last half: three layers in each of 3 blocks" in drawing.alt
+    assert "b8: 1 layer; last half: three layers in each of 3 blocks" in drawing.alt
 
 
 def test_placement_the_network_has_not_is_named(make_context):

@@ -73,7 +73,7 @@ def test_lines_are_the_frame(drawing):
         np.testing.assert_array_equal(line.get_ydata(), own["value"])
         assert list(line.get_xdata()) == list(RATIOS)
     np.testing.assert_allclose(right.lines[0].get_ydata(), 100 * ACCURACY.mean(1))
-    assert (left.get_ylabel(), right.get_ylabel()) == ("PSNR (dB)", "Accuracy (%)")
+    assert (left.get_ylabel(), right.get_ylabel()) == ("PSNR (dB), 2 seeds", "Accuracy (%)")
 
 
 def test_caption(drawing):

@@ -101,9 +101,9 @@ def test_lines_are_the_frame(multi):
         assert list(y) == list(rows["value"])
         assert np.abs(x - rows["position"]).max() < 0.1  # beside each other, not on top
         assert (face == "white") == (dimension == "element")
-    assert [text.get_text() for text in axes.get_xticklabels()] == ["B8", "last-conv"]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["b8", "last-conv"]
     assert axes.get_xlabel() == "Position of dropout (p = 0.2)"
-    assert axes.get_ylabel() == "PSNR (dB), mean of 2 seeds"
+    assert axes.get_ylabel() == "PSNR (dB), 2 seeds"
 
 
 def test_dropout_in_blocks_is_a_line_of_its_own(make_context, write_evaluation):
@@ -123,7 +123,7 @@ def test_dropout_in_blocks_is_a_line_of_its_own(make_context, write_evaluation):
     assert axes.get_ylabel() == "PSNR (dB), one seed"
     assert not axes.collections  # no error bars from one seed
     ticks = [text.get_text().replace("\n", " ") for text in axes.get_xticklabels()]
-    assert ticks == ["B4", "last-conv", "last half", "all blocks"]
+    assert ticks == ["b4", "last-conv", "last half", "all blocks"]
 
 
 def test_reference_line_is_no_dropout(multi):

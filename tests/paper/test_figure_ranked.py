@@ -111,8 +111,8 @@ def test_lines_are_the_frame_in_percent(distribution):
         assert notes == ["Gini 3.05, entropy 0.60"] * 2
         equal = [line for line in axes.lines if line.get_linestyle() == ":"]
         assert set(equal[0].get_ydata()) == {100 / len(rows)}
-    assert [axes.get_title() for axes in figure.axes] == ["B8", "last-conv"]
-    assert "B8: after 8/16 of the blocks." in distribution.caption
+    assert [axes.get_title() for axes in figure.axes] == ["b8", "last-conv"]
+    assert "b8: after 8/16 of the blocks." in distribution.caption
 
 
 def test_a_dead_layer_has_no_shares(context, saliency):
@@ -147,7 +147,7 @@ def test_ablation_is_drawn_with_the_psnr_of_all_channels(context, ablation):
             rows = rows_of(drawing.frame, model, axes.get_gid())
             np.testing.assert_array_equal(line.get_ydata(), rows["value"])
         notes = [text.get_text() for text in axes.get_legend().get_texts()]
-        assert notes == ["PSNR 25.50 dB"] * 2
+        assert notes == ["all channels: 25.50 dB"] * 2
 
 
 def test_one_seed_has_no_band(make_context, ablation):

@@ -97,5 +97,5 @@ def test_files_of_the_table(tmp_path, make_context, claims):
     frame = pd.read_csv(tmp_path / "claims.csv")
     assert frame["low"].dropna().tolist() == [0.4]
     text = (tmp_path / "claims.tex").read_text()
-    assert r"1. Claim 1: supported (demo scale: no evidence about the paper)" in text
+    assert r"\textit{1. Claim 1: supported (demo scale: no" in text
     assert "Best value" not in text

@@ -33,7 +33,7 @@ def test_layout(make_context, write_rows):
     rows = [[cell.text for cell in row.cells] for row in layout.rows]
     assert rows[0] == ["srresnet on cpu: paper size"]
     assert rows[1] == ["none", "", "", "40.0 ± 0.4", "--", "300", "--"]
-    assert rows[2] == ["last_conv", "channel", "0.7", "42.0 ± 0.6", "+4.8 ± 1.8 %", "306", "+6"]
+    assert rows[2] == ["last-conv", "channel", "0.7", "42.0 ± 0.6", "+4.8 ± 1.8 %", "306", "+6"]
     assert rows[3] == ["srresnet on cuda: paper size"]
     assert "leaves the cost open" in layout.caption
     assert not layout.marked

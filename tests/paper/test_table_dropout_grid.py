@@ -8,6 +8,8 @@ import pytest
 
 from reflash.degradations.settings import KINDS
 from reflash.paper.tables.dropout_grid import arrange, gather
+from reflash.paper.tables.layout import write_table
+from reflash.paper.tables.registry import print_again
 from reflash.study.artefacts import DropoutGrid
 
 MODELS = {
@@ -143,3 +145,19 @@ def test_layout_has_a_pair_of_columns_per_test_set(grid):
     ]
     assert "Test sets: photos (1 image), Set5 (1 image)." in layout.caption
     assert "no evidence about the paper" in layout.caption
+
+
+def test_places_have_one_name_and_the_csv_the_one_of_models(grid):
+    context, frame = grid
+    layout = arrange(frame, context, DropoutGrid())
+    named = {row.cells[0].text for row in layout.rows if row.kind == "model"}
+    assert named >= {"none", "last-conv"}
+    assert not any("_" in name for name in named)
+    assert "last_conv" in set(frame["where"])
+
+
+def test_printed_again_from_its_csv_it_is_the_same(grid, tmp_path):
+    context, frame = grid
+    write_table(frame, tmp_path / "grid", arrange(frame, context, DropoutGrid()))
+    print_again("dropout_grid", tmp_path / "grid.csv", context, DropoutGrid(), tmp_path / "again")
+    assert (tmp_path / "again.md").read_bytes() == (tmp_path / "grid.md").read_bytes()

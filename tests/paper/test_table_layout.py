@@ -116,7 +116,9 @@ def test_latex_is_escaped_marked_and_ruled():
     assert r"a\_b\textbar{}c & \textbf{25.00 $\pm$ 0.10} & -- \\" in lines
     assert r"\textit{gain} & \textit{$+$0.50 ($-$0.25)} & \underline{1} \\" in lines
     assert r"\label{tab:example}" in lines
-    assert any(r"\caption{A title. 50 \% of a\_b; $\pm$ is one std." in line for line in lines)
+    assert any(
+        r"\caption[{A title}]{A title. 50 \% of a\_b; $\pm$ is one std." in line for line in lines
+    )
     rules = [line for line in lines if line in (r"\toprule", r"\midrule", r"\bottomrule")]
     assert rules == [r"\toprule", r"\midrule", r"\midrule", r"\bottomrule"]
 

@@ -12,8 +12,8 @@ import pytest
 from reflash.core.errors import ReflashError
 from reflash.degradations.settings import KINDS
 from reflash.paper.tables.multi_degradation import arrange, gather
-from reflash.paper.tables.registry import make_table, table_module
-from reflash.study.artefacts import MultiDegradation
+from reflash.paper.tables.registry import make_table, print_again, table_module
+from reflash.study.artefacts import Chi, MultiDegradation
 from reflash.study.inputs import Inputs
 
 PLAIN = "srresnet/multi/none"
@@ -211,3 +211,68 @@ def test_made_files_agree_with_the_frame(tmp_path, make_context, evaluations):
 def test_unknown_table_is_named():
     with pytest.raises(ReflashError, match="'multi': no such table; there are: multi_degradation"):
         table_module("multi")
+
+
+def test_kinds_and_sets_choose_what_is_printed_not_what_the_csv_has(
+    tmp_path, make_context, evaluations
+):
+    context = make_context(seeds=SEEDS, test_sets=("photos", "Set5"))
+    settings = MultiDegradation(kinds=("mean", "noise"), sets=("Set5",))
+    make_table("multi_degradation", context, settings, Inputs(evaluations), tmp_path / "m")
+    frame = pd.read_csv(tmp_path / "m.csv")
+    assert set(frame["set"]) == {"photos", "Set5"}
+    assert set(frame["kind"]) == {*KINDS, "mean"}
+    layout = arrange(gather(context, settings, evaluations), context, settings)
+    assert [column.name for column in layout.columns] == ["model", "mean", "noise"]
+    headings = [row.cells[0].text for row in layout.rows if row.kind == "section"]
+    assert [heading.split(" ")[0] for heading in headings] == ["Set5", "Set5:"]
+    with pytest.raises(ReflashError, match=r"multi_degradation\.sets: 'B100' is not a test"):
+        arrange(frame, context, MultiDegradation(sets=("B100",)))
+
+
+def test_a_short_caption_keeps_what_the_numbers_are_worth(tmp_path, make_context, evaluations):
+    context, settings = make_context(seeds=SEEDS), MultiDegradation(caption="short")
+    make_table("multi_degradation", context, settings, Inputs(evaluations), tmp_path / "m")
+    meta = json.loads((tmp_path / "m.json").read_text(encoding="utf-8"))
+    assert meta["caption"] == (
+        "Gains are of unrounded values. Mean over 3 seeds (0, 1, 2); ± is one standard deviation "
+        "(n - 1). Demo scale: no evidence about the paper."
+    )
+
+
+@pytest.mark.parametrize("seeds", [SEEDS, (0,)])
+def test_printed_again_from_its_csv_it_is_the_same(tmp_path, make_context, evaluations, seeds):
+    context, settings = make_context(seeds=seeds), MultiDegradation()
+    make_table("multi_degradation", context, settings, Inputs(evaluations), tmp_path / "m")
+    again = tmp_path / "again" / "m"
+    print_again("multi_degradation", tmp_path / "m.csv", context, settings, again)
+    assert sorted(path.name for path in again.parent.iterdir()) == ["m.json", "m.md", "m.tex"]
+    for suffix in (".json", ".md", ".tex"):
+        assert again.with_suffix(suffix).read_bytes() == (tmp_path / f"m{suffix}").read_bytes()
+
+
+def test_printed_again_with_rows_taken_out_and_other_decimals(tmp_path, make_context, evaluations):
+    context, settings = make_context(seeds=SEEDS), MultiDegradation()
+    make_table("multi_degradation", context, settings, Inputs(evaluations), tmp_path / "m")
+    frame = pd.read_csv(tmp_path / "m.csv")
+    frame[frame["model"] != "bicubic"].to_csv(tmp_path / "fewer.csv", index=False)
+    settings = MultiDegradation(decimals=0)
+    print_again("multi_degradation", tmp_path / "fewer.csv", context, settings, tmp_path / "again")
+    text = (tmp_path / "again.md").read_text(encoding="utf-8")
+    assert "Bicubic" not in text
+    assert "| SRResNet + dropout | **25 ± 0** |" in text  # best, now that bicubic is gone
+
+
+def test_another_metric_is_not_in_the_csv(tmp_path, make_context, evaluations):
+    context = make_context(seeds=SEEDS)
+    make_table(
+        "multi_degradation", context, MultiDegradation(), Inputs(evaluations), tmp_path / "m"
+    )
+    for settings, message in (
+        (MultiDegradation(metric="ssim"), "shows no ssim; make a table of it without --from"),
+        (Chi(), "not a CSV of table chi"),
+    ):
+        name = "chi" if isinstance(settings, Chi) else "multi_degradation"
+        with pytest.raises(ReflashError, match=message):
+            print_again(name, tmp_path / "m.csv", context, settings, tmp_path / "again")
+    assert not (tmp_path / "again.json").exists()

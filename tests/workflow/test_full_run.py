@@ -17,8 +17,11 @@ from project_copy import Project, small_study
 
 from reflash.datasets.images import read_rgb, write_png
 from reflash.datasets.photos import sample_photos
+from reflash.paper.tables.registry import print_again
 from reflash.study.config import load
 from reflash.study.plan import Plan
+from reflash.study.runs import artefact_context
+from tex_document import set_tables
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 
@@ -180,3 +183,21 @@ def test_a_study_of_ones_own_on_ones_own_images(project: Project, tmp_path: Path
         in (project.folder / "results/tiny/mine/report/index.html").read_text()
     )
     assert (project.folder / "results/tiny/report/index.html").is_file()  # the other study's stays
+
+
+def test_tables_are_set_by_latex_and_printed_again_from_their_csv(
+    finished: Project, plan: Plan, tmp_path: Path
+) -> None:
+    tables = {}
+    for name in plan.artefacts("tables"):
+        stem = finished.folder / plan.files.table(name)
+        settings = plan.artefact("tables", name)
+        context = artefact_context(plan, "tables", name, finished.folder)
+        print_again(name, f"{stem}.csv", context, settings, tmp_path / name)
+        for suffix in (".md", ".tex", ".json"):
+            again = (tmp_path / f"{name}{suffix}").read_bytes()
+            assert again == stem.with_suffix(suffix).read_bytes(), name
+        tables[name] = stem.with_suffix(".tex").read_text()
+    pages, complaints = set_tables(tables, tmp_path)
+    assert complaints == []
+    assert pages == len(tables)

@@ -25,25 +25,51 @@ def without_suffix(path: Path) -> Path:
     return path.with_suffix("") if path.suffix in SUFFIXES else path
 
 
-@app.command(epilog=examples("reflash table multi_degradation --results results/demo"))
+@app.command(
+    epilog=examples(
+        "reflash table multi_degradation --results results/demo",
+        "reflash table multi_degradation --from results/demo/tables/multi_degradation.csv "
+        "--settings '{kinds: [clean, noise, mean], caption: short}' --out paper/main.tex",
+    )
+)
 def table(
     name: Annotated[str, typer.Argument(help="multi_degradation, dropout_grid, …")],
     results: Results = DEMO,
     out: Annotated[
         Path | None, typer.Option(help="File to write, other formats beside it; default: there.")
     ] = None,
+    printed_from: Annotated[
+        Path | None, typer.Option("--from", help="CSV of the table: only print it again.")
+    ] = None,
+    settings: Annotated[
+        str | None,
+        typer.Option(
+            help=settings_help("metric, decimals, kinds, sets, caption, …", "the table's settings")
+        ),
+    ] = None,
 ) -> None:
-    """Make a table of a study: CSV, Markdown and LaTeX."""
-    from reflash.paper.tables.registry import make_table
+    """Make a table of a study: CSV, Markdown and LaTeX; or print it again from its own CSV."""
+    from reflash.paper.tables.registry import make_table, print_again
     from reflash.study.inputs import read_inputs
     from reflash.study.runs import artefact_context
     from reflash.study.saved import open_results
 
     plan, root = open_results(results)
-    settings = plan.artefact("tables", name)
-    stem = without_suffix(out) if out else root / plan.files.table(name)
+    chosen = plan.artefact("tables", name)
+    if settings is not None:
+        if out is None:
+            raise ReflashError("--settings: give --out, the table to write")
+        given = parse_settings(type(chosen), settings)
+        changes = {key: getattr(given, key) for key in given.model_fields_set}
+        chosen = chosen.model_copy(update=changes)
     context = artefact_context(plan, "tables", name, root)
-    make_table(name, context, settings, read_inputs(plan, "tables", name, root), stem)
+    if printed_from is not None:
+        if out is None:
+            raise ReflashError("--from: give --out, the table to write")
+        print_again(name, printed_from, context, chosen, without_suffix(out))
+        return
+    stem = without_suffix(out) if out else root / plan.files.table(name)
+    make_table(name, context, chosen, read_inputs(plan, "tables", name, root), stem)
 
 
 @app.command(

@@ -167,10 +167,8 @@ def place_label(place: str) -> str:
     """Return the paper's name for a place of dropout.
 
     >>> [place_label(place) for place in ("b8", "last_conv", "quarter", "all")]
-    ['B8', 'last-conv', 'last quarter', 'all blocks']
+    ['b8', 'last-conv', 'last quarter', 'all blocks']
     """
-    if re.fullmatch(r"b\d+", place):
-        return place.upper()
     blocks = {"quarter": "last quarter", "half": "last half", "all": "all blocks"}
     return blocks.get(place, place.replace("_", "-"))
 

@@ -165,19 +165,19 @@ def layer_label(layer: str) -> str:
 
 
 def depth_label(layer: str) -> str:
-    """Return the name shown for a layer in sixteenths: ``B8`` is half-way in any network.
+    """Return the name shown for a layer in sixteenths: ``b8`` is half-way in any network.
 
     >>> depth_label("b8"), depth_label("last")
-    ('B8', 'last-conv')
+    ('b8', 'last-conv')
     """
-    return layer.upper() if layer.startswith("b") else layer_label(layer)
+    return layer if layer.startswith("b") and layer != "body" else layer_label(layer)
 
 
 def depth_sentence(layers: Iterable[str]) -> str:
     """Say what the names of layers in sixteenths count; nothing if there are none.
 
     >>> depth_sentence(["b8", "last"])
-    'B8: after 8/16 of the blocks.'
+    'b8: after 8/16 of the blocks.'
     """
     named = [
         f"{depth_label(layer)}: after {layer[1:]}/16 of the blocks"

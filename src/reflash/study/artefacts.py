@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from reflash.core.settings import Settings
-from reflash.degradations.settings import Kind
+from reflash.degradations.settings import KINDS, Kind
 
 Metric = Literal["psnr", "ssim", "psnr_y", "ssim_y"]
 
@@ -38,7 +38,14 @@ class Artefact(Settings):
     """Models shown, in this order, e.g. srresnet/multi/none; braces expand; empty: the study's."""
 
 
-class MetricTable(Artefact):
+class Printed(Settings):
+    """How a table is printed."""
+
+    caption: Literal["full", "short"] = "full"
+    """Caption of the printed table; short: its title, and what its scale is worth as evidence."""
+
+
+class MetricTable(Artefact, Printed):
     """A table of one metric of the evaluations."""
 
     inputs: ClassVar[tuple[str, ...]] = ("evaluations",)
@@ -47,6 +54,8 @@ class MetricTable(Artefact):
     """What the table shows; _y is of the luma alone."""
     decimals: Annotated[int, Field(ge=0, le=6)] | None = None
     """Decimals shown; null: two of PSNR, four of SSIM."""
+    sets: tuple[str, ...] = ()
+    """Test sets printed, in this order; none named: all. The CSV has all."""
 
     @property
     def digits(self) -> int:
@@ -58,12 +67,15 @@ class MetricTable(Artefact):
 class MultiDegradation(MetricTable):
     """Table: every model on the eight degradations of every test set, with gains and the paper."""
 
+    kinds: Annotated[tuple[Kind | Literal["mean"], ...], Field(min_length=1)] = (*KINDS, "mean")
+    """Degradations printed, a column each; mean is the mean of all eight. The CSV has all."""
+
 
 class DropoutGrid(MetricTable):
     """Table: every placement, dimension and probability against the same network without."""
 
 
-class Anatomy(Artefact):
+class Anatomy(Artefact, Printed):
     """Table: PSNR by frequency of the error and against the sharpened target, with gains."""
 
     inputs: ClassVar[tuple[str, ...]] = ("evaluations",)
@@ -72,7 +84,7 @@ class Anatomy(Artefact):
     """Degradations printed, a block each; mean is the mean of all eight. The CSV has all."""
 
 
-class Regularisers(Artefact):
+class Regularisers(Artefact, Printed):
     """Table: every regulariser and strength against none and the paper's dropout."""
 
     of_released: ClassVar[bool] = False
@@ -83,25 +95,25 @@ class Regularisers(Artefact):
     """Layer whose saliency and separation are shown."""
 
 
-class Chi(Artefact):
+class Chi(Artefact, Printed):
     """Table: how separate the degradations are in deep features (Calinski-Harabasz index)."""
 
     inputs: ClassVar[tuple[str, ...]] = ("chi",)
 
 
-class Cost(Settings):
+class Cost(Printed):
     """Table: time and memory of a training iteration with dropout against without."""
 
     inputs: ClassVar[tuple[str, ...]] = ("cost",)
 
 
-class Seal(Artefact):
+class Seal(Artefact, Printed):
     """Table: SEAL's measures on Set14 in a hundred degradations, beside the published models."""
 
     inputs: ClassVar[tuple[str, ...]] = ("seal",)
 
 
-class Tasks(Artefact):
+class Tasks(Artefact, Printed):
     """Table: other tasks, with dropout and without, in and out of distribution."""
 
     of_tasks: ClassVar[bool | None] = True
@@ -109,7 +121,7 @@ class Tasks(Artefact):
     inputs: ClassVar[tuple[str, ...]] = ("evaluations",)
 
 
-class Claims(Artefact):
+class Claims(Artefact, Printed):
     """Table and claims.json: the paper's claims as statistics over the models' runs."""
 
     shows_external: ClassVar[bool] = False

@@ -18,6 +18,7 @@ from reflash.paper.figures.lines import (
     in_front,
     over_runs,
     ranked,
+    seeds_phrase,
     span_at_least,
     whole_numbers,
 )
@@ -101,13 +102,13 @@ def draw(drawing: Drawing, style: FigureStyle) -> Figure:
     look = looks(list(frame["model"].unique()), style)
 
     def note(row: dict[Hashable, Any]) -> str:
-        return f"PSNR {row['psnr_full']:.2f} dB"
+        return f"all channels: {row['psnr_full']:.2f} dB"
 
     figure = draw_panels(frame, style, "layer", "rank", look, note)
     for axes in figure.axes:
         axes.axhline(0, color="#777777", linewidth=0.6, zorder=1)
         axes.set_xlabel(f"Channels at {layer_label(str(axes.get_gid()))}, sorted")
-        axes.set_ylabel("Change of PSNR (dB)")
+        axes.set_ylabel(f"Change of PSNR (dB), {seeds_phrase(frame)}")
         whole_numbers(axes)
         span_at_least(axes, PSNR_SPAN)
     return figure

@@ -16,7 +16,7 @@ from reflash.datasets.images import Pixels
 from reflash.paper.analyses import depth_label, read_maps
 from reflash.paper.figures.drawing import Drawing
 from reflash.paper.figures.image_grid import image_grid
-from reflash.paper.figures.style import fit_height, small, wrap
+from reflash.paper.figures.style import fit_height, note_below, small, wrap
 from reflash.study.artefacts import FigureStyle, Maps
 from reflash.study.context import Context
 
@@ -144,7 +144,9 @@ def draw_maps(drawing: Drawing, style: FigureStyle) -> Figure:
             axes.set_xlabel(f"{100 * float(one['share']):.1f} %")
             if headed:
                 axes.set_title(_header(frame, one), fontsize=size, pad=3)
-    figure.supxlabel(f"Below each map: {options['share']}", fontsize=size)
+    scaled = options.get("scaled")
+    note = f"below each map: {options['share']}" + (f"; {scaled}" if scaled else "")
+    note_below(figure, note, style)
     scale = figure.colorbar(shown, ax=figure.axes, shrink=0.6, aspect=12, pad=0.01, ticks=[0, 255])
     scale.ax.set_yticklabels([options["low"], options["high"]])
     scale.outline.set_visible(False)

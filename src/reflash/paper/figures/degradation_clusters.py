@@ -19,6 +19,7 @@ from reflash.paper.figures.style import (
     fit_height,
     legend_above,
     new_figure,
+    note_below,
     one_column,
     small,
     two_columns,
@@ -173,6 +174,7 @@ def draw(drawing: Drawing, style: FigureStyle) -> Figure:
         for k in kinds
     ]
     legend_above(figure, handles, [kind_label(kind) for kind in kinds], style)
+    note_below(figure, "CHI: Calinski-Harabasz index; lower: less separated", style)
     fit_height(figure)
     return figure
 

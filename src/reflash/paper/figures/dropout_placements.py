@@ -87,7 +87,7 @@ def gather(context: Context, settings: DropoutPlacements, network: NetworkSettin
         caption=(
             f"{title} with {blocks} blocks, a row per placement, drawn from the layers of the "
             "network that is trained; activations are drawn in the opened blocks only. "
-            f"BK: after K/16 of the blocks. {scale_sentence(context)}"
+            f"bK: after K/16 of the blocks. {scale_sentence(context)}"
         ),
         alt=_alt(frame),
     )

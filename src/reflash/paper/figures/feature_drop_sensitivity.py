@@ -15,6 +15,7 @@ from reflash.paper.figures.lines import (
     PSNR_SPAN,
     draw_panels,
     in_front,
+    seeds_phrase,
     span_at_least,
 )
 from reflash.paper.figures.looks import Look, looks
@@ -115,7 +116,8 @@ def draw(drawing: Drawing, style: FigureStyle) -> Figure:
     look = looks(models, style) | dict.fromkeys(others, CLASSIFIER)
     figure = draw_panels(shown, style, "task", "ratio", look)
     left, right = figure.axes
-    left.set(title="super-resolution", ylabel="PSNR (dB)")
+    of_models = seeds_phrase(frame[frame["task"] == "sr"])
+    left.set(title="super-resolution", ylabel=f"PSNR (dB), {of_models}")
     right.set(title="classification", ylabel="Accuracy (%)", ylim=(0, 102))
     for axes in figure.axes:
         axes.set_xlabel("Share of features dropped")

@@ -51,6 +51,7 @@ def gather(context: Context, settings: FeatureMaps, features: Mapping[str, Path 
             "low": "low",
             "high": "high",
             "share": "share of the layer's magnitude",
+            "scaled": "every map has a scale of its own, so that weak channels show",
         },
     )
 

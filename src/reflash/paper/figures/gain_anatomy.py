@@ -28,9 +28,16 @@ from reflash.paper.anatomy import (
 )
 from reflash.paper.claims.bootstrap import paired_interval
 from reflash.paper.figures.drawing import Drawing, sentences
-from reflash.paper.figures.lines import whole_numbers
+from reflash.paper.figures.lines import PSNR_SPAN, seeds_phrase, span_at_least, whole_numbers
 from reflash.paper.figures.looks import looks
-from reflash.paper.figures.style import INK, legend_above, new_figure, shade, two_columns
+from reflash.paper.figures.style import (
+    INK,
+    legend_above,
+    new_figure,
+    note_below,
+    shade,
+    two_columns,
+)
 from reflash.paper.logs import read_logs, validated_kinds
 from reflash.paper.scores import MEAN
 from reflash.study.artefacts import Claims, FigureStyle, GainAnatomy
@@ -172,7 +179,8 @@ def draw(drawing: Drawing, style: FigureStyle) -> Figure:
         whole_numbers(axes)
         axes.grid(axis="y")
     for first in (above[0], below[0]):
-        first.set_ylabel("Gain in PSNR (dB)")
+        first.set_ylabel(f"Gain in PSNR (dB), {seeds_phrase(bands)}")
+        span_at_least(first, PSNR_SPAN)
     handles: list[Patch | Line2D] = [
         Patch(facecolor=color, edgecolor=INK, linewidth=0.6) for color in _colors(style)
     ]
@@ -182,6 +190,7 @@ def draw(drawing: Drawing, style: FigureStyle) -> Figure:
     labels = [str(bands.loc[bands["model"] == model, "label"].iloc[0]) for model in models]
     names += ["whole gain", "gain against the sharpened target", *labels]
     legend_above(figure, handles, names, style)
+    note_below(figure, "whiskers and bands: 95 % interval", style)
     return figure
 
 

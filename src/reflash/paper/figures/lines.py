@@ -240,4 +240,4 @@ def seeds_phrase(frame: pd.DataFrame) -> str:
     'one seed'
     """
     seeds = int(frame["seeds"].max())
-    return "one seed" if seeds == 1 else f"mean of {seeds} seeds"
+    return "one seed" if seeds == 1 else f"{seeds} seeds"

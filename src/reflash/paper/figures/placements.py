@@ -183,7 +183,7 @@ def kinds_phrase(setting: str) -> str:
 
 
 def alt_values(rows: pd.DataFrame, name: Callable[[dict[Hashable, Any]], str]) -> str:
-    """List the values for alt text: ``B4 channel 24.11, …; no dropout 25.00 dB``."""
+    """List the values for alt text: ``b4 channel 24.11, …; no dropout 25.00 dB``."""
     records = rows[rows["place"] != "none"].to_dict("records")
     parts = [f"{name(r)} {r['dimension']} {r['value']:.2f}" for r in records]
     plain = rows.loc[rows["place"] == "none", "value"].iloc[0]

@@ -94,7 +94,7 @@ def _caption(context: Context, setting: str, p: float, frame: pd.DataFrame, labe
     return sentences(
         f"One dropout layer with p = {p:g} at each position of {label}, trained in the "
         f"{setting}-degradation setting; dashed: the same network without dropout.",
-        "BK: after K/16 of the blocks; last-conv: before the last convolution.",
+        "bK: after K/16 of the blocks; last-conv: before the last convolution.",
         f"Test set {sets_phrase(images)}, {kinds_phrase(setting)}.",
         metric_sentence("psnr", context),
         PSNR_AXIS,

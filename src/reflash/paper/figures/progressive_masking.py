@@ -19,10 +19,12 @@ from reflash.paper.figures.lines import (
     in_front,
     over_runs,
     over_seeds,
+    seeds_phrase,
     span_at_least,
     whole_numbers,
 )
 from reflash.paper.figures.looks import looks
+from reflash.paper.figures.style import note_below
 from reflash.paper.scores import same_images
 from reflash.study.artefacts import FigureStyle, ProgressiveMasking
 from reflash.study.context import (
@@ -130,4 +132,6 @@ def draw(drawing: Drawing, style: FigureStyle) -> Figure:
         axes.set_xlim(left=0)
         whole_numbers(axes)
     span_at_least(figure.axes[0], PSNR_SPAN)
+    about = "area: under the curve, over its height without masking (1: masking costs nothing)"
+    note_below(figure, f"{about}; {seeds_phrase(frame)}", style)
     return figure

@@ -22,9 +22,11 @@ from reflash.paper.figures.lines import (
     in_front,
     over_runs,
     ranked,
+    seeds_phrase,
     whole_numbers,
 )
 from reflash.paper.figures.looks import looks
+from reflash.paper.figures.style import note_below
 from reflash.paper.scores import same_images
 from reflash.study.artefacts import FigureStyle, SaliencyDistribution
 from reflash.study.context import Context, images_phrase, scale_sentence, seeds_sentence
@@ -121,4 +123,6 @@ def draw(drawing: Drawing, style: FigureStyle) -> Figure:
         axes.set_xlabel("Channels, sorted")
         axes.set_ylabel("Share of saliency (%)")
         whole_numbers(axes)
+    about = "dotted: equal shares (Gini 0, normalised entropy 1)"
+    note_below(figure, f"{about}; {seeds_phrase(shown)}", style)
     return figure

@@ -49,6 +49,7 @@ def gather(context: Context, settings: SaliencyMaps, maps: Mapping[str, Path | s
             "low": "0",
             "high": "max",
             "share": "share of the layer's saliency",
+            "scaled": "one scale for a model's layer, its square root, so that weak channels show",
         },
     )
 

@@ -30,6 +30,9 @@ SMALLEST = 6.5
 INK = "#222222"
 """Colour of text and axes, as in ``reflash.mplstyle``."""
 
+NOTE = "#555555"
+"""Colour of notes below a figure."""
+
 ACCENT = {"okabe_ito": "#D55E00", "tableau_colorblind": "#C85200"}
 """Colour of what a drawing points out."""
 
@@ -131,6 +134,13 @@ def wrap(text: str, width: float, size: float) -> str:
         else:
             lines.append(word)
     return "\n".join(lines)
+
+
+def note_below(figure: Figure, text: str, style: FigureStyle) -> None:
+    """Write what the symbols of a figure mean below it, so that it explains itself."""
+    size = small(style)
+    note = wrap(text, figure.get_figwidth() - 0.1, size)
+    figure.supxlabel(note, fontsize=size, color=NOTE)
 
 
 def legend_above(

@@ -124,7 +124,8 @@ def arrange(frame: pd.DataFrame, context: Context, settings: Anatomy) -> Layout:
             BANDS_SENTENCE,
             "To sharpened: against the HR image sharpened as training targets are.",
             target_sentence(context),
-            f"Gain: over the same network and setting without dropout. {PARTS_SENTENCE}",
+            "Gain: over the same network and setting without dropout, from unrounded values. "
+            f"{PARTS_SENTENCE}",
             "The paper says nothing of frequencies.",
             seeds_sentence(context),
             scale_sentence(context),

@@ -129,7 +129,7 @@ def arrange(frame: pd.DataFrame, context: Context, settings: Chi) -> Layout:
             RESIDUAL_SENTENCE,
             f"{first['images']} images{place} ({part}) in each "
             f"of {first['kinds']} degradations, {frame['components'].max()} components.",
-            "Change: over the same network and setting without dropout.",
+            "Change: over the same network and setting without dropout, from unrounded values.",
             seeds_sentence(context),
             "The paper's values were not found; that dropout lowers the index is restated by "
             "others about the paper.",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from reflash.models.names import place_label
 from reflash.paper.costs import read_cost
 from reflash.paper.tables.layout import EMPTY, Cell, Column, Layout, Row, number
 from reflash.study.artefacts import Cost
@@ -29,7 +30,7 @@ def arrange(frame: pd.DataFrame, context: Context, settings: Cost) -> Layout:
             dropped = one["where"] != "none"
             extra = f"{number(100 * one['extra'], 100 * one['extra_error'], 1, sign=True)} %"
             texts = [
-                one["where"],
+                place_label(one["where"]),
                 one["dimension"] if dropped else "",
                 f"{one['p']:g}" if dropped else "",
                 number(one["ms_per_iteration"], one["ms_std"], 1),
@@ -50,8 +51,8 @@ def arrange(frame: pd.DataFrame, context: Context, settings: Cost) -> Layout:
             "One training iteration (forward, backward, step) with dropout against the same "
             "network without, by `reflash bench cost` with the networks and batches named: a "
             "measurement of record, not of this run. ± is one standard deviation of an iteration "
-            "and the standard error of the extra, of rounds in which both were measured. At test "
-            "time dropout is off and costs nothing.",
+            "and the standard error of the extra, which is of unrounded times of rounds in which "
+            "both were measured. At test time dropout is off and costs nothing.",
             "Of other regularisers p is the strength (docs/regularisers.md).",
             "The paper leaves the cost open; there is no value to compare with.",
         ]

@@ -14,6 +14,7 @@ from reflash.models.names import (
     dropout_of,
     is_external,
     network_of,
+    place_label,
     regularisers_of,
     setting_of,
 )
@@ -28,7 +29,7 @@ from reflash.paper.scores import (
     read_scores,
     sentences,
 )
-from reflash.paper.tables.layout import Cell, Column, Layout, Row, number, rank_marks
+from reflash.paper.tables.layout import Cell, Column, Layout, Row, number, rank_marks, shown_sets
 from reflash.study.artefacts import DropoutGrid
 from reflash.study.context import Context, scale_sentence, seeds_sentence, sets_phrase
 
@@ -94,7 +95,11 @@ def gather(
                     }
                 )
     frame = pd.DataFrame(lines)
-    frame["mark"] = ""
+    return mark(frame.assign(mark=""), settings)
+
+
+def mark(frame: pd.DataFrame, settings: DropoutGrid) -> pd.DataFrame:
+    """Mark the best and second of every block and set, as printed."""
     for _, group in frame.groupby([*BLOCK, "set"], sort=False):
         frame.loc[group.index, "mark"] = rank_marks(group[settings.metric], settings.digits)
     return frame
@@ -131,7 +136,7 @@ def arrange(frame: pd.DataFrame, context: Context, settings: DropoutGrid) -> Lay
     A block per network and setting with the mean over the eight degradations; the single setting,
     which was trained on clean bicubic images, has a block on clean images before it.
     """
-    sets = [str(name) for name in frame["set"].unique()]
+    sets = shown_sets(frame, settings, NAME)
     rows: list[Row] = []
     for keys, block in frame.groupby(BLOCK, sort=False):
         network, setting, kinds = map(str, keys)
@@ -153,12 +158,12 @@ def arrange(frame: pd.DataFrame, context: Context, settings: DropoutGrid) -> Lay
             Column(name=metric_name(settings.metric), group=name),
             Column(name="gain", group=name),
         ]
-    once = frame["kinds"] == MEAN
+    once, images = frame["kinds"] == MEAN, image_counts(frame)
     caption = sentences(
         metric_sentence(settings.metric, context),
         perfect_sentence(int(frame.loc[once, "perfect"].sum())),
         "Gain: over the same network and setting without dropout, from unrounded values.",
-        f"Test sets: {sets_phrase(image_counts(frame))}.",
+        f"Test sets: {sets_phrase({name: images[name] for name in sets})}.",
         seeds_sentence(context),
         scale_sentence(context),
     )
@@ -172,7 +177,10 @@ def arrange(frame: pd.DataFrame, context: Context, settings: DropoutGrid) -> Lay
 
 
 def _row(lines: list[dict[Hashable, Any]], sets: list[str], settings: DropoutGrid) -> Row:
-    cells = [Cell(text=str(lines[0][name])) for name in ("where", "dimension", "p")]
+    first = lines[0]
+    where = " + ".join(place_label(place) for place in str(first["where"]).split("+"))
+    p = "" if first["p"] != first["p"] else str(first["p"])  # empty, read back from the CSV
+    cells = [Cell(text=text) for text in (where, str(first["dimension"]), p)]
     by_set = {line["set"]: line for line in lines}
     for name in sets:
         line = by_set[name]

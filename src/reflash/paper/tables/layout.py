@@ -11,12 +11,15 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
+from textwrap import wrap
 from typing import Literal
 
 import pandas as pd
 
+from reflash.core.errors import ReflashError
 from reflash.core.files import write_csv, write_json, write_text
 from reflash.core.settings import Settings
+from reflash.study.artefacts import MetricTable
 
 Mark = Literal["", "best", "second"]
 RowKind = Literal["model", "gain", "section"]
@@ -74,6 +77,15 @@ class Layout(Settings):
 PAGE = 45
 """Rows that fit a page of a document; a table with more is broken between pages."""
 
+PAGE_ASIDE = 34
+"""Rows that fit a page turned on its side."""
+
+UPRIGHT, ASIDE = 460.0, 690.0
+"""Points that a table has beside each other on a page, and on one turned on its side."""
+
+SIZES = {"small": 9, "footnotesize": 8, "scriptsize": 7}
+"""Sizes of LaTeX in points, from the largest."""
+
 EMPTY = "--"
 """Printed where there is no value."""
 
@@ -124,10 +136,33 @@ def digits_for(values: Iterable[float], significant: int = 3) -> int:
     return min(5, max(1, significant - 1 - math.floor(math.log10(min(sizes)))))
 
 
+def shown_sets(frame: pd.DataFrame, settings: MetricTable, table: str) -> list[str]:
+    """Return the test sets that a table prints: those chosen, or all that its frame has.
+
+    Raises
+    ------
+    ReflashError
+        One that was chosen is not in the frame.
+    """
+    there = [str(name) for name in frame["set"].unique()]
+    for name in settings.sets:
+        if name not in there:
+            raise ReflashError(
+                f"tables.{table}.sets: {name!r} is not a test set of these results; use one of "
+                f"{', '.join(there)}"
+            )
+    return list(settings.sets or there)
+
+
 def write_table(frame: pd.DataFrame, stem: Path | str, layout: Layout) -> None:
     """Write ``stem`` with .csv (tidy, full precision), .md, .tex (booktabs) and .json."""
     stem = Path(stem)
     write_csv(stem.with_name(f"{stem.name}.csv"), frame, float_format=None)
+    write_layout(stem, layout)
+
+
+def write_layout(stem: Path, layout: Layout) -> None:
+    """Write what is printed: ``stem`` with .md, .tex (booktabs) and .json."""
     write_text(stem.with_name(f"{stem.name}.md"), to_markdown(layout))
     write_text(stem.with_name(f"{stem.name}.tex"), to_latex(layout))
     path = stem.with_name(f"{stem.name}.json")
@@ -163,73 +198,82 @@ def to_markdown(layout: Layout) -> str:
 def to_latex(layout: Layout) -> str:
     r"""Return the table in LaTeX, with the rules of the package booktabs.
 
-    A float over both columns (``table*``); a table of more rows than a page has is a ``longtable``,
-    which LaTeX breaks between pages (in a one-column part of the document). Best values are
-    ``\textbf``, second best ``\underline``.
+    A float over both columns (``table*``), turned on its side where it is much wider than a page; a
+    table of more rows than a page has is a ``longtable``, which LaTeX breaks between pages (in a
+    one-column part of the document). Best values are ``\textbf``, second best ``\underline``.
     """
+    count = len(layout.columns)
     names = " & ".join(_tex(column.name) for column in layout.columns) + r" \\"
     header = [*_tex_groups(layout.columns), names]
     body: list[str] = []
     for index, row in enumerate(layout.rows):
         if row.kind == "section":
-            if index:
-                body.append(r"\midrule")
-            text = _tex(row.cells[0].text)
-            body.append(rf"\multicolumn{{{len(layout.columns)}}}{{l}}{{\textit{{{text}}}}} \\")
+            body += [r"\midrule"] * bool(index)
+            # Broken into lines, since a heading longer than the rows would widen the last column.
+            for line in wrap(row.cells[0].text, max(30, _characters(layout))):
+                body.append(rf"\multicolumn{{{count}}}{{l}}{{\textit{{{_tex(line)}}}}} \\")
             continue
         cells = [_tex_cell(cell, row.kind) for cell in row.cells]
         if cells[0][:1] in ("[", "*"):  # would be read as an argument of the \\ before
             cells[0] = f"{{{cells[0][0]}}}{cells[0][1:]}"
         body.append(" & ".join(cells) + r" \\")
-    alignment = "".join("r" if column.numeric else "l" for column in layout.columns)
     note = (
         r" Best value \textbf{bold}, second best \underline{underlined}; values that are equal as "
         "printed share the mark."
         if layout.marked
         else ""
     )
-    caption = rf"\caption{{{_tex(layout.title)}. {_tex(layout.caption)}{note}}}"
+    title = _tex(layout.title)
+    caption = rf"\caption[{{{title}}}]{{{f'{title}. {_tex(layout.caption)}'.strip()}{note}}}"
     label = rf"\label{{tab:{layout.name}}}"
-    size = [rf"\{_tex_size(layout)}", r"\setlength{\tabcolsep}{3pt}"]
+    alignment = "".join("r" if column.numeric else "l" for column in layout.columns)
     top = [r"\toprule", *header, r"\midrule"]
-    if len(layout.rows) <= PAGE:
-        lines = [
-            r"% needs \usepackage{booktabs}",
-            r"\begin{table*}",
-            r"\centering",
-            *size,
-            caption,
-            label,
-            rf"\begin{{tabular}}{{{alignment}}}",
-            *top,
-            *body,
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\end{table*}",
-        ]
-    else:
-        whole = rf"\multicolumn{{{len(layout.columns)}}}"
-        lines = [
-            r"% needs \usepackage{booktabs,longtable}, in a one-column part of the document",
-            r"\begingroup",
-            *size,
-            r"\setlength{\LTcapwidth}{\textwidth}",
-            rf"\begin{{longtable}}{{{alignment}}}",
-            rf"{caption}{label} \\",
-            *top,
-            r"\endfirsthead",
-            rf"{whole}{{l}}{{\tablename~\thetable, continued}} \\",
-            *top,
-            r"\endhead",
-            r"\midrule",
-            rf"{whole}{{r}}{{continued on the next page}} \\",
-            r"\endfoot",
-            r"\bottomrule",
-            r"\endlastfoot",
-            *body,
-            r"\end{longtable}",
-            r"\endgroup",
-        ]
+    if len(layout.rows) > PAGE:
+        return _long(layout, caption + label, alignment, top, body)
+    aside = _width(layout, "scriptsize") > 1.15 * UPRIGHT and len(layout.rows) <= PAGE_ASIDE
+    float_name = "sidewaystable*" if aside else "table*"
+    lines = [
+        r"% needs \usepackage{booktabs,graphicx" + (",rotating}" if aside else "}"),
+        rf"\begin{{{float_name}}}",
+        r"\centering",
+        *_tex_style(layout, ASIDE if aside else UPRIGHT),
+        caption,
+        label,
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+        rf"\begin{{tabular}}{{{alignment}}}",
+        *top,
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}}",
+        rf"\end{{{float_name}}}",
+    ]
+    return "\n".join([*lines, ""])
+
+
+def _long(layout: Layout, caption: str, alignment: str, top: list[str], body: list[str]) -> str:
+    """Return a table that LaTeX breaks between pages."""
+    whole = rf"\multicolumn{{{len(layout.columns)}}}"
+    lines = [
+        r"% needs \usepackage{booktabs,longtable}, in a one-column part of the document",
+        r"\begingroup",
+        *_tex_style(layout, UPRIGHT),
+        r"\setlength{\LTcapwidth}{\textwidth}",
+        rf"\begin{{longtable}}{{{alignment}}}",
+        rf"{caption} \\",
+        *top,
+        r"\endfirsthead",
+        rf"{whole}{{l}}{{\tablename~\thetable, continued}} \\",
+        *top,
+        r"\endhead",
+        r"\midrule",
+        rf"{whole}{{r}}{{continued on the next page}} \\",
+        r"\endfoot",
+        r"\bottomrule",
+        r"\endlastfoot",
+        *body,
+        r"\end{longtable}",
+        r"\endgroup",
+    ]
     return "\n".join([*lines, ""])
 
 
@@ -239,12 +283,23 @@ def column_groups(columns: Iterable[Column]) -> Iterator[tuple[str, int]]:
         yield group, len(list(members))
 
 
-def _tex_size(layout: Layout) -> str:
-    """Return the largest size at which the table fits the width of a page."""
+def _characters(layout: Layout) -> int:
+    """Return how many characters wide the table is."""
     rows = [[cell.text for cell in row.cells] for row in layout.rows if row.kind != "section"]
     rows.append([column.name for column in layout.columns])
-    characters = sum(max(map(len, column)) for column in zip(*rows, strict=True))
-    return "small" if characters < 100 else "footnotesize" if characters < 125 else "scriptsize"
+    return sum(max(map(len, column)) for column in zip(*rows, strict=True))
+
+
+def _width(layout: Layout, size: str) -> float:
+    """Estimate how wide the table is at a size of LaTeX, in points."""
+    return 0.52 * SIZES[size] * _characters(layout) + 6 * len(layout.columns)
+
+
+def _tex_style(layout: Layout, room: float) -> list[str]:
+    """Return the largest size at which the table fits ``room`` points, and the distances."""
+    size = next((name for name in SIZES if _width(layout, name) <= room), "scriptsize")
+    lengths = {"tabcolsep": "3pt", "belowcaptionskip": "4pt"}
+    return [rf"\{size}", *(rf"\setlength{{\{key}}}{{{value}}}" for key, value in lengths.items())]
 
 
 def _tex_groups(columns: tuple[Column, ...]) -> list[str]:

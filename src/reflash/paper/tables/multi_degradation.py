@@ -38,6 +38,7 @@ from reflash.paper.tables.layout import (
     RowKind,
     number,
     rank_marks,
+    shown_sets,
 )
 from reflash.study.artefacts import MultiDegradation
 from reflash.study.context import Context, kind_label, scale_sentence, seeds_sentence, sets_phrase
@@ -82,11 +83,7 @@ def gather(
     means = over_seeds(scores)
     lines: list[dict[str, object]] = []
     for test_set in context.test_sets:
-        marks = {
-            kind: rank_marks([means[test_set, m, kind].mean for m in models], settings.digits)
-            for kind in COLUMNS
-        }
-        for index, model in enumerate(models):
+        for model in models:
             key = {
                 "set": test_set,
                 "model": model,
@@ -96,8 +93,7 @@ def gather(
             for kind in COLUMNS:
                 paper = reference_psnr(model, test_set, kind) if known else None
                 line = {**key, "row": "model", "against": "", "kind": kind}
-                value = _values(means[test_set, model, kind], marks[kind][index], paper)
-                lines.append(line | value)
+                lines.append(line | _values(means[test_set, model, kind], paper))
             baseline = baseline_of(model)
             if baseline not in models:
                 continue
@@ -105,11 +101,19 @@ def gather(
             for kind in COLUMNS:
                 paper = reference_gain(model, str(baseline), test_set, kind) if known else None
                 line = {**key, "row": "gain", "against": baseline, "kind": kind}
-                lines.append(line | _values(difference[test_set, model, kind], "", paper))
-    return pd.DataFrame(lines)
+                lines.append(line | _values(difference[test_set, model, kind], paper))
+    return mark(pd.DataFrame(lines), settings)
 
 
-def _values(mean: Mean, mark: str, paper: tuple[float, str] | None) -> dict[str, object]:
+def mark(frame: pd.DataFrame, settings: MultiDegradation) -> pd.DataFrame:
+    """Mark the best and second model of every set and kind, as printed."""
+    models = frame[frame["row"] == "model"]
+    for _, group in models.groupby(["set", "kind"], sort=False):
+        frame.loc[group.index, "mark"] = rank_marks(group["value"], settings.digits)
+    return frame
+
+
+def _values(mean: Mean, paper: tuple[float, str] | None) -> dict[str, object]:
     known, evidence = paper or (float("nan"), NOT_FOUND)
     return {
         "value": mean.mean,
@@ -117,7 +121,7 @@ def _values(mean: Mean, mark: str, paper: tuple[float, str] | None) -> dict[str,
         "seeds": mean.seeds,
         "images": mean.images,
         "perfect": mean.perfect,
-        "mark": mark,
+        "mark": "",
         "paper": known,
         "paper_evidence": evidence,
         "delta": mean.mean - known,
@@ -134,7 +138,11 @@ def arrange(frame: pd.DataFrame, context: Context, settings: MultiDegradation) -
     rows: list[Row] = []
     images = image_counts(frame)
     compared = False
-    for test_set, of_set in frame.groupby("set", sort=False):
+    printed = frame[frame["kind"].isin(settings.kinds)].sort_values(
+        "kind", key=lambda kinds: kinds.map(settings.kinds.index), kind="stable"
+    )
+    for test_set in shown_sets(frame, settings, NAME):
+        of_set = printed[printed["set"] == test_set]
         rows.append(_section(sets_phrase({str(test_set): images[str(test_set)]})))
         groups = _groups(of_set)
         rows += [_row(lines, context, settings.digits) for lines in groups]
@@ -144,7 +152,7 @@ def arrange(frame: pd.DataFrame, context: Context, settings: MultiDegradation) -
             rows.append(_section(f"{test_set}: the paper's values (in brackets: ours - paper's)"))
             rows += [_paper_row(lines, context, settings.digits) for lines in known]
     columns = [Column(name="model", numeric=False)]
-    columns += [Column(name=kind_label(kind)) for kind in COLUMNS]
+    columns += [Column(name=kind_label(kind)) for kind in settings.kinds]
     if compared:
         about_paper = f"The paper's values are {EVIDENCE_NOTE}."
     else:

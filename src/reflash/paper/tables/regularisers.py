@@ -108,8 +108,9 @@ def arrange(frame: pd.DataFrame, context: Context, settings: Regularisers) -> La
         [
             metric_sentence("psnr", context),
             f"Clean, and mean of the eight degradations; {images} images.",
-            "Gains: of the mean; in brackets the 95 % interval, paired bootstrap over seeds and "
-            "images (one seed: images only). Dropout: the paper's, channels before the last conv.",
+            "Gains: of the mean, from unrounded values; in brackets the 95 % interval, paired "
+            "bootstrap over seeds and images (one seed: images only). Dropout: the paper's, "
+            "channels before the last conv.",
             "Chosen: the strength with the highest validation PSNR of its kind, with which it is "
             "compared in the claims.",
             "Gini coefficient of channel saliency: lower is more even. CHI, paired: lower is less "
