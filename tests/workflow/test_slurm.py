@@ -1,0 +1,198 @@
+"""The study on a real Slurm of one node: to its end, and through what happens on clusters."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from project_copy import ROOT, Project, copy_project
+from slurm_cluster import SlurmCluster, missing, wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.workflow]
+
+PROFILE = "workflow/profiles/slurm/config.yaml"
+STUDY = """\
+title: Two models on a cluster
+models:
+  - srresnet/multi/{none,last_conv-channel-p0.7}
+tables: {claims: null, chi: null, cost: null}
+figures:
+"""
+LEFT_OUT = (
+    "dropout_placements positions_single positions_multi probability visual_comparison "
+    "feature_maps saliency_maps saliency_distribution channel_ablation progressive_masking "
+    "degradation_clusters feature_drop_sensitivity gain_anatomy real_world"
+)
+RUN = "srresnet/multi/b8-channel-p0.2/seed0"
+"""A run of another study, for what happens to single jobs."""
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
+    """A Slurm whose commands the tests' processes find."""
+    why = missing()
+    if not importlib.util.find_spec("snakemake_executor_plugin_slurm"):
+        why = "pip install 'reflash[slurm]'"
+    if why:
+        pytest.skip(f"no Slurm here ({why})")
+    cluster = SlurmCluster(tmp_path_factory.mktemp("slurm"))
+    with pytest.MonkeyPatch.context() as patch:
+        try:
+            cluster.start()
+            for name in ("PATH", "SLURM_CONF"):
+                patch.setenv(name, cluster.environment[name])
+            yield cluster
+        finally:
+            cluster.stop()
+
+
+@pytest.fixture(scope="module")
+def project(cluster: SlurmCluster, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The project with a small study, and a profile for a small and quick cluster."""
+    project = copy_project(ROOT, tmp_path_factory.mktemp("project"))
+    figures = "".join(f"  {name}: null\n" for name in LEFT_OUT.split())
+    (project.folder / "config/study/cluster.yaml").write_text(STUDY + figures)
+    for old, new in {
+        "slots: 4": "slots: 2",
+        "latency-wait: 60": "latency-wait: 20",
+        "status-checks: 20": "status-checks: 3",
+    }.items():
+        project.edit(PROFILE, old, new)
+    return project
+
+
+def command(*arguments: str, study: str = "cluster") -> list[str]:
+    options = ["--workflow-profile", str(Path(PROFILE).parent)]
+    targets = [word for word in arguments if word.startswith("results/")]
+    others = [word for word in arguments if word not in targets]
+    config = [word for word in others if "=" in word]
+    options += [word for word in others if word not in config]
+    return [
+        "snakemake",
+        *options,
+        "--config",
+        "scale=tiny",
+        f"study={study}",
+        *config,
+        "--",
+        *targets,
+    ]
+
+
+@contextmanager
+def main_process(project: Project, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Snakemake as a user starts it, with its output in ``main.log``."""
+    environment = {**os.environ, "PYTHONPATH": str(project.folder / "src")}
+    with (project.folder / "main.log").open("wb") as log:
+        process = subprocess.Popen(
+            command(*arguments, study="mine"),
+            cwd=project.folder, env=environment, stdout=log, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def said(project: Project) -> str:
+    return (project.folder / "main.log").read_text()
+
+
+def log_of(project: Project) -> str:
+    path = project.folder / f"results/tiny/logs/train_network/{RUN}.log"
+    return path.read_text() if path.exists() else ""
+
+
+def trains(project: Project) -> bool:
+    """Whether a training holds the run's folder and takes SIGTERM for an order to save."""
+    try:
+        holder = (project.folder / f"results/tiny/runs/{RUN}/.lock").read_text().split()[0]
+        status = Path(f"/proc/{holder}/status").read_text()
+    except (OSError, IndexError):
+        return False
+    return bool(int(re.search(r"SigCgt:\s*(\w+)", status)[1], 16) >> 14 & 1)
+
+
+def test_the_whole_study_in_a_few_submissions(cluster: SlurmCluster, project: Project) -> None:
+    done = project.run(*command())
+    output = done.stdout + done.stderr
+    assert (project.folder / "results/tiny/cluster/report/index.html").is_file()
+    runs = project.folder / "results/tiny/runs/srresnet/multi"
+    assert len(list(runs.glob("*/seed0/params.safetensors"))) == 2
+    assert "2 runs" in log_text(project, "train_network")  # one job trained both
+    steps = int(re.search(r"(\d+) of \1 steps", output)[1])
+    # Images, training, evaluation, bicubic, paper.
+    assert cluster.submissions() == 5 < steps / 4
+    # Only jobs with a network asked for a GPU.
+    asked = cluster.ask("squeue", "-h", "-t", "all", "-o", "%P %b").splitlines()
+    assert sorted(asked) == ["cpu N/A"] * 3 + ["gpu gres:gpu:1"] * 2
+    again = project.run(*command())
+    assert "Nothing to be done" in again.stderr
+    assert cluster.submissions() == 5
+
+
+def log_text(project: Project, rule: str) -> str:
+    logs = (project.folder / f"results/tiny/logs/{rule}").rglob("*.log")
+    return "\n".join(path.read_text() for path in logs)
+
+
+def test_a_training_lives_through_a_time_limit_and_the_death_of_the_main_process(
+    cluster: SlurmCluster, project: Project
+) -> None:
+    target = f"results/tiny/runs/{RUN}/log.csv"
+    long = "overrides={training: {iterations: 1000000, validation: {every: 1000000}}}"
+    with main_process(project, long, target) as main:
+        wait_until(lambda: trains(project), 600, "training")
+        (job,) = cluster.jobs()
+        # Slurm warns three minutes before the limit: the run saves its state, the job queues again.
+        cluster.ask("scontrol", "update", f"JobId={job}", "TimeLimit=2")
+        wait_until(lambda: "is queued again (restart 1)" in log_of(project), 600, "a restart")
+        wait_until(lambda: cluster.jobs("PENDING") == [job], 600, "a pending job")
+        cluster.ask("scontrol", "update", f"JobId={job}", "TimeLimit=60")
+        wait_until(lambda: "continuing after iteration" in log_of(project), 600, "going on")
+        assert main.poll() is None  # which took it for a job that takes longer
+        main.kill()
+        main.wait()
+    assert cluster.jobs() == [job]
+
+    # Another main process does not start a second job for the run, and says what to do.
+    project.run(*command("--unlock"))
+    second = project.run(*command(long, target, study="mine"), check=False)
+    assert second.returncode
+    assert f"still in the queue ({job}); end them (scancel {job})" in second.stderr
+    assert "Traceback" not in second.stderr
+    assert cluster.jobs() == [job]
+    cluster.ask("scancel", job)
+    wait_until(lambda: not cluster.jobs(), 600, "an empty queue")
+
+    # The third goes on where the first was; its job is cancelled, and it notices.
+    with main_process(project, long, target) as main:
+        wait_until(
+            lambda: log_of(project).count("continuing after iteration") == 2, 180, "going on"
+        )
+        wait_until(lambda: trains(project), 600, "training")
+        (job,) = cluster.jobs()
+        cluster.ask("scancel", job)
+        assert main.wait(600)
+    assert "SLURM status is: 'CANCELLED'" in said(project)
+    assert not cluster.jobs()  # it stays cancelled
+
+
+def test_a_job_that_would_fail_again_is_not_tried_again(
+    cluster: SlurmCluster, project: Project
+) -> None:
+    before = cluster.submissions()
+    wild = "overrides={training: {lr: 1.0e+30}}"
+    with main_process(project, wild, f"results/tiny/runs/{RUN}/log.csv") as main:
+        assert main.wait(600)
+    assert cluster.submissions() == before + 1
+    reasons = re.findall(r"train_network/\S+\.log: (error: .*)", said(project))
+    assert len(reasons) == 1
+    assert reasons[0].startswith(f"error: {RUN}: the loss is nan at iteration")
