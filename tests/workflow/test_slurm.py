@@ -152,7 +152,7 @@ def test_a_training_lives_through_a_time_limit_and_the_death_of_the_main_process
         wait_until(lambda: "is queued again (restart 1)" in log_of(project), 600, "a restart")
         wait_until(lambda: cluster.jobs("PENDING") == [job], 600, "a pending job")
         cluster.ask("scontrol", "update", f"JobId={job}", "TimeLimit=60")
-        wait_until(lambda: "continuing after iteration" in log_of(project), 600, "going on")
+        wait_until(lambda: f"{RUN}: continuing after" in log_of(project), 600, "going on")
         assert main.poll() is None  # which took it for a job that takes longer
         main.kill()
         main.wait()
@@ -171,7 +171,7 @@ def test_a_training_lives_through_a_time_limit_and_the_death_of_the_main_process
     # The third goes on where the first was; its job is cancelled, and it notices.
     with main_process(project, long, target) as main:
         wait_until(
-            lambda: log_of(project).count("continuing after iteration") == 2, 180, "going on"
+            lambda: log_of(project).count(f"{RUN}: continuing after") == 2, 600, "going on"
         )
         wait_until(lambda: trains(project), 600, "training")
         (job,) = cluster.jobs()
