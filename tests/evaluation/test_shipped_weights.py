@@ -14,7 +14,7 @@ from reflash.core.errors import ReflashError
 from reflash.evaluation.shipped import WEIGHTS, shipped_weights
 from reflash.models.build import build_network
 from reflash.models.settings import SRResNetSettings
-from reflash.models.weights import convert, load_network, save_weights
+from reflash.models.weights import convert, load_network, load_weights, save_weights
 
 
 @pytest.fixture
@@ -44,9 +44,8 @@ def test_those_of_this_version_are_a_srresnet_with_dropout():
     path, description = shipped_weights()
     assert path.stat().st_size < 4e6
     assert "SRResNet" in description
-    network, about = load_network(path)
-    assert about["run"] == "srresnet/multi/last_conv-channel-p0.7/seed0"
-    assert sum(weight.numel() for weight in network.parameters()) == 1_517_571
+    assert load_weights(path)[1]["run"] == "srresnet/multi/last_conv-channel-p0.7/seed0"
+    assert sum(weight.numel() for weight in load_network(path).parameters()) == 1_517_571
 
 
 def test_without_weights_the_remedy_is_said(tmp_path):

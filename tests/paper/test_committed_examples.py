@@ -9,10 +9,15 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from reflash.evaluation.shipped import WEIGHTS
+from reflash.models.weights import load_weights
 from reflash.paper.figures.drawing import redraw
+from reflash.training.record import read_record
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = ROOT / "figures/benchmarks/main"
+EXAMPLES = ROOT / "figures/cpu/record"
+TABLES = ROOT / "results/cpu/record/tables"
+PLAIN, DROPPED = "srresnet/multi/none", "srresnet/multi/last_conv-channel-p0.7"
 FIGURES = sorted([*EXAMPLES.glob("*.csv"), *(ROOT / "docs/images").glob("*.csv")])
 
 TOLERANCE = 0.002
@@ -51,28 +56,76 @@ def test_the_comparison_can_fail(tmp_path: Path) -> None:
     assert differing_share(csv.with_suffix(".png"), tmp_path / "teaser_bars.png") > TOLERANCE
 
 
-def test_what_the_readme_says_of_the_examples_is_in_their_tables() -> None:
-    text = (ROOT / "README.md").read_text()
-    assert "SRResNet gains from dropout in every degradation" in text
-    assert "Bicubic stays ahead\nwhere there is no noise" in text
-    bars = pd.read_csv(EXAMPLES / "teaser_bars.csv").set_index(["kind", "model"])["value"]
-    table = pd.read_csv(ROOT / "results/benchmarks/main/tables/multi_degradation.csv")
-    own = table[(table["set"] == "Set5") & (table["row"] == "model")]
-    by_kind = own.pivot(index="kind", columns="model", values="value")
-    plain, dropped = "srresnet/multi/none", "srresnet/multi/last_conv-channel-p0.7"
-    assert (by_kind[dropped] > by_kind[plain]).all()
-    assert (own["seeds"][own["model"] == plain] == 3).all()
-    for kind in ("clean", "blur", "jpeg", "blur_jpeg"):
-        assert by_kind.loc[kind, "bicubic"] > by_kind.loc[kind, [plain, dropped]].max()
-    assert bars["clean", dropped] == pytest.approx(by_kind.loc["clean", dropped])
-    rrdb = by_kind["rrdb/multi/last_conv-channel-p0.5"] - by_kind["rrdb/multi/none"]
-    assert (rrdb < 0).all()
-    claims = pd.read_csv(ROOT / "results/benchmarks/main/tables/claims.csv")
-    effect = claims.set_index("part")["effect"]
-    for network, words in (("srresnet", "gains +0.26 dB"), ("rrdb", "loses 1.02 dB")):
-        value = effect[f"gain of dropout before the last conv, {network}/multi"]
-        assert words in text
-        assert f"{abs(value):.2f}" in words
-    ranked = pd.read_csv(EXAMPLES / "saliency_distribution.csv")
-    gini = ranked[ranked["layer"] == "last"].groupby("model")["gini"].first()
-    assert gini[dropped] < gini[plain] / 2
+def table_of_the_readme() -> dict[str, list[str]]:
+    text = (ROOT / "README.md").read_text().split("## What was found")[1].split("\n\n")[2]
+    rows = [[cell.strip(" *") for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+    return {row[0]: row[1:] for row in rows if not row[0].startswith("-")}
+
+
+def test_the_answer_of_the_readme_is_that_of_the_record() -> None:
+    shown = table_of_the_readme()
+    kinds = [kind.replace("+", "_").replace("mean of 8", "mean") for kind in shown.pop("")]
+    assert len(shown) == 5
+    table = pd.read_csv(TABLES / "multi_degradation.csv")
+    table = table[table["set"] == "Set5"].set_index(["row", "model", "kind"])
+    assert table["seeds"].dropna().eq(1).all()
+    for words, row, model, column, sign in (
+        ("bicubic", "model", "bicubic", "value", ""),
+        ("SRResNet", "model", PLAIN, "value", ""),
+        ("SRResNet + dropout", "model", DROPPED, "value", ""),
+        ("gain", "gain", DROPPED, "value", "+"),
+        ("gain in the paper", "gain", DROPPED, "paper", "+"),
+    ):
+        values = [table.loc[(row, model, kind), column] for kind in kinds]
+        assert shown[words] == [f"{v:{sign}.2f}" if v == v else "" for v in values], words
+
+
+def test_what_the_readme_says_of_the_record_is_in_its_tables() -> None:
+    text = " ".join((ROOT / "README.md").read_text().split())
+    gains = pd.read_csv(TABLES / "multi_degradation.csv").query("row == 'gain'")
+    assert len(gains[gains["kind"] != "mean"]) == 3 * 8
+    assert (gains["value"] > 0).all()
+    claims = pd.read_csv(TABLES / "claims.csv").set_index("part")
+    for part, words in (
+        ("gain of dropout before the last conv, srresnet/multi",
+         "+{effect:.2f} dB over all their images, 95 % interval {low:.2f} to {high:.2f}"),
+        ("Gini coefficient of saliency, lower by",
+         "lower by {effect:.3f}, {low:.3f} to {high:.3f}"),
+        ("paired index (content of images taken out), lower by",
+         "by {effect:.0f} %, {low:.0f} to {high:.0f}"),
+    ):  # fmt: skip
+        assert words.format(**claims.loc[part, ["effect", "low", "high"]]) in text
+        assert claims.loc[part, "verdict"] == "supported"
+    share = "0.15 % of its training"
+    assert share in claims["claim_verdict"].iloc[0]
+    assert "0.15 % of the paper's training" in text
+    log = {}
+    for model in (PLAIN, DROPPED):
+        runs = ROOT / "results/cpu/record/runs"
+        log[model] = pd.read_csv(runs / model / "seed0/log.csv")["psnr_clean"]
+        assert log[model].iloc[-1] < log[model].max() - 1
+    assert log[DROPPED].iloc[-1] > log[PLAIN].iloc[-1]
+
+
+def test_the_bands_that_the_readme_names() -> None:
+    text = " ".join((ROOT / "README.md").read_text().split())
+    table = pd.read_csv(TABLES / "anatomy.csv")
+    low, high = (
+        table.query(f"set == 'Set5' and kind == 'clean' and row == 'gain' and measure == '{band}'")
+        for band in ("psnr_low", "psnr_high")
+    )
+    words = f"falls by {low['value'].item():.2f} dB, above 1/8 by {high['value'].item():.2f} dB"
+    assert words in text
+
+
+def test_weights_of_the_record_are_those_of_its_runs() -> None:
+    runs = ROOT / "results/cpu/record/runs"
+    for model in (PLAIN, DROPPED):
+        folder = runs / model / "seed0"
+        record = read_record(folder)
+        assert record is not None
+        assert record.commit
+        assert record.done == record.iterations == 6000
+        _, about = load_weights(folder / "half.safetensors")
+        assert (about["run"], about["data"]) == (record.run, record.data)
+    assert WEIGHTS.read_bytes() == (folder / "half.safetensors").read_bytes()

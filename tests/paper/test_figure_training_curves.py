@@ -96,9 +96,9 @@ def test_one_seed_has_no_band(make_context, logs):
 
 def test_axes_have_units(make_context, logs):
     with rc(STYLE):
-        axes = draw(gather(make_context(), TrainingCurves(), logs), STYLE).axes[0]
-    assert axes.get_ylabel() == "Validation PSNR (dB)"
-    assert axes.get_xlabel() == "Iterations"
+        first, second = draw(gather(make_context(), TrainingCurves(), logs), STYLE).axes
+    assert (first.get_ylabel(), second.get_ylabel()) == ("Validation PSNR (dB)", "")
+    assert first.get_xlabel() == second.get_xlabel() == "Iterations"
 
 
 def test_caption_names_seeds_and_scale(make_context, logs):

@@ -105,6 +105,7 @@ def draw(drawing: Drawing, style: FigureStyle) -> Figure:
         axes.set_title(_title(str(axes.get_gid())))
         axes.set_xlim(left=0)
         axes.set_xlabel("Iterations")
+        axes.set_ylabel("")
         whole_numbers(axes)
         span_at_least(axes, PSNR_SPAN)
     figure.axes[0].set_ylabel("Validation PSNR (dB)")
