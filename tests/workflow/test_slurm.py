@@ -175,7 +175,8 @@ def test_a_training_lives_through_a_time_limit_and_the_death_of_the_main_process
         (job,) = cluster.jobs()
         cluster.ask("scancel", job)
         assert main.wait(600)
-    assert "SLURM status is: 'CANCELLED'" in said(project)
+    assert f"error: {RUN}" in said(project)
+    assert "stopped on SIGTERM after iteration" in said(project)
     assert not cluster.jobs()  # it stays cancelled
 
 
