@@ -7,7 +7,7 @@ from pathlib import Path
 from reflash.paper.tables.layout import Cell, Column, Layout, Row, to_latex
 from tex_document import set_tables
 
-RECORD = Path(__file__).parents[2] / "results/benchmarks/main/tables"
+RECORD = Path(__file__).parents[2] / "results/cpu/record/tables"
 
 
 def layout(rows: int, columns: int, text: str) -> Layout:
@@ -32,7 +32,7 @@ def test_tables_of_record_and_of_any_size_are_set_within_the_page(tmp_path: Path
         path.stem: to_latex(Layout.model_validate_json(path.read_text(encoding="utf-8")))
         for path in RECORD.glob("*.json")
     }
-    assert len(tables) == 4
+    assert len(tables) == 6
     sizes = {"narrow": (3, 1), "wide": (30, 11), "wider": (40, 14), "long": (150, 3)}
     tables |= {
         name: to_latex(layout(rows, columns, "25.12 ± 0.06"))
