@@ -33,6 +33,7 @@ from reflash.study.workflow import (
     external_key,
     folder_key,
     prepare_environment,
+    prepare_training,
     require_makers,
     run_groups,
     shell_prefix,
@@ -89,11 +90,7 @@ workflow.parent_groupids.update(
     (name, name.split("-")[0]) for names in RUN_GROUPS.values() for name in names
 )
 # Only where jobs of the GPU follow each other may one of them train runs of others.
-if PLAN.scale.runs_per_job and (SLOTS or workflow.global_resources.get("gpu") == 1):
-    os.environ["REFLASH_TOGETHER"] = FILES.results
-# Like the mirror no parameter of a rule: watching a training is no reason to train again.
-if PLAN.scale.training.tensorboard:
-    os.environ["REFLASH_TENSORBOARD"] = FILES.tensorboard
+prepare_training(PLAN, bool(SLOTS) or workflow.global_resources.get("gpu") == 1)
 # Commands write to their log by `logged LOG COMMAND`.
 shell.prefix(shell_prefix())
 

@@ -43,6 +43,7 @@ NAMES = (
     "memory",
     "interpretation",
     "cost",
+    "precision",
     "short",
 )
 """The benchmarks, in the order in which they run."""

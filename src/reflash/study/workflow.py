@@ -149,6 +149,18 @@ def prepare_environment(config: Config, project: Path | str) -> None:
         os.environ["REFLASH_ACCEPT_TERMS"] = "1"
 
 
+def prepare_training(plan: Plan, one_by_one: bool) -> None:
+    """Set the environment that trainings inherit: which runs go together, where curves go.
+
+    Like the mirror these are no parameters of a rule: training with others or watching a training
+    is no reason to train again.
+    """
+    if plan.scale.runs_per_job and one_by_one:
+        os.environ["REFLASH_TOGETHER"] = plan.files.results
+    if plan.scale.training.tensorboard:
+        os.environ["REFLASH_TENSORBOARD"] = plan.files.tensorboard
+
+
 def run_groups(plan: Plan) -> dict[str, tuple[str, str]]:
     """Return, for every run, the names of the submitted jobs that train and evaluate it.
 
