@@ -107,6 +107,7 @@ COMMANDS = {
     "runs": f"--results {RESULTS}",
     "plan": "--folder IN:config --scale tiny --study main --iterations 1 --device cpu",
     "bench": "degradation --quick --folder IN:scripts",
+    "init": "OUT",
     "config check": "IN:config.yaml",
     "config run": "srresnet/multi/none --folder IN:config",
     "config schema": "",

@@ -148,7 +148,7 @@ def test_padding_leaves_the_names_of_layers(mynet: str, lr: torch.Tensor) -> Non
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
-        ({"factory": "none.py:build"}, "none.py: .*name the file of the network's factory"),
+        ({"factory": "none.py:build"}, "none.py: .*name the file and the function in it"),
         ({"factory": "mynet.py:make"}, "mynet.py: has no function 'make'"),
         ({"factory": "mynet.py:wrong"}, "mynet.py:wrong: returns int, not a torch.nn.Module"),
         ({"factory": "mynet.py:broken"}, r"fails with RuntimeError \(no luck\); correct it"),

@@ -110,7 +110,7 @@ def test_planning_stops_before_hours_of_training_are_replaced(root: Path, tmp_pa
         protect_finished_runs(plan(root, overrides=changed), tmp_path)
     text = str(stopped.value)
     assert text.startswith("4 finished runs (1.6 hours of training) would be replaced (srresnet/")
-    assert "training.lr: 0.003 -> 0.001" in text
+    assert "training.lr: 0.002 -> 0.001" in text
     assert "`extends: tiny`" in text
     assert "--config replace=true" in text
     assert "\n" not in text
@@ -180,7 +180,7 @@ def test_listing_says_state_changes_and_problems(
     assert lines[0].split()[:3] == [first, "finished", "20"]
     assert "1.50 h  cpu" in lines[0]
     assert lines[1].startswith(second)
-    assert lines[2] == "    changed since: training.lr: 0.5 -> 0.003"
+    assert lines[2] == "    changed since: training.lr: 0.5 -> 0.002"
     assert "not the weights that run" in lines[3]
     assert lines[4].split() == [third, "missing"]
     assert lines[-2].startswith(other)

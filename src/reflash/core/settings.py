@@ -34,7 +34,7 @@ class Settings(BaseModel):
 
 def _holds_truth(value: Any, within_mappings: bool) -> bool:
     if isinstance(value, list | tuple):
-        return any(_holds_truth(item, within_mappings) for item in value)
+        return any(isinstance(item, bool) for item in value)
     if within_mappings and isinstance(value, dict):
         return any(isinstance(item, bool) for item in value.values())
     return isinstance(value, bool)

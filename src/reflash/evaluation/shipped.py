@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from reflash.core.errors import ReflashError
-from reflash.models.names import describe_model
 
 WEIGHTS = Path(__file__).with_name("weights") / "upscale.safetensors"
 """Written by ``make record``, in 16-bit floats."""
@@ -26,6 +25,7 @@ def shipped_weights(path: Path = WEIGHTS) -> tuple[Path, str]:
             "--weights: none come with this version of reflash; give a file (reflash weights fetch "
             "gets public ones), or bicubic"
         )
+    from reflash.models.names import describe_model
     from reflash.models.weights import load_weights
 
     _, about = load_weights(path)

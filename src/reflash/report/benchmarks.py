@@ -43,7 +43,6 @@ NAMES = (
     "memory",
     "interpretation",
     "cost",
-    "precision",
     "short",
 )
 """The benchmarks, in the order in which they run."""
