@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 from reflash.core.errors import ReflashError
+from reflash.core.files import atomic
 
 PARTS = ("Snakefile", "config", "workflow", "benchmarks/results/cost.csv")
 """Files and folders of a project, apart from what it makes; ``cost.csv`` is what table `cost` of
@@ -51,17 +52,24 @@ def write_project(folder: Path | str) -> list[str]:
     Raises
     ------
     ReflashError
-        One of them is there already; nothing is written.
+        One of them is there already, or the folder cannot be written; nothing is written.
     """
     folder, source = Path(folder), project_source()
     for part in PARTS:
         if (folder / part).exists():
             raise ReflashError(f"{folder / part}: exists already; name another folder")
-    for part in PARTS:
-        target = folder / part
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if (source / part).is_dir():
-            shutil.copytree(source / part, target)
-        else:
-            shutil.copy2(source / part, target)
+    try:
+        for part in PARTS:
+            path = source / part
+            for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+                if file.is_file() and "__pycache__" not in file.parts:
+                    with atomic(folder / file.relative_to(source)) as temporary:
+                        temporary.write_bytes(file.read_bytes())
+    except BaseException:
+        for part in PARTS:
+            if (folder / part).is_dir():
+                shutil.rmtree(folder / part, ignore_errors=True)
+            else:
+                (folder / part).unlink(missing_ok=True)
+        raise
     return list(PARTS)
