@@ -21,11 +21,11 @@ PARTS = ("Snakefile", "workflow", "config", "src", "dvc.yaml", "benchmarks/resul
 def small_study(title: str, models: list[str], *shown: str) -> str:
     """Return a study file that shows the named tables and figures alone."""
     kinds = {"tables": Tables, "figures": Figures}
-    others = {
-        kind: dict.fromkeys(sorted(set(declared.model_fields) - set(shown)))
+    artefacts = {
+        kind: {name: {} if name in shown else None for name in sorted(declared.model_fields)}
         for kind, declared in kinds.items()
     }
-    return yaml.safe_dump({"title": title, "models": models, **others})
+    return yaml.safe_dump({"title": title, "models": models, **artefacts})
 
 
 class Project:
