@@ -37,6 +37,8 @@ RUN = "srresnet/multi/b8-channel-p0.2/seed0"
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
     """A Slurm whose commands the tests' processes find."""
+    if os.environ.get("REFLASH_SLURM") != "1":
+        pytest.skip("set REFLASH_SLURM=1 to start a Slurm of one node for these tests")
     why = missing()
     if not importlib.util.find_spec("snakemake_executor_plugin_slurm"):
         why = "pip install 'reflash[slurm]'"
