@@ -21,6 +21,7 @@ import re
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
+from typing import NamedTuple
 
 PACKAGE = Path(__file__).parents[1]
 """Folder of this package."""
@@ -126,7 +127,7 @@ def fingerprint(*roots: str, without: tuple[str, ...] = ()) -> str:
     for module in modules_of(*roots, without=without):
         path = _path(module)
         assert path is not None
-        digest.update(f"{module}\n{_essence(path)}\n".encode())
+        digest.update(f"{module}\n{_read(path).essence}\n".encode())
         for file in _data_files(path):
             digest.update(f"{file.name}\n".encode() + file.read_bytes())
     return digest.hexdigest()
@@ -154,23 +155,13 @@ def modules_of(*roots: str, without: tuple[str, ...] = ()) -> list[str]:
         if any(module == name or module.startswith(f"{name}.") for name in left_out):
             continue
         seen.add(module)
-        todo += _imports(path)
+        todo += _read(path).imports
     return sorted(seen)
 
 
 def tree_text(source: str) -> str:
     """Return the syntax tree of ``source`` as text, without what cannot change a number."""
     return ast.dump(_Essence().visit(ast.parse(source)))
-
-
-@cache
-def _essence(path: Path) -> str:
-    return tree_text(path.read_text(encoding="utf-8"))
-
-
-@cache
-def _nodes(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 class _Essence(ast.NodeTransformer):
@@ -225,43 +216,53 @@ def _path(module: str) -> Path | None:
     return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)
 
 
+class _Source(NamedTuple):
+    """What a fingerprint needs to know of a file."""
+
+    essence: str
+    """As `tree_text` returns it."""
+    imports: frozenset[str]
+    """Modules of this package that it imports, at any depth of its code.
+
+    Imports under ``if TYPE_CHECKING`` do not run and do not count."""
+    texts: frozenset[str]
+    """Its constants that are texts."""
+
+
 @cache
-def _imports(path: Path) -> frozenset[str]:
-    """Modules of this package that a file imports, at any depth of its code.
-
-    Imports under ``if TYPE_CHECKING`` do not run and do not count.
-    """
+def _read(path: Path) -> _Source:
+    """Read a file; planning does so with all that any stage imports, so each node is seen once."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     names: set[str] = set()
-
-    def visit(node: ast.AST) -> None:
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
-            for branch in node.orelse:
-                visit(branch)
-            return
-        if isinstance(node, ast.Import):
+    texts: set[str] = set()
+    todo: list[tuple[ast.AST, bool]] = [(tree, True)]
+    while todo:
+        node, runs = todo.pop()
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            texts.add(node.value)
+        elif isinstance(node, ast.Import) and runs:
             names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        elif isinstance(node, ast.ImportFrom) and runs and node.module and not node.level:
             names.add(node.module)
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
-        for child in ast.iter_child_nodes(node):
-            visit(child)
-
-    visit(_nodes(path))
-    return frozenset(name.removeprefix("reflash.") for name in names if name.startswith("reflash."))
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            todo += [(child, runs) for child in (node.test, *node.orelse)]
+            todo += [(child, False) for child in node.body]
+            continue
+        todo += [(child, runs) for child in ast.iter_child_nodes(node)]
+    own = (name.removeprefix("reflash.") for name in names if name.startswith("reflash."))
+    return _Source(ast.dump(_Essence().visit(tree)), frozenset(own), frozenset(texts))
 
 
 @cache
 def _data_files(path: Path) -> tuple[Path, ...]:
     """Find data files beside a module that its text names, alone or by their folder."""
     files: set[Path] = set()
-    for node in ast.walk(_nodes(path)):
-        if not (isinstance(node, ast.Constant) and isinstance(node.value, str)):
+    for named in path.parent.iterdir():
+        if named.name not in _read(path).texts or named.suffix == ".py":
             continue
-        if not re.fullmatch(r"[\w-]+(\.[\w-]+)*", node.value):
-            continue
-        named = path.parent / node.value
-        if named.is_dir() and not (named / "__init__.py").exists():
-            files.update(f for f in named.iterdir() if f.is_file())
-        elif named.is_file() and named.suffix != ".py":
+        if not named.is_dir():
             files.add(named)
+        elif not (named / "__init__.py").exists():
+            files.update(f for f in named.iterdir() if f.is_file())
     return tuple(sorted(files))
