@@ -90,7 +90,7 @@ def gather(context: Context, settings: ChannelAblation, ablation: Iterable[Path 
 def _numbers(frame: pd.DataFrame) -> str:
     first = frame.drop_duplicates(["layer", "model"])
     return "; ".join(
-        f"{layer_label(row['layer'])}, {row['label']}: worst channel {row['value']:+.2f} dB from "
+        f"{layer_label(row['layer'])}, {row['label']}: worst channel {row['value']:+z.2f} dB from "
         f"{row['psnr_full']:.2f} dB"
         for row in first.to_dict("records")
     )

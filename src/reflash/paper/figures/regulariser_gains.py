@@ -110,8 +110,8 @@ def _alt(frame: pd.DataFrame) -> str:
     for family, rows in frame.groupby("family", sort=False):
         top = rows.sort_values("value").iloc[-1]
         own = rows[rows["dropout"] == 1]["value"]
-        text = f"{family}: highest {top['name']} with {top['value']:+.2f} dB"
-        lines.append(text + (f", the paper's dropout {own.iloc[0]:+.2f} dB" if len(own) else ""))
+        text = f"{family}: highest {top['name']} with {top['value']:+z.2f} dB"
+        lines.append(text + (f", the paper's dropout {own.iloc[0]:+z.2f} dB" if len(own) else ""))
     return f"Bars of the gain in PSNR by regulariser and strength. {'; '.join(lines)}."
 
 

@@ -61,7 +61,7 @@ def gather(context: Context, settings: SealDistribution, seal: Iterable[Path | s
 def _numbers(frame: pd.DataFrame) -> str:
     first = frame.drop_duplicates(["source", "model"])
     return "; ".join(
-        f"{row['label']} ({row['source']}): AR {row['accepted']:.2f}, best {row['value']:+.2f} dB"
+        f"{row['label']} ({row['source']}): AR {row['accepted']:.2f}, best {row['value']:+z.2f} dB"
         for row in first.to_dict("records")
     )
 
