@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import subprocess
 import sys
 
@@ -120,3 +122,16 @@ def test_data_files_that_a_module_names_count(monkeypatch: pytest.MonkeyPatch) -
     assert any(f.name == "page.css" for f in code._data_files(PACKAGE / "report/page.py"))
     monkeypatch.setattr(code, "_data_files", lambda path: ())
     assert code.stage_fingerprint.__wrapped__("report") != before
+
+
+def test_every_python_makes_the_same_of_a_source() -> None:
+    """A newer Python is no reason to train again; CI runs this on each."""
+    rare = 'async def f(*, a, b=1):\n    return {None: a, **b, "c": f"{a!r:>{b}} x"}\n'
+    text = tree_text(SOURCE + rare)
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == "1dd31dc33514feda"
+    assert tree_text("x = {None: a}") != tree_text("x = {**a}")
+
+
+def test_what_runs_only_for_type_checkers_is_no_import() -> None:
+    module = code._Walk(ast.parse("if TYPE_CHECKING:\n    import a\nelse:\n    import b\n"))
+    assert module.imports == {"b"}

@@ -118,7 +118,11 @@ def shell(folder: Path, script: str, name: str) -> None:
         "PARSE_ALL": "" if name.startswith(REALLY_RUN) else "yes",
     }
     done = subprocess.run(
-        ["bash", "-euc", script], cwd=folder, env=environment, capture_output=True, text=True
+        ["bash", "-euc", f"{script}\n:"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
 

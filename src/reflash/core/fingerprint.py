@@ -18,10 +18,10 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Sequence
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
-from typing import NamedTuple
 
 PACKAGE = Path(__file__).parents[1]
 """Folder of this package."""
@@ -155,52 +155,17 @@ def modules_of(*roots: str, without: tuple[str, ...] = ()) -> list[str]:
         if any(module == name or module.startswith(f"{name}.") for name in left_out):
             continue
         seen.add(module)
-        todo += _read(path).imports
+        own = (name for name in _read(path).imports if name.startswith("reflash."))
+        todo += (name.removeprefix("reflash.") for name in own)
     return sorted(seen)
 
 
 def tree_text(source: str) -> str:
-    """Return the syntax tree of ``source`` as text, without what cannot change a number."""
-    return ast.dump(_Essence().visit(ast.parse(source)))
+    """Return the syntax tree of ``source`` as text, without what cannot change a number.
 
-
-class _Essence(ast.NodeTransformer):
-    """Drops docstrings, annotations, the texts of errors, and messages."""
-
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        value = node.value
-        if isinstance(value, ast.Constant) and isinstance(value.value, str):
-            return None
-        if isinstance(value, ast.Call) and _MESSAGES.fullmatch(_called(value)):
-            return None
-        return self.generic_visit(node)
-
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        if _called(node).endswith(("Error", "Exception", "Warning")):
-            return node.func  # which error it is counts, its text does not
-        if _called(node) == "track" and node.args:
-            return self.visit(node.args[0])  # what is gone through counts, its progress does not
-        return self.generic_visit(node)
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
-        self.generic_visit(node)
-        node.annotation = ast.Constant(None)
-        return node
-
-    def visit_arg(self, node: ast.arg) -> ast.AST:
-        node.annotation = None
-        return node
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        self.generic_visit(node)
-        node.returns = None
-        node.body = node.body or [ast.Pass()]
-        return node
-
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
-        self.generic_visit(node)
-        node.body = node.body or [ast.Pass()]
-        return node
+    The text is the same in every version of Python that can read the source.
+    """
+    return _Walk(ast.parse(source)).essence
 
 
 def _called(call: ast.Call) -> str:
@@ -210,48 +175,133 @@ def _called(call: ast.Call) -> str:
     return call.func.id if isinstance(call.func, ast.Name) else ""
 
 
+@cache
 def _path(module: str) -> Path | None:
     """File of a module below the package, or None where there is none."""
     base = PACKAGE.joinpath(*module.split("."))
     return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)
 
 
-class _Source(NamedTuple):
-    """What a fingerprint needs to know of a file."""
+class _Walk(ast.NodeVisitor):
+    """What a fingerprint needs to know of a syntax tree; each node is visited once.
 
-    essence: str
-    """As `tree_text` returns it."""
-    imports: frozenset[str]
-    """Modules of this package that it imports, at any depth of its code.
+    Attributes
+    ----------
+    essence : str
+        As `tree_text` returns it.
+    imports : set of str
+        Modules that it imports, at any depth of its code. Imports under ``if TYPE_CHECKING`` do
+        not run and do not count.
+    texts : set of str
+        Its constants that are texts.
+    """
 
-    Imports under ``if TYPE_CHECKING`` do not run and do not count."""
-    texts: frozenset[str]
-    """Its constants that are texts."""
+    def __init__(self, tree: ast.AST) -> None:
+        self.imports: set[str] = set()
+        self.texts: set[str] = set()
+        self._out: list[str] = []
+        self._runs = True
+        self.visit(tree)
+        self.essence = "".join(self._out)
+
+    def generic_visit(self, node: ast.AST, without: str = "") -> None:
+        """Write a node's kind and what it has; which empty fields there are differs by Python."""
+        self._out.append(f"{type(node).__name__}(")
+        for field in node._fields:
+            value = getattr(node, field, None)
+            if value is None or value == [] or field == "ctx":
+                continue
+            items = value if isinstance(value, list) else [value]
+            if field == without:
+                self._only_read(items)
+                continue
+            self._out.append(f"{field}=")
+            for item in items:
+                if isinstance(item, ast.AST):
+                    self.visit(item)
+                else:
+                    self._out.append(f"~{item!r}")  # no constant of the program
+                self._out.append(",")
+        self._out.append(")")
+
+    def _only_read(self, nodes: Sequence[ast.AST]) -> None:
+        """Find imports and texts in what is left out of the essence."""
+        written, self._out = self._out, []
+        for node in nodes:
+            self.visit(node)
+        self._out = written
+
+    def visit_Constant(self, node: ast.Constant) -> None:
+        if isinstance(node.value, str):
+            self.texts.add(node.value)
+        self._out.append(repr(node.value))
+
+    def visit_Name(self, node: ast.Name) -> None:
+        self._out.append(node.id)
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
+        # some versions of Python end the format of a value with an empty text
+        node.values = [v for v in node.values if not isinstance(v, ast.Constant) or v.value]
+        self.generic_visit(node)
+
+    def visit_Expr(self, node: ast.Expr) -> None:
+        value = node.value
+        docstring = isinstance(value, ast.Constant) and isinstance(value.value, str)
+        if docstring or (isinstance(value, ast.Call) and _MESSAGES.fullmatch(_called(value))):
+            self._only_read([value])
+        else:
+            self.generic_visit(node)
+
+    def visit_Pass(self, node: ast.Pass) -> None:
+        pass  # a body of nothing but a docstring is as empty
+
+    def visit_Call(self, node: ast.Call) -> None:
+        if _called(node).endswith(("Error", "Exception", "Warning")):
+            self.visit(node.func)  # which error it is counts, its text does not
+        elif _called(node) == "track" and node.args:
+            self.visit(node.args[0])  # what is gone through counts, its progress does not
+        else:
+            self.generic_visit(node)
+            return
+        self._only_read([*node.args, *node.keywords])
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        self.generic_visit(node, without="annotation")
+
+    def visit_arg(self, node: ast.arg) -> None:
+        self.generic_visit(node, without="annotation")
+
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        self.generic_visit(node, without="returns")
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
+        self.visit_FunctionDef(node)
+
+    def visit_If(self, node: ast.If) -> None:
+        if not isinstance(node.test, ast.Name) or node.test.id != "TYPE_CHECKING":
+            self.generic_visit(node)
+            return
+        runs, self._runs = self._runs, False
+        self._only_read(node.body)
+        self._runs = runs
+        for other in node.orelse:
+            self.visit(other)
+
+    def visit_Import(self, node: ast.Import) -> None:
+        if self._runs:
+            self.imports.update(alias.name for alias in node.names)
+        self.generic_visit(node)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        if self._runs and node.module and not node.level:
+            self.imports.add(node.module)
+            self.imports.update(f"{node.module}.{alias.name}" for alias in node.names)
+        self.generic_visit(node)
 
 
 @cache
-def _read(path: Path) -> _Source:
-    """Read a file; planning does so with all that any stage imports, so each node is seen once."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    names: set[str] = set()
-    texts: set[str] = set()
-    todo: list[tuple[ast.AST, bool]] = [(tree, True)]
-    while todo:
-        node, runs = todo.pop()
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            texts.add(node.value)
-        elif isinstance(node, ast.Import) and runs:
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and runs and node.module and not node.level:
-            names.add(node.module)
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
-            todo += [(child, runs) for child in (node.test, *node.orelse)]
-            todo += [(child, False) for child in node.body]
-            continue
-        todo += [(child, runs) for child in ast.iter_child_nodes(node)]
-    own = (name.removeprefix("reflash.") for name in names if name.startswith("reflash."))
-    return _Source(ast.dump(_Essence().visit(tree)), frozenset(own), frozenset(texts))
+def _read(path: Path) -> _Walk:
+    return _Walk(ast.parse(path.read_text(encoding="utf-8")))
 
 
 @cache
