@@ -33,7 +33,7 @@ WEIGHTS = {"params": "params.safetensors", "params_ema": "params_ema.safetensors
 class Record(BaseModel):
     """What ``run.json`` says of a run."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     run: str
     """Name of the run."""
