@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import yaml
+from warm_commands import warm_commands
 
 from reflash.study.artefacts import Figures, Tables
 
@@ -34,13 +35,21 @@ class Project:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a command in the copy, with the copy's own package first on the path."""
+    def run(
+        self, *command: str, check: bool = True, warm: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command in the copy, with the copy's own package first on the path.
+
+        With ``warm`` the command `reflash` is that of `warm_commands`, where the copy's code is
+        this project's.
+        """
         environment = {
             **os.environ,
             "PYTHONPATH": str(self.folder / "src"),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
+        if warm and self._same_code():
+            environment["BASH_ENV"] = str(warm_commands())
         result = subprocess.run(
             command, cwd=self.folder, env=environment, capture_output=True, text=True
         )
@@ -52,7 +61,15 @@ class Project:
         """Run Snakemake on two cores at scale tiny (unless the arguments name another)."""
         if not any(argument.startswith("scale=") for argument in arguments):
             arguments = (*arguments, "--config", "scale=tiny")
-        return self.run("snakemake", "--cores", "2", *arguments, check=check)
+        return self.run("snakemake", "--cores", "2", *arguments, check=check, warm=True)
+
+    def _same_code(self) -> bool:
+        """Whether the copy's package is this project's, file by file."""
+        for path in (self.folder / "src").rglob("*.py"):
+            own = ROOT / path.relative_to(self.folder)
+            if not own.is_file() or own.read_bytes() != path.read_bytes():
+                return False
+        return True
 
     def planned(self, *arguments: str) -> Counter[str]:
         """Return the rules a dry run would run and how often, without ``all``."""
