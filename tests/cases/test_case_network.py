@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import lzma
+import os
 import re
 import sys
 import tarfile
@@ -51,6 +53,8 @@ def fetched(reflash: Reflash, source: object, raw: Path) -> Any:
 
 
 def tar_of(folder: Path, mode: str) -> bytes:
+    if mode == "lzma":
+        return lzma.compress(tar_of(folder, "w"), format=lzma.FORMAT_ALONE)
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode=mode) as archive:
         for path in list_images(folder):
@@ -61,6 +65,8 @@ def tar_of(folder: Path, mode: str) -> bytes:
 TARS = {".tar": "w", ".tar.gz": "w:gz", ".tgz": "w:gz", ".tar.xz": "w:xz", ".txz": "w:xz"} | {
     ".tar.bz2": "w:bz2",
     ".tbz2": "w:bz2",
+    ".tar.lzma": "lzma",
+    ".tlz": "lzma",
 }
 
 
@@ -87,7 +93,7 @@ OTHERS = {
     "Toy.png.gz": gzip.compress(b"\x89PNG\r\n\x1a\n" + bytes(2000)),
     "Toy.csv.gz": gzip.compress(b"name,width\n" * 100),
 }
-FORMATS = "archive format not supported; supported are zip, tar, tar.gz, tar.xz and tar.bz2"
+SUPPORTED = "supported are zip, tar, tar.gz, tar.xz and tar.bz2"
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -97,10 +103,41 @@ def test_other_archives_are_one_line(
     (tmp_path / name).write_bytes(OTHERS[name])
     error = fetched(reflash, tmp_path / name, tmp_path / "raw").error
     assert f"{name}: " in error
-    assert FORMATS in error
+    assert SUPPORTED in error
     at_an_address = fetched(reflash, f"http://127.0.0.1:9/{name}", tmp_path / "raw").error
-    assert FORMATS in at_an_address
+    assert SUPPORTED in at_an_address
     assert not (tmp_path / "raw" / "Toy").exists()
+
+
+NO_ARCHIVES = {
+    "Toy.zip": b"<!DOCTYPE html><html><body>Please log in</body></html>" * 20,
+    "Toy.tar": b"name,width\n" * 100,
+    "Toy.mat": b"MATLAB 5.0 MAT-file" + bytes(1000),
+    "Toy.png": b"\x89PNG\r\n\x1a\n" + bytes(2000),
+    "Toy.exe": b"MZ" + bytes(3000),
+    "note": b"a line\n",
+}
+
+
+@pytest.mark.parametrize("name", NO_ARCHIVES)
+def test_a_file_that_is_no_archive_is_not_called_damaged(
+    reflash: Reflash, toy: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_bytes(NO_ARCHIVES[name])
+    error = fetched(reflash, tmp_path / name, tmp_path / "raw").error
+    assert f"{name}: not an archive; {SUPPORTED}" in error
+
+
+@pytest.mark.parametrize("name", ["Toy.zip.001", "Toy.z01", "Toy.tar.part2", "Toy.zip.part"])
+def test_a_part_of_an_archive(reflash: Reflash, toy: Path, tmp_path: Path, name: str) -> None:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        for path in list_images(toy):
+            archive.write(path, path.name)
+    for part in (data.getvalue()[:500], data.getvalue()[500:1500]):
+        (tmp_path / name).write_bytes(part)
+        error = fetched(reflash, tmp_path / name, tmp_path / "raw").error
+        assert "parts of an archive are joined first" in error
 
 
 @pytest.mark.parametrize("suffix", TARS)
@@ -162,6 +199,11 @@ ADDRESSES = [
     "http://*bad/Toy.zip",
     "ftp://127.0.0.1/Toy.zip",
     "gopher://x",
+    "file:///Toy.zip",
+    "s3://toy/test",
+    "://",
+    "http://caf\udce9/Toy.zip",
+    "http://127.0.0.1:9/caf\udce9.zip",
 ]
 
 
@@ -171,6 +213,7 @@ def test_a_bad_address_is_one_line(
 ) -> None:
     error = fetched(reflash, address, tmp_path / "raw").error
     assert re.search("malformed|Invalid URL|not an http|could not be fetched", error)
+    assert os.fsencode(address).decode(errors="backslashreplace") in error
 
 
 @pytest.mark.parametrize("address", [*ADDRESSES, "file:///etc/passwd", "/Toy.zip"])
@@ -178,7 +221,7 @@ def test_a_redirect_to_a_bad_address_is_one_line(
     reflash: Reflash, toy: Path, tmp_path: Path, server: WebServer, address: str
 ) -> None:
     """The last one is a loop."""
-    location = address.encode().decode("latin-1")
+    location = os.fsencode(address).decode("latin-1")
     server.replies["/Toy.zip"] = Reply(status=302, headers={"Location": location})
     error = fetched(reflash, f"{server.url}/Toy.zip", tmp_path / "raw").error
     assert f"{server.url}/Toy.zip: " in error
@@ -196,3 +239,78 @@ def test_the_next_source_is_tried(
     outcome = reflash("data", "fetch", "Toy", "--raw", tmp_path / "raw", "--retries", 0)
     assert outcome.status == 0, outcome.err
     assert outcome.err.count("trying the next source") == 2
+
+
+@pytest.mark.parametrize("given", [" {}", "{} ", "{}\n"])
+def test_spaces_around_an_address(
+    reflash: Reflash, toy: Path, tmp_path: Path, server: WebServer, given: str
+) -> None:
+    server.replies["/Toy.tar.gz"] = Reply(tar_of(toy, "w:gz"))
+    outcome = fetched(reflash, given.format(f"{server.url}/Toy.tar.gz"), tmp_path / "raw")
+    assert outcome.status == 0, outcome.err
+
+
+@pytest.mark.parametrize("words", ["data fetch Toy", "weights fetch RealESRNet_x4plus"])
+def test_an_empty_source_is_a_usage_error(reflash: Reflash, toy: Path, words: str) -> None:
+    """As an unset variable of a shell gives it: neither this folder nor the public sources."""
+    for empty in ("", " "):
+        outcome = reflash(*words.split(), "--source", empty)
+        assert outcome.status == 2
+        assert "--source" in outcome.error
+        assert "it is empty" in outcome.error
+
+
+@pytest.mark.parametrize("missing", ["www.example.org/Toy.zip", "http:/example.org/Toy.zip"])
+def test_an_address_without_its_beginning(
+    reflash: Reflash, toy: Path, tmp_path: Path, missing: str
+) -> None:
+    error = fetched(reflash, missing, tmp_path / "raw").error
+    assert "an address that begins with http:// or https://" in error
+
+
+def test_certificates_that_are_not_there(
+    reflash: Reflash, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/not/there.pem")
+    error = fetched(reflash, "https://127.0.0.1:9/Toy.zip", tmp_path / "raw").error
+    assert "CA certificate bundle, invalid path: /not/there.pem" in error
+
+
+def test_a_proxy_is_named_as_between(
+    reflash: Reflash, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its address is not shown: passwords stand there."""
+    monkeypatch.setenv("NO_PROXY", "")
+    for proxy in (
+        "http://me:secret@127.0.0.1:9",
+        "http://me:secret@[bad/",
+        "http://me:secret@a..b",
+    ):
+        monkeypatch.setenv("http_proxy", proxy)
+        error = fetched(reflash, "http://example.org/Toy.zip", tmp_path / "raw").error
+        assert "through the proxy that the environment names" in error
+        assert "secret" not in error
+
+
+@pytest.mark.parametrize("header", ["Content-Length", "Retry-After"])
+def test_numbers_that_are_none_in_an_answer(
+    reflash: Reflash, toy: Path, tmp_path: Path, server: WebServer, header: str
+) -> None:
+    """A superscript two is a digit to ``str.isdigit``, and no number."""
+    status = 200 if header == "Content-Length" else 503
+    server.replies["/Toy.tar"] = Reply(tar_of(toy, "w"), status=status, headers={header: "\u00b2"})
+    outcome = fetched(reflash, f"{server.url}/Toy.tar", tmp_path / "raw")
+    assert "malformed" not in outcome.err
+
+
+def test_weights_at_the_address_of_the_file(
+    reflash: Reflash, tmp_path: Path, server: WebServer
+) -> None:
+    """What is asked for is the file that was named, not one below it."""
+    server.replies["/mine.pth"] = Reply(b"other weights" * 100)
+    words = ("weights", "fetch", "RealESRNet_x4plus", "--folder", tmp_path / "weights")
+    error = reflash(*words, "--source", f"{server.url}/mine.pth").error
+    assert f"{server.url}/mine.pth: wrong checksum" in error
+    assert "mine.pth/" not in error
+    address = "http://[bad/"
+    assert reflash(*words, "--source", address).error.startswith(f"error: {address}: malformed")

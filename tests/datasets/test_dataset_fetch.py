@@ -124,7 +124,7 @@ def test_without_a_manifest_the_number_must_fit(tmp_path: Path, source: Path) ->
 def test_what_cannot_be_found_is_named(tmp_path: Path, source: Path) -> None:
     with pytest.raises(ReflashError, match="did you mean Set5"):
         fetch("Sett5", source, tmp_path / "raw")
-    with pytest.raises(ReflashError, match=r"absent: no such folder; give the folder"):
+    with pytest.raises(ReflashError, match=r"absent: no such file or folder; give the"):
         fetch("Set5", tmp_path / "absent", tmp_path / "raw")
     with pytest.raises(ReflashError, match=r"mirror: holds neither images nor a folder Set14"):
         fetch("Set14", source, tmp_path / "raw")

@@ -195,10 +195,19 @@ def test_a_cut_archive_leaves_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
-@pytest.mark.parametrize("data", [b"", b"<html></html>", DATA[:5000], b"PK\x03\x04" + DATA[:999]])
-def test_what_is_no_archive_is_one_line(tmp_path: Path, data: bytes) -> None:
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"", "the archive is damaged or cut off; get it again"),
+        (b"PK\x03\x04" + DATA[:999], "the archive is damaged or cut off; get it again"),
+        (b"<html></html>", "not an archive; supported are zip, tar"),
+        (DATA[:5000], "not an archive; supported are zip, tar"),
+    ],
+    ids=["empty", "zip", "page", "noise"],
+)
+def test_what_is_no_archive_is_one_line(tmp_path: Path, data: bytes, what: str) -> None:
     (tmp_path / "x").write_bytes(data)
-    with pytest.raises(ReflashError, match="x: the archive is damaged or cut off; get it again"):
+    with pytest.raises(ReflashError, match=f"x: {what}"):
         unpack(tmp_path / "x", tmp_path / "out")
 
 

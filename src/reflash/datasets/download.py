@@ -106,8 +106,7 @@ def download(
         The disk is full or cannot be written; what arrived is kept and continued by the next run.
     """
     dst = Path(dst)
-    if address_parts(url).scheme not in ("http", "https"):
-        raise ReflashError(f"{url}: not an http or https address; correct it")
+    address_parts(url)
     if dst.is_file() and (sha256 or md5) and not hash_problem(dst, sha256, md5):
         return dst
     if meter is None:
@@ -147,12 +146,26 @@ def address_parts(url: str) -> SplitResult:
     Raises
     ------
     ReflashError
-        It is malformed.
+        It is malformed, or not of http or https.
+
+    Examples
+    --------
+    >>> address_parts("https://example.org/Set5.zip?download=1").path
+    '/Set5.zip'
     """
     try:
-        return urlsplit(url)
+        url.encode()
+        parts = urlsplit(url)
     except ValueError as error:
-        raise ReflashError(f"{url}: malformed address ({error}); correct it") from error
+        reason = "not UTF-8" if isinstance(error, UnicodeError) else error
+        raise ReflashError(f"{url}: malformed address ({reason}); correct it") from error
+    if parts.scheme not in ("http", "https"):
+        raise ReflashError(
+            f"{url}: not an http or https address; correct it, or give a file or folder on disk"
+        )
+    if not parts.hostname:
+        raise ReflashError(f"{url}: malformed address (it names no host); correct it")
+    return parts
 
 
 def new_session(connections: int = 1) -> requests.Session:
@@ -227,14 +240,29 @@ class _Transfer:
         except requests.Timeout as error:
             raise _TransientError(f"no answer within {timeout[1]:g} s") from error
         except _HOPELESS as error:
-            raise ReflashError(f"{self.url}: {_plain(error)}") from error
+            raise ReflashError(f"{self.url}: {self._reason(error)}") from error
         except requests.RequestException as error:
-            raise _TransientError(_plain(error)) from error
+            raise _TransientError(self._reason(error)) from error
+        except OSError as error:
+            if error.errno is not None:  # of this disk
+                raise
+            raise ReflashError(f"{self.url}: {error}") from error  # certificates that are not there
         except (ValueError, OverflowError, urllib3.exceptions.HTTPError) as error:
             # requests lets some malformed addresses through, its own and those of redirects.
             raise ReflashError(
-                f"{self.url}: this address, or one it leads to, is malformed ({_plain(error)})"
+                f"{self.url}: this address, or one it leads to, is malformed "
+                f"({self._reason(error)})"
             ) from error
+
+    def _reason(self, error: Exception) -> str:
+        """Say why there is no answer, and whether a proxy was to give it (not which: passwords)."""
+        try:
+            proxies = requests.utils.get_environ_proxies(self.url)
+            proxy = requests.utils.select_proxy(self.url, proxies)
+        except ValueError:
+            proxy = None
+        through = ", through the proxy that the environment names" if proxy else ""
+        return f"{_plain(error)}{through}"
 
     def _range_headers(self) -> dict[str, str]:
         """Ask for the rest, where it is sure to be the rest of the same file."""
@@ -361,7 +389,7 @@ def _validator(reply: requests.Response) -> str | None:
 
 def _length(reply: requests.Response) -> int | None:
     text = reply.headers.get("Content-Length", "")
-    return int(text) if text.isdigit() else None
+    return int(text) if text.isdecimal() else None
 
 
 def _range(reply: requests.Response) -> tuple[int | None, int | None]:
@@ -376,7 +404,7 @@ def _range(reply: requests.Response) -> tuple[int | None, int | None]:
 
 def _retry_after(reply: requests.Response) -> float:
     text = reply.headers.get("Retry-After", "")
-    return float(text) if text.isdigit() else 0.0
+    return float(text) if text.isdecimal() else 0.0
 
 
 def _plain(error: Exception) -> str:

@@ -45,7 +45,10 @@ from reflash.datasets.space import DiskError, disk_errors, require_space
 from reflash.datasets.unpack import FORMATS, OTHER_ARCHIVES, unpack
 from reflash.datasets.verify import SUMS, read_sums, verify, write_sums
 
-_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2", ".tbz")
+_ARCHIVES = (
+    *(".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz"),
+    *(".tar.bz2", ".tbz2", ".tbz", ".tar.lzma", ".tlz"),
+)
 
 
 def fetch(
@@ -94,10 +97,10 @@ def fetch(
                 _say(f"{name}: is there already")
                 return job.target / MANIFEST
             try:
-                if source is not None and not _is_address(source):
+                if source is not None and "://" not in str(source):
                     job.from_local(Path(source))
                 else:
-                    job.from_network(None if source is None else str(source), accept_terms)
+                    job.from_network(None if source is None else str(source).strip(), accept_terms)
                 job.done = True
             finally:
                 job.tidy()
@@ -134,7 +137,8 @@ class _Job:
             return
         if not source.is_dir():
             raise ReflashError(
-                f"{source}: no such folder; give the folder of a mirror or of the images"
+                f"{source}: no such file or folder; give the folder of a mirror or of the images, "
+                "an archive, or an address that begins with http:// or https://"
             )
         best: Match | None = None
         for place, files in folder_places(self.name, self.dataset, source):
@@ -229,8 +233,9 @@ class _Job:
             except NotFoundError:
                 continue
         raise ReflashError(
-            f"{base}: has no image {first} in any of the usual places of {self.name}; "
-            "give the address of the folder with the images, or of an archive"
+            f"{base}: has no image {first} in any of the usual places of {self.name}; give the "
+            "address of the folder with the images, or of an archive whose name ends in .zip, .tar "
+            "or the like; download one of another name by hand and give the file"
         )
 
     def _adopt(self) -> bool:
@@ -387,10 +392,6 @@ def _inside(path: PurePosixPath, folder: PurePosixPath) -> bool:
     """Tell whether ``folder`` is ``path`` or the end of one of its parents."""
     n = len(folder.parts)
     return any(path.parts[i : i + n] == folder.parts for i in range(len(path.parts) - n + 1))
-
-
-def _is_address(source: Path | str) -> bool:
-    return "://" in str(source)
 
 
 def _first(problems: Sequence[str]) -> str:

@@ -24,7 +24,7 @@ from reflash.core.files import write_json
 from reflash.core.lock import only_one
 from reflash.core.progress import say
 from reflash.core.settings import Settings
-from reflash.datasets.download import Network, download
+from reflash.datasets.download import Network, address_parts, download
 from reflash.datasets.space import DiskError, disk_errors, human, require_space
 from reflash.models.settings import Dropout, NetworkSettings
 
@@ -119,7 +119,7 @@ def fetch_weights(
                 say(f"{name}: is there already")
                 return target
             say(f"{name}: terms of use: {weights.terms}")
-            base = str(source) if "://" in str(source) else None
+            base = str(source).strip() if "://" in str(source) else None
             found = _on_disk(weights, Path(source)) if source and not base else None
             path, origin = found or _downloaded(name, weights, base, staging, network)
             keep_weights(path, target, weights.network, {"origin": origin})
@@ -156,9 +156,12 @@ def _downloaded(
 ) -> tuple[Path, str]:
     """Download from the first source that has the file, or from a mirror at ``base``."""
     reasons = []
+    of_file = PurePosixPath(address_parts(base).path).suffix if base else ""
+    sources = [one for one in weights.sources if PurePosixPath(one.file).suffix == of_file]
     require_space(staging.parent, 8 * weights.parameters, f"{name}: download")
-    for one in weights.sources:
+    for one in sources or weights.sources:
         url = one.url if base is None else f"{base.rstrip('/')}/{one.file}"
+        url = base if base and sources else url
         try:
             return download(url, staging / one.file, sha256=one.sha256, network=network), url
         except DiskError:

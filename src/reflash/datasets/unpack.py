@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import re
 import shutil
 import stat
 import tarfile
@@ -33,7 +34,8 @@ _DAMAGED = (
 )
 
 
-FORMATS = "archive format not supported; supported are zip, tar, tar.gz, tar.xz and tar.bz2"
+_SUPPORTED = "supported are zip, tar, tar.gz, tar.xz and tar.bz2"
+FORMATS = f"archive format not supported; {_SUPPORTED}"
 
 OTHER_ARCHIVES = (".7z", ".rar", ".zst", ".tzst", ".lz4", ".lz", ".z", ".cab", ".gz", ".xz", ".bz2")
 """Last suffixes of archives that are not unpacked, unless ``.tar`` comes before."""
@@ -41,6 +43,7 @@ OTHER_ARCHIVES = (".7z", ".rar", ".zst", ".tzst", ".lz4", ".lz", ".z", ".cab", "
 _STREAMS: dict[bytes, Callable[[IO[bytes]], Any]] = {
     b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
     b"\xfd7zXZ\0": lzma.LZMAFile,
+    b"\x5d\0\0": lzma.LZMAFile,  # xz's predecessor, .tar.lzma
     b"BZh": bz2.BZ2File,
 }
 _OTHER_STARTS = (
@@ -50,6 +53,7 @@ _OTHER_STARTS = (
     b"\x04\x22\x4d\x18",
     b"LZIP",
     b"\x1f\x9d",
+    b"MSCF",
 )
 
 
@@ -170,7 +174,9 @@ def _safe_path(archive: Path, member: _Member) -> PurePosixPath:
 
 
 def _damaged(archive: Path) -> ReflashError:
-    return ReflashError(f"{archive}: the archive is damaged or cut off; get it again")
+    return ReflashError(
+        f"{archive}: the archive is damaged or cut off; get it again{_part(archive)}"
+    )
 
 
 def _refused(archive: Path, name: str, why: str) -> str:
@@ -199,11 +205,10 @@ def _members(archive: Path, most: int) -> Iterator[Iterator[_Member]]:
                     require_space(archive.parent, need, f"unpacking {archive.name}")
                 yield (_zip_member(zipped, info) for info in infos)
             return
-        stream: Any = file
-        for start, opened in _STREAMS.items():
-            if head.startswith(start):
-                stream = opened(file)
-                _require_tar(archive, stream)
+        start = next((start for start in _STREAMS if head.startswith(start)), None)
+        stream: Any = _STREAMS[start](file) if start else file
+        what = "a compressed file that is not a tar" if start else "not an archive"
+        _require_tar(archive, stream, what)
         if need := archive.stat().st_size:
             require_space(archive.parent, need, f"unpacking {archive.name}")
         guarded: Any = _Guarded(stream, archive, most)
@@ -211,17 +216,21 @@ def _members(archive: Path, most: int) -> Iterator[Iterator[_Member]]:
             yield (_tar_member(tarred, info) for info in tarred)
 
 
-def _require_tar(archive: Path, stream: IO[bytes]) -> None:
-    """Raise where a compressed file is whole so far, but not a tar file."""
+def _require_tar(archive: Path, stream: IO[bytes], what: str) -> None:
+    """Raise, saying ``what`` it is, where a file is whole so far but not a tar file."""
     block = stream.read(tarfile.BLOCKSIZE)
     stream.seek(0)
     try:
         tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
     except tarfile.HeaderError as error:
         if block.strip(b"\0"):  # zeros end an archive, here one without files
-            raise ReflashError(
-                f"{archive}: a compressed file that is not a tar; {FORMATS}"
-            ) from error
+            raise ReflashError(f"{archive}: {what}; {_SUPPORTED}{_part(archive)}") from error
+
+
+def _part(archive: Path) -> str:
+    """Say what to do with a file whose name is that of a part of an archive."""
+    part = re.search(r"\.(z\d\d|\d{2,3}|part\w*)$", archive.name, re.IGNORECASE)
+    return "; parts of an archive are joined first" if part else ""
 
 
 def _zip_member(zipped: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reflash.core.errors import ReflashError
+from reflash.datasets.download import address_parts
 from reflash.datasets.public_weights import is_kept
 from reflash.datasets.registry import ManualSource, registry
 from reflash.models.names import (
@@ -102,6 +103,7 @@ def check_models(plan: Plan, name: str) -> None:
         if network not in networks:
             near = difflib.get_close_matches(network, networks, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(networks)}"
+            hint += "" if near else ", or name yours (docs/external.md)"
             raise ReflashError(
                 f"{name}: model {model!r}: scale {scale} has no network {network!r}; {hint}"
             )
@@ -256,7 +258,9 @@ def check_images(plan: Plan, root: Path | str = ".") -> None:
         if not (root / raw(dataset)).is_file()
     ]
     if missing and mirror:
-        if "://" not in mirror and not Path(mirror).exists():
+        if "://" in mirror:
+            address_parts(mirror)
+        elif not Path(mirror).exists():
             raise ReflashError(f"{mirror}: no such folder; give the folder of a mirror")
         return
     for name in dict.fromkeys(missing):
