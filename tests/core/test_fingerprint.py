@@ -32,6 +32,8 @@ HARMLESS = {
     "a comment": ("# tell the user", "# say so"),
     "a docstring": ("Sharpen a value.", "Unsharp masking of one value."),
     "the module's docstring": ("A module.", "What this module holds."),
+    "no docstring": ('    """Sharpen a value."""\n', ""),
+    "no message": ('    print("sharpening", x)  # tell the user\n', ""),
     "formatting": ("def sharpen(x: float, weight", "def sharpen(\n    x: float,\n    weight"),
     "an error text": ("is below 0; give a value from 0 on", "negative; use a value >= 0"),
     "a message": ('print("sharpening", x)', 'print(f"now sharpening {x}")'),
@@ -128,7 +130,7 @@ def test_every_python_makes_the_same_of_a_source() -> None:
     """A newer Python is no reason to train again; CI runs this on each."""
     rare = 'async def f(*, a, b=1):\n    return {None: a, **b, "c": f"{a!r:>{b}} x"}\n'
     text = tree_text(SOURCE + rare)
-    assert hashlib.sha256(text.encode()).hexdigest()[:16] == "1dd31dc33514feda"
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == "3bc90dffae1d2bd1"
     assert tree_text("x = {None: a}") != tree_text("x = {**a}")
 
 

@@ -217,11 +217,13 @@ class _Walk(ast.NodeVisitor):
                 continue
             self._out.append(f"{field}=")
             for item in items:
+                before = len(self._out)
                 if isinstance(item, ast.AST):
                     self.visit(item)
                 else:
                     self._out.append(f"~{item!r}")  # no constant of the program
-                self._out.append(",")
+                if len(self._out) > before:
+                    self._out.append(",")
         self._out.append(")")
 
     def _only_read(self, nodes: Sequence[ast.AST]) -> None:

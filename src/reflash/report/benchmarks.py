@@ -38,6 +38,7 @@ NAMES = (
     "degradation",
     "training",
     "several",
+    "precision",
     "evaluation",
     "growth",
     "memory",
