@@ -4,7 +4,8 @@ CORES ?= all
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXPORTED := export PATH="$(CURDIR)/$(BIN):$$PATH" &&
+# The folder is asked of the shell: a path may have $$, quotes or backticks.
+EXPORTED := export PATH="$$PWD/$(BIN):$$PATH" &&
 
 .DEFAULT_GOAL := help
 .PHONY: help install reproduce unlock test check bench format docs rulegraph publish restore site clean
@@ -69,7 +70,7 @@ $(BIN)/.site: $(BIN)/.installed
 
 site: $(BIN)/.site  ## Build the documentation in build/site, links checked
 	@$(EXPORTED) NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
-	@echo "site: $(CURDIR)/build/site/index.html"
+	@echo "site: $$PWD/build/site/index.html"
 
 bench: $(BIN)/.installed  ## Measure speed and memory, and write the tables of docs/performance.md
 	@$(EXPORTED) reflash bench

@@ -28,7 +28,7 @@ esac
 @pytest.fixture
 def project(root: Path, tmp_path: Path) -> Path:
     """A folder with the Makefile, and a Python and a snakemake that only say what they do."""
-    folder = tmp_path / "it's a «project», 図"
+    folder = tmp_path / "it's a «project», 図 $HOME \"#`"
     folder.mkdir()
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy2(root / name, folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,20 @@ def test_other_weights_are_said_in_every_caption(root: Path, tmp_path: Path) -> 
     marked = artefact_context(made, "tables", "multi_degradation", tmp_path)
     assert marked.not_recorded == (RUN,)
     assert RUN in not_recorded_sentence(marked)
+
+
+def test_the_folder_of_another_run_is_said_too(root: Path, tmp_path: Path) -> None:
+    """Copied as a whole, its record is right, and of another run."""
+    made = plan(root)
+    for run in made.all_runs:
+        finish(made, run, tmp_path)
+    other = next(run for run in made.trained_runs if run != RUN)
+    shutil.copytree(
+        tmp_path / made.files.run(other), tmp_path / made.files.run(RUN), dirs_exist_ok=True
+    )
+    assert artefact_context(made, "tables", "multi_degradation", tmp_path).not_recorded == (RUN,)
+    (problem,) = run_state(made, RUN, tmp_path).problems
+    assert f"holds run {other} instead of {RUN}" in problem
 
 
 def test_saved_configuration_is_the_plan(root: Path, tmp_path: Path) -> None:

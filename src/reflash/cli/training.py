@@ -165,7 +165,6 @@ def train(
     from reflash.training.graphs import CaptureError
     from reflash.training.pairs import OnlinePairs, PoolPairs
     from reflash.training.pool import read_pool
-    from reflash.training.record import already_finished
     from reflash.training.trainer import HELD, Options, Trainer, check_agreement
     from reflash.training.trainer import train as train_runs
     from reflash.training.validation import Validation
@@ -173,8 +172,12 @@ def train(
     check_agreement(runs)
     cache = ImageCache.open(given) if settings.pairs.synthesis == "online" else None
     data = cache.key if cache else read_pool(given)["key"]
+    trainers = [
+        Trainer(run, Validation(run.training.validation, validation), folder, made_from)
+        for run, folder in zip(runs, out, strict=True)
+    ]
     # `train_runs` looks again, but only after this process has waited for a GPU.
-    told = [not again and already_finished(*run, data) for run in zip(out, runs, strict=True)]
+    told = [not again and trainer.already_finished(data) for trainer in trainers]
     if all(told):
         for line in told:
             say(str(line))
@@ -185,10 +188,6 @@ def train(
         source = OnlinePairs(settings, cache, chosen, graphs=graphs, compiled=compiled)
     else:
         source = PoolPairs(given, settings.training.batch, settings.seed, chosen, settings)
-    trainers = [
-        Trainer(run, Validation(run.training.validation, validation), folder, made_from)
-        for run, folder in zip(runs, out, strict=True)
-    ]
     if together is not None and not trainers[0].has(data, HELD):
         trainers += missing_companions(together, trainers[0], data)
     if tensorboard is not None and len(trainers) == 1:  # of several, each has its folder anyway

@@ -69,7 +69,7 @@ def run_state(plan: Plan, run: str, root: Path | str = ".", verify: bool = True)
         state = "begun" if begun else "missing"
     planned = run in plan.trained_runs
     changes = tuple(_changes(plan, run, record)) if planned and record else ()
-    problems = tuple(check_record(folder)) if verify and state == "finished" else ()
+    problems = tuple(check_record(folder, run)) if verify and state == "finished" else ()
     return RunState(run, planned, state, record, changes, problems)
 
 
@@ -156,5 +156,5 @@ def artefact_context(plan: Plan, kind: str, name: str, root: Path | str = ".") -
 
 def _with_replaced(context: Context, root: Path | str, plan: Plan) -> Context:
     trained = [run for run in context.runs if run in plan.trained_runs]
-    foreign = [run for run in trained if check_record(Path(root) / plan.files.run(run))]
+    foreign = [run for run in trained if check_record(Path(root) / plan.files.run(run), run)]
     return context.model_copy(update={"not_recorded": tuple(foreign)})

@@ -168,11 +168,12 @@ def read_record(folder: Path | str) -> Record | None:
         ) from error
 
 
-def check_record(folder: Path | str) -> list[str]:
+def check_record(folder: Path | str, run: str | None = None) -> list[str]:
     """Return what is wrong with the run in ``folder``: one line for each problem, none if sound.
 
     Found are a missing or damaged record, weights or a log that are missing, weights that are not
-    those the training ended with, and a run that was stopped before its end.
+    those the training ended with, a run that was stopped before its end, and another run than
+    ``run`` (by default, any will do).
 
     Examples
     --------
@@ -189,6 +190,11 @@ def check_record(folder: Path | str) -> list[str]:
     if record is None:
         return [f"{folder / RECORD}: no such file; train the run with reflash train"]
     problems = []
+    if run not in (None, record.run):
+        problems.append(
+            f"{folder}: holds run {record.run} instead of {run}; "
+            "restore it, or train it again with reflash train --again"
+        )
     for name, file in WEIGHTS.items():
         path = folder / file
         if not path.is_file():
@@ -208,8 +214,12 @@ def check_record(folder: Path | str) -> list[str]:
     return problems
 
 
-def already_finished(folder: Path | str, settings: RunSettings, data: str) -> str | None:
+def already_finished(
+    folder: Path | str, settings: RunSettings, data: str, validation: str
+) -> str | None:
     """Return a line to tell the user where ``folder`` holds this very run, finished; or None.
+
+    ``data`` and ``validation`` are the keys of the training pairs and of the validation images.
 
     Where one of the results is missing (a workflow removes them to make them again), nothing is
     finished.
@@ -217,7 +227,7 @@ def already_finished(folder: Path | str, settings: RunSettings, data: str) -> st
     Raises
     ------
     ReflashError
-        The folder holds results that training would replace: of other settings or data, weights
+        The folder holds results that training would replace: of other settings or images, weights
         that are not what the record says, or results without a record.
     """
     folder = Path(folder)
@@ -232,6 +242,9 @@ def already_finished(folder: Path | str, settings: RunSettings, data: str) -> st
     changed = list(_changed(record.settings, settings.model_dump(mode="json")))
     if record.data != data:
         changed.append("the training data")
+    same_code = record.code == stage_fingerprint("training")
+    if not changed and same_code and record.recipe != recipe(settings, data, validation):
+        changed.append("the validation images")
     if changed:
         raise ReflashError(
             f"{folder}: holds run {record.run}, finished {record.finished} with other settings "
@@ -240,7 +253,7 @@ def already_finished(folder: Path | str, settings: RunSettings, data: str) -> st
     problems = check_record(folder)
     if problems:
         raise ReflashError(problems[0])
-    other = "" if record.code == stage_fingerprint("training") else " with other training code"
+    other = "" if same_code else " with other training code"
     return (
         f"{settings.id}: already finished {record.finished}{other} in {folder}; "
         "train it again with --again"
