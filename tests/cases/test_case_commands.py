@@ -642,3 +642,18 @@ def test_a_pattern_of_too_many_models(workplace, tmp_path, reflash) -> None:
     (tmp_path / "study/many.yaml").write_text(json.dumps(study))
     (tmp_path / "config.yaml").write_text("{study: many, scale: tiny}")
     told(reflash, ["config", "check", tmp_path / "config.yaml"], "more than 10,000 models")
+
+
+def test_training_of_a_finished_run_says_so(workplace, tmp_path, reflash) -> None:
+    """The same again changes nothing; with other validation images, its log would be another."""
+    words = words_of("train", workplace, tmp_path / "out")
+    assert reflash(*words).status == 0
+    before = {path: path.stat().st_mtime_ns for path in written(tmp_path)}
+    outcome = reflash(*words)
+    assert outcome.status == 0
+    assert "already finished" in outcome.err
+    for name in ("a", "b"):
+        write_png(tmp_path / f"other/{name}.png", np.full((96, 96, 3), 9, np.uint8))
+    other = words_of("train", workplace, tmp_path / "out", hr=tmp_path / "other")
+    assert "(the validation images)" in told(reflash, other, tmp_path / "out")
+    assert {path: path.stat().st_mtime_ns for path in written(tmp_path)} == before

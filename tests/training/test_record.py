@@ -19,7 +19,6 @@ from reflash.core.errors import ReflashError
 from reflash.core.fingerprint import stage_fingerprint
 from reflash.core.lock import only_one
 from reflash.datasets.cache import ImageCache
-from reflash.datasets.images import list_images, read_rgb, write_png
 from reflash.training import trainer as trainer_module
 from reflash.training.record import check_record, read_record, settings_key
 from reflash.training.trainer import Interrupted, Options
@@ -89,18 +88,6 @@ def test_a_finished_run_is_left_as_it_is(
     told = capsys.readouterr().err
     assert f"already finished {read_record(finished).finished}" in told  # type: ignore[union-attr]
     assert told.endswith("train it again with --again\n")
-
-
-def test_a_log_of_other_validation_images_is_no_finished_run(
-    finished: Path, cache: ImageCache, image_folder: Path, tmp_path: Path
-) -> None:
-    before = times(finished)
-    others = tmp_path / "others"
-    for path in list_images(image_folder):
-        write_png(others / path.name, read_rgb(path)[::-1].copy())
-    with pytest.raises(ReflashError, match=r"with other settings \(the validation images\)"):
-        start(run_settings(), cache, others, finished)
-    assert times(finished) == before
 
 
 def test_a_folder_that_holds_another_run_is_named(finished: Path) -> None:

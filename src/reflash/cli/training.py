@@ -165,6 +165,7 @@ def train(
     from reflash.training.graphs import CaptureError
     from reflash.training.pairs import OnlinePairs, PoolPairs
     from reflash.training.pool import read_pool
+    from reflash.training.record import already_finished
     from reflash.training.trainer import HELD, Options, Trainer, check_agreement
     from reflash.training.trainer import train as train_runs
     from reflash.training.validation import Validation
@@ -177,7 +178,10 @@ def train(
         for run, folder in zip(runs, out, strict=True)
     ]
     # `train_runs` looks again, but only after this process has waited for a GPU.
-    told = [not again and trainer.already_finished(data) for trainer in trainers]
+    told = [
+        not again and already_finished(one.folder, one.settings, data, one.validation.key)
+        for one in trainers
+    ]
     if all(told):
         for line in told:
             say(str(line))

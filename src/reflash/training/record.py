@@ -215,11 +215,12 @@ def check_record(folder: Path | str, run: str | None = None) -> list[str]:
 
 
 def already_finished(
-    folder: Path | str, settings: RunSettings, data: str, validation: str
+    folder: Path | str, settings: RunSettings, data: str, validation: str | None = None
 ) -> str | None:
     """Return a line to tell the user where ``folder`` holds this very run, finished; or None.
 
-    ``data`` and ``validation`` are the keys of the training pairs and of the validation images.
+    ``data`` is the key of the training pairs, ``validation`` that of the validation images; without
+    it, the log may be of others.
 
     Where one of the results is missing (a workflow removes them to make them again), nothing is
     finished.
@@ -243,7 +244,8 @@ def already_finished(
     if record.data != data:
         changed.append("the training data")
     same_code = record.code == stage_fingerprint("training")
-    if not changed and same_code and record.recipe != recipe(settings, data, validation):
+    known = validation is not None and same_code and not changed
+    if known and record.recipe != recipe(settings, data, str(validation)):
         changed.append("the validation images")
     if changed:
         raise ReflashError(

@@ -141,10 +141,6 @@ class Trainer:
         made = recipe(self.settings, data, self.validation.key), self.made_from
         return record is not None and (record.recipe, record.made_from) == made
 
-    def already_finished(self, data: str) -> str | None:
-        """Say so where the folder holds this very run, finished (see `record.already_finished`)."""
-        return already_finished(self.folder, self.settings, data, self.validation.key)
-
     def open(self, data: str, device: torch.device, options: Options, together: int) -> None:
         """Build the network and continue from the saved state where there is one."""
         self.data, self.together = data, together
@@ -270,7 +266,7 @@ def train(
                 told = f"{trainer.settings.id}: was trained together with others"
             _publish(trainer.folder)
             if not told and not options.again:
-                told = trainer.already_finished(pairs.key)
+                told = already_finished(trainer.folder, trainer.settings, pairs.key)
             if told:
                 say(told)
             else:
