@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -271,9 +273,16 @@ class TestSpandrel:
         assert "last" in network.layer_names
 
     def test_torchvision_does_not_seem_to_be_there(self, swinir: nn.Module) -> None:
-        import sys
-
         assert "torchvision" not in sys.modules
+
+    def test_nothing_of_its_authors_code_is_shown(self, tmp_path: Path, swinir: nn.Module) -> None:
+        """PyTorch warns who builds SwinIR of an argument that its code lacks."""
+        torch.save(swinir.state_dict(), tmp_path / "net.pth")
+        code = "import reflash, torch; reflash.load_network('net.pth')(torch.rand(1, 3, 8, 8))"
+        ended = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        assert (ended.stdout, ended.stderr) == ("", "")
 
     def test_unknown_weights(self, tmp_path: Path) -> None:
         torch.save({"a.weight": torch.zeros(3, 3)}, tmp_path / "net.pth")

@@ -25,6 +25,9 @@ Layout = Literal["basicsr", "authors"]
 Which = Literal["params", "params_ema"]
 StateDict = dict[str, Tensor]
 
+# PyTorch's advice to authors of networks, in front of users of those that spandrel knows.
+warnings.filterwarnings("ignore", message="torch.meshgrid")
+
 PTH_SUFFIXES = (".pth", ".pt")
 
 _KEYS = ("params", "params_ema")
