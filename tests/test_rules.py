@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -56,6 +57,21 @@ def test_logged_keeps_what_earlier_tries_said_and_shows_why_the_last_failed(
     assert "error: no weights" in text
     assert text.endswith("all is well\n")
     assert text.count("--- ") == 2
+
+
+def test_what_an_interrupted_job_said_outlives_the_end_of_its_processes(tmp_path: Path) -> None:
+    log = tmp_path / "job.log"
+    # Stands in for reflash.core.slurm: Slurm ends a job's processes as soon as it is queued again.
+    (tmp_path / "python").write_text("#!/bin/sh\nkill -TERM $$ $PPID\necho queued again\n")
+    (tmp_path / "sleep").write_text("#!/bin/sh\n")
+    for name in ("python", "sleep"):
+        (tmp_path / name).chmod(0o755)
+    subprocess.run(
+        ["bash", "-c", f"{LOGGED} logged {log} bash -c 'echo stopped; exit 75'"],
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "1"},
+        capture_output=True,
+    )
+    assert (tmp_path / "job.log.interrupted").read_text().endswith("stopped\nqueued again\n")
 
 
 def test_rules_that_use_a_network_connection_try_again() -> None:

@@ -1,4 +1,9 @@
-"""A Slurm of one node, started in a folder of its own by Debian's packages."""
+"""A Slurm of one node, started in a folder of its own by Debian's packages.
+
+    python tests/workflow/slurm_cluster.py COMMAND...
+
+runs a command with such a Slurm and says when each job was submitted, started and ended.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,8 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -48,7 +55,7 @@ NodeName={host} Name=gpu File=/dev/zero
 
 def missing() -> str | None:
     """Say why no Slurm can be started here; None where it can."""
-    absent = [name for name in (*DAEMONS, "sbatch", "squeue") if not shutil.which(name)]
+    absent = [name for name in (*DAEMONS, "sbatch", "squeue", "setpriv") if not shutil.which(name)]
     if absent:
         return f"{', '.join(absent)} missing: apt-get install slurmctld slurmd slurm-client munge"
     if os.geteuid() != 0:
@@ -56,11 +63,11 @@ def missing() -> str | None:
     return None
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 300, what: str = "") -> None:
+def wait_until(condition: Callable[[], object], seconds: float, what: str) -> None:
     """Wait until ``condition()`` holds."""
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, f"not within {seconds} s: {what or condition}"
+        assert time.monotonic() < end, f"not within {seconds} s: {what}"
         time.sleep(0.5)
 
 
@@ -100,23 +107,34 @@ class SlurmCluster:
         }
         options = [f"--{name}={path}" for name, path in munge.items()]
         self._run("munged", "--foreground", "--force", f"--key-file={key}", *options)
-        wait_until((self.folder / "munge.socket").exists, what="munged")
+        wait_until((self.folder / "munge.socket").exists, 60, "munged")
         self._run("slurmctld", "-D")
         self._run("slurmd", "-D")
-        wait_until(lambda: self.ask("sinfo", "-h", "-o", "%t") == "idle", what="an idle node")
+        wait_until(self._idle, 60, f"an idle node; see the logs in {self.folder}")
+
+    def _idle(self) -> bool:
+        return self.ask("sinfo", "-h", "-o", "%t") == "idle"
 
     def stop(self) -> None:
-        """Cancel all jobs and end the daemons, each by its id."""
-        self.ask("scancel", "--full", *self.jobs())
-        if self.processes:
-            wait_until(lambda: not self.jobs(), what="an empty queue")
-        for process in reversed(self.processes):
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        """Kill all jobs and end the daemons, each by its id."""
+        try:
+            if self.processes:
+                wait_until(self._killed_all, 60, "an empty queue")
+        finally:
+            for process in reversed(self.processes):
+                process.send_signal(signal.SIGTERM)
+                try:
+                    process.wait(20)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+    def _killed_all(self) -> bool:
+        jobs = self.jobs()
+        if jobs:  # at once, or one that is told to stop could queue itself again
+            self.ask("scancel", "--full", "--signal=KILL", *jobs)
+            self.ask("scancel", *jobs)
+        return not jobs
 
     def jobs(self, state: str = "") -> list[str]:
         """Return the ids of the jobs in the queue, or of those in a state."""
@@ -133,10 +151,15 @@ class SlurmCluster:
         return done.stdout.strip()
 
     def _run(self, *command: str) -> None:
-        log = (self.folder / f"{command[0]}.out").open("wb")
-        self.processes.append(
-            subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
-        )
+        with (self.folder / f"{command[0]}.out").open("wb") as log:
+            self.processes.append(
+                subprocess.Popen(
+                    ["setpriv", "--pdeathsig", "TERM", *command],  # when these tests are killed
+                    env=self.environment,
+                    stdout=log,
+                    stderr=log,
+                )
+            )
 
 
 def _free_ports(count: int) -> list[int]:
@@ -147,3 +170,26 @@ def _free_ports(count: int) -> list[int]:
     for one in sockets:
         one.close()
     return ports
+
+
+def main() -> None:
+    """Run the command of the arguments and list the jobs it submitted."""
+    why = missing()
+    if why:
+        sys.exit(f"error: {why}")
+    with tempfile.TemporaryDirectory() as folder:
+        cluster = SlurmCluster(Path(folder))
+        try:
+            cluster.start()
+            begin = time.monotonic()
+            status = subprocess.run(sys.argv[1:], env=cluster.environment).returncode
+            wall = time.monotonic() - begin
+            print(f"status {status} after {wall:.0f} s, {cluster.submissions()} jobs submitted")
+            columns = "JobID:6,State:11,StartTime:21,EndTime:21,TRES-per-job:14,Comment:60"
+            print(cluster.ask("squeue", "-t", "all", "-S", "S", "-O", columns))
+        finally:
+            cluster.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -12,23 +12,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from project_copy import ROOT, Project, copy_project
+from project_copy import ROOT, Project, copy_project, small_study
 from slurm_cluster import SlurmCluster, missing, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 
 PROFILE = "workflow/profiles/slurm/config.yaml"
-STUDY = """\
-title: Two models on a cluster
-models:
-  - srresnet/multi/{none,last_conv-channel-p0.7}
-tables: {claims: null, chi: null, cost: null}
-figures:
-"""
-LEFT_OUT = (
-    "dropout_placements positions_single positions_multi probability visual_comparison "
-    "feature_maps saliency_maps saliency_distribution channel_ablation progressive_masking "
-    "degradation_clusters feature_drop_sensitivity gain_anatomy real_world"
+STUDY = small_study(
+    "Two models on a cluster",
+    ["srresnet/multi/{none,last_conv-channel-p0.7}"],
+    "multi_degradation",
+    "teaser_bars",
+    "training_curves",
 )
 RUN = "srresnet/multi/b8-channel-p0.2/seed0"
 """A run of another study, for what happens to single jobs."""
@@ -37,8 +32,6 @@ RUN = "srresnet/multi/b8-channel-p0.2/seed0"
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
     """A Slurm whose commands the tests' processes find."""
-    if os.environ.get("REFLASH_SLURM") != "1":
-        pytest.skip("set REFLASH_SLURM=1 to start a Slurm of one node for these tests")
     why = missing()
     if not importlib.util.find_spec("snakemake_executor_plugin_slurm"):
         why = "pip install 'reflash[slurm]'"
@@ -59,12 +52,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
 def project(cluster: SlurmCluster, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The project with a small study, and a profile for a small and quick cluster."""
     project = copy_project(ROOT, tmp_path_factory.mktemp("project"))
-    figures = "".join(f"  {name}: null\n" for name in LEFT_OUT.split())
-    (project.folder / "config/study/cluster.yaml").write_text(STUDY + figures)
+    (project.folder / "config/study/cluster.yaml").write_text(STUDY)
     for old, new in {
         "slots: 4": "slots: 2",
         "latency-wait: 60": "latency-wait: 20",
-        "status-checks: 20": "status-checks: 3",
+        "status-checks: 20": "status-checks: 2",
     }.items():
         project.edit(PROFILE, old, new)
     return project
@@ -108,9 +100,21 @@ def said(project: Project) -> str:
     return (project.folder / "main.log").read_text()
 
 
-def log_of(project: Project) -> str:
-    path = project.folder / f"results/tiny/logs/train_network/{RUN}.log"
+def log_of(project: Project, suffix: str = "") -> str:
+    path = project.folder / f"results/tiny/logs/train_network/{RUN}.log{suffix}"
     return path.read_text() if path.exists() else ""
+
+
+def limit(cluster: SlurmCluster, job: str, minutes: int) -> None:
+    """Change a job's time limit, as soon as Slurm lets one."""
+
+    def changed() -> bool:
+        cluster.ask("scontrol", "update", f"JobId={job}", f"TimeLimit={minutes}")
+        return f" TimeLimit={minutes // 60:02}:{minutes % 60:02}:00 " in cluster.ask(
+            "scontrol", "show", "job", "-o", job
+        )
+
+    wait_until(changed, 60, "a time limit")
 
 
 def trains(project: Project) -> bool:
@@ -123,14 +127,21 @@ def trains(project: Project) -> bool:
     return bool(int(re.search(r"SigCgt:\s*(\w+)", status)[1], 16) >> 14 & 1)
 
 
-def test_the_whole_study_in_a_few_submissions(cluster: SlurmCluster, project: Project) -> None:
-    done = project.run(*command())
-    output = done.stdout + done.stderr
+@pytest.fixture(scope="module")
+def studied(project: Project) -> str:
+    """What Snakemake said while it made the whole study; the other tests start from its images."""
+    done = project.run(*command(), warm=True)
+    return done.stdout + done.stderr
+
+
+def test_the_whole_study_in_a_few_submissions(
+    cluster: SlurmCluster, project: Project, studied: str
+) -> None:
     assert (project.folder / "results/tiny/cluster/report/index.html").is_file()
     runs = project.folder / "results/tiny/runs/srresnet/multi"
     records = [json.loads(path.read_text()) for path in runs.glob("*/seed0/run.json")]
     assert [record["runs_together"] for record in records] == [2, 2]  # one job trained both
-    steps = int(re.search(r"(\d+) of \1 steps", output)[1])
+    steps = int(re.search(r"(\d+) of \1 steps", studied)[1])
     # Images, training, evaluation, bicubic, paper.
     assert cluster.submissions() == 5 < steps / 4
     # Only jobs with a network asked for a GPU.
@@ -142,18 +153,18 @@ def test_the_whole_study_in_a_few_submissions(cluster: SlurmCluster, project: Pr
 
 
 def test_a_training_lives_through_a_time_limit_and_the_death_of_the_main_process(
-    cluster: SlurmCluster, project: Project
+    cluster: SlurmCluster, project: Project, studied: str
 ) -> None:
     target = f"results/tiny/runs/{RUN}/log.csv"
-    long = "overrides={training: {iterations: 1000000, validation: {every: 1000000}}}"
+    long = "overrides={training: {iterations: 100000, validation: {every: 100000}}}"
     with main_process(project, long, target) as main:
         wait_until(lambda: trains(project), 600, "training")
         (job,) = cluster.jobs()
         # Slurm warns three minutes before the limit: the run saves its state, the job queues again.
-        cluster.ask("scontrol", "update", f"JobId={job}", "TimeLimit=2")
-        wait_until(lambda: "is queued again (restart 1)" in log_of(project), 600, "a restart")
-        wait_until(lambda: cluster.jobs("PENDING") == [job], 600, "a pending job")
-        cluster.ask("scontrol", "update", f"JobId={job}", "TimeLimit=60")
+        limit(cluster, job, 2)
+        again = f"job {job} was interrupted and is queued again (restart 1)"
+        wait_until(lambda: again in log_of(project, ".interrupted"), 600, "a restart")
+        limit(cluster, job, 60)
         wait_until(lambda: f"{RUN}: continuing after" in log_of(project), 600, "going on")
         assert main.poll() is None  # which took it for a job that takes longer
         main.kill()
@@ -176,14 +187,14 @@ def test_a_training_lives_through_a_time_limit_and_the_death_of_the_main_process
         assert f"{RUN}: continuing after" in log_of(project)
         (job,) = cluster.jobs()
         cluster.ask("scancel", job)
-        assert main.wait(600)
-    assert f"error: {RUN}" in said(project)
+        wait_until(lambda: f"error: {RUN}" in said(project), 600, "an error in the main log")
     assert "stopped on SIGTERM after iteration" in said(project)
     assert not cluster.jobs()  # it stays cancelled
+    project.run(*command("--unlock"))  # the main process was not waited for
 
 
 def test_a_job_that_would_fail_again_is_not_tried_again(
-    cluster: SlurmCluster, project: Project
+    cluster: SlurmCluster, project: Project, studied: str
 ) -> None:
     before = cluster.submissions()
     wild = "overrides={training: {lr: 1.0e+30}}"

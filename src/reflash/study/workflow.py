@@ -31,18 +31,22 @@ logged() {
     trap : TERM
     "$@" >> "$log" 2>&1 && return
     status=$?
+    trap '' TERM
     if [ -n "${SLURM_JOB_ID:-}" ] && python -m reflash.core.slurm $status >> "$log" 2>&1; then
+        cat "$log" >> "$log.interrupted"
         sleep 60
     fi
     tail -n 3 "$log" >&2
     exit $status
 }
 """
-"""Shell function that runs a command with its output in a log; what earlier tries left there stays.
+"""Shell function that runs a command with its output in a log.
 
 After a failure the last lines are shown, so that the reason stands beside Snakemake's message. A
 signal ends the command, and the shell lives on to see how it ended: a job of Slurm that was
-interrupted queues itself again and then waits to be taken off its node.
+interrupted queues itself again and then waits to be taken off its node. What follows the command
+ignores the signal that Slurm sends as soon as a job is queued again. Snakemake begins the log anew
+in the job's next life; what it said before is kept beside it.
 """
 
 TRAVEL = "REFLASH_SLOTS"
