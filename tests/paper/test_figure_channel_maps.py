@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -120,6 +122,20 @@ def test_drawn_pictures_are_those_of_the_frame(make_context, maps):
         "b8: SRResNet + dropout",
     ]
     assert "b8: after 8/16 of the blocks." in drawing.caption
+
+
+def test_ranks_stand_below_maps_where_networks_have_other_numbers_of_channels(make_context, maps):
+    drawing = saliency_maps.gather(make_context(), SaliencyMaps(channels=4), maps)
+    frame = drawing.frame.copy()
+    second = (frame["row"] == 1) & (frame["column"] > 0)
+    frame.loc[second, "rank"] *= 13
+    with rc(STYLE):
+        figure = saliency_maps.draw(replace(drawing, frame=frame), STYLE)
+    texts = [axes.get_xlabel() for axes in figure.axes[:8]]
+    rows = frame.to_dict("records")
+    assert texts == [f"{one['rank']}: {100 * one['share']:.1f} %" for one in rows]
+    assert {axes.get_title() for axes in figure.axes} == {""}
+    assert any("below each map: rank and share" in text.get_text() for text in figure.texts)
 
 
 def test_layers_of_another_depth_are_found(make_context, maps):

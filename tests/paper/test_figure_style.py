@@ -51,6 +51,18 @@ def test_no_two_models_look_the_same(palette):
     assert len(lines) == len(bars) == len(MODELS)
 
 
+@pytest.mark.parametrize("palette", ["okabe_ito", "tableau_colorblind"])
+def test_networks_of_others_have_hues_of_their_own(palette):
+    names = [f"external/{name}" for name in ("x4plus", "swinir", "hat")]
+    models = ["srresnet/multi/none", "rrdb/multi/none", "mynet/multi/none", *names]
+    found = looks(models, FigureStyle(palette=palette))
+    hues = {look.stroke for look in found.values()}
+    assert len(hues) == len(models)
+    strokes = [np.array(to_rgb(look.stroke)) for look in found.values()]
+    apart = [np.abs(a - b).max() for i, a in enumerate(strokes) for b in strokes[:i]]
+    assert min(apart) > 0.13
+
+
 def test_a_model_looks_the_same_whatever_else_is_shown():
     whole = looks(MODELS, STYLE)
     for model in MODELS:

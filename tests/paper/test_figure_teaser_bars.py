@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import statistics
 from itertools import pairwise
@@ -13,7 +14,7 @@ import pytest
 from reflash.core.errors import ReflashError
 from reflash.paper.figures.looks import looks
 from reflash.paper.figures.style import rc
-from reflash.paper.figures.teaser_bars import draw, gather
+from reflash.paper.figures.teaser_bars import _caption, draw, gather
 from reflash.study.artefacts import FigureStyle, TeaserBars
 
 PLAIN = "srresnet/multi/none"
@@ -100,6 +101,18 @@ def test_axis_is_marked_as_cut(make_context, evaluations):
     assert sum(line.get_gid() == "cut" for line in axes.lines) == 2
     assert axes.get_ylabel() == "PSNR (dB)"
     assert "The axis does not start at 0." in drawing.caption
+
+
+def test_axis_starts_at_0_where_a_network_is_far_behind(make_context, evaluations):
+    drawing = gather(make_context(seeds=SEEDS), TeaserBars(), evaluations)
+    frame = drawing.frame.copy()
+    frame.loc[frame["model"] == PLAIN, "value"] = 8.2
+    with rc(STYLE):
+        figure = draw(dataclasses.replace(drawing, frame=frame), STYLE)
+    axes = figure.axes[0]
+    assert axes.get_ylim()[0] == 0
+    assert not [line for line in axes.lines if line.get_gid() == "cut"]
+    assert "axis" not in _caption(make_context(), "psnr", {"Set5": 5}, frame, False)
 
 
 def paper_lines(figure):

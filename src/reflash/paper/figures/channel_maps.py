@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -123,6 +122,8 @@ def draw_maps(drawing: Drawing, style: FigureStyle) -> Figure:
     """
     frame, options, size = drawing.frame, drawing.options, small(style)
     lines = list(frame.groupby(["layer", "row"], sort=False))
+    # Networks of other numbers of channels have other ranks in a column: too many for its head.
+    alike = bool((frame.groupby(["layer", "column"])["rank"].nunique() == 1).all())
     figure, grid = image_grid(len(lines), int(frame["column"].max()) + 1, style)
     for number, ((layer, _), rows) in enumerate(lines):
         for axes in grid[number, len(rows) :]:
@@ -141,21 +142,16 @@ def draw_maps(drawing: Drawing, style: FigureStyle) -> Figure:
                 interpolation="antialiased",
                 gid=str(one["file"]),
             )
-            axes.set_xlabel(f"{100 * float(one['share']):.1f} %")
-            if headed:
-                axes.set_title(_header(frame, one), fontsize=size, pad=3)
+            rank = "" if alike else f"{one['rank']}: "
+            axes.set_xlabel(f"{rank}{100 * float(one['share']):.1f} %")
+            if headed and alike:
+                axes.set_title(f"rank {one['rank']}", fontsize=size, pad=3)
     scaled = options.get("scaled")
-    note = f"below each map: {options['share']}" + (f"; {scaled}" if scaled else "")
+    below = options["share"] if alike else f"rank and {options['share']}"
+    note = f"below each map: {below}" + (f"; {scaled}" if scaled else "")
     note_below(figure, note, style)
     scale = figure.colorbar(shown, ax=figure.axes, shrink=0.6, aspect=12, pad=0.01, ticks=[0, 255])
     scale.ax.set_yticklabels([options["low"], options["high"]])
     scale.outline.set_visible(False)
     fit_height(figure)
     return figure
-
-
-def _header(frame: pd.DataFrame, one: dict[Hashable, Any]) -> str:
-    """Return the rank of a column's channel; of each model, where they have other numbers."""
-    same = (frame["layer"] == one["layer"]) & (frame["column"] == one["column"])
-    ranks = frame.loc[same, "rank"].unique()
-    return f"rank {'/'.join(map(str, ranks))}"

@@ -16,9 +16,10 @@ from reflash.paper.figures.style import shade
 from reflash.study.artefacts import FigureStyle
 
 _HUES = {
-    "okabe_ito": ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"),
-    "tableau_colorblind": ("#006BA4", "#C85200", "#595959", "#5F9ED1", "#FF800E", "#898989"),
+    "okabe_ito": ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"),
+    "tableau_colorblind": ("#006BA4", "#C85200", "#595959", "#5F9ED1", "#FF800E"),
 }
+_MORE_HUES = ("#882255", "#999933", "#332288", "#44AA99")  # of Paul Tol, told apart from both
 _FAMILIES = ("srresnet/multi", "rrdb/multi", "srresnet/single", "rrdb/single")
 _GREY = "#8C8C8C"
 
@@ -68,7 +69,7 @@ def looks(models: Sequence[str], style: FigureStyle) -> dict[str, Look]:
     >>> looks(["srresnet/multi/none"], FigureStyle())["srresnet/multi/none"].line
     '--'
     """
-    hues = _HUES[style.palette]
+    hues = _HUES[style.palette] + _MORE_HUES
     others = [f for f in dict.fromkeys(map(_family, models)) if f not in _FAMILIES and f]
     hue = dict(zip((*_FAMILIES, *others), (hues * (len(others) + 1)), strict=False))
     result: dict[str, Look] = {}

@@ -128,7 +128,7 @@ def _caption(
     return sentences(
         f"Test set {sets_phrase(images)}.",
         metric_sentence(metric, context),
-        "The axis does not start at 0.",
+        "The axis does not start at 0." if _limits(frame, metric)[0] > 0 else "",
         seeds_sentence(context, "error bars are"),
         paper,
         scale_sentence(context),
@@ -250,14 +250,16 @@ def _annotate(
 
 
 def _limits(frame: pd.DataFrame, metric: str) -> tuple[float, float]:
-    """Axis from a little below the lowest bar, so that differences show, to above the labels."""
+    """Axis from a little below the lowest bar, so that differences show, or 0, to above labels."""
     std = frame["std"].fillna(0)
     low = np.nanmin([frame["value"] - std, frame["paper"]])
     high = np.nanmax([frame["value"] + std, frame["paper"]])
     step = 0.5 if metric.startswith("psnr") else 0.02
     span = max(high - low, step)
     bottom = math.floor((low - 0.25 * span) / step) * step
-    return max(bottom, 0.0), high + 0.38 * (high - bottom)
+    if bottom < high / 4:  # a network far behind: hardly anything of the axis would be cut
+        bottom = 0.0
+    return bottom, high + 0.38 * (high - bottom)
 
 
 def _mark_cut_axis(axes: Axes) -> None:
