@@ -397,6 +397,21 @@ def test_training_settings_that_mean_nothing(key, value, workplace, tmp_path, re
     assert not written(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["train", "--out", ""], "--out"),
+        (["evaluate", "--hr=", "--out", "a.csv"], "--hr"),
+        (["upscale", " "], "an argument"),
+    ],
+)
+def test_an_empty_argument_is_not_this_folder(arguments, named, reflash) -> None:
+    """As a shell variable that is not set gives it."""
+    outcome = reflash(*arguments)
+    assert outcome.status == 2
+    assert f"Invalid value for {named}: it is empty; leave it out" in outcome.error
+
+
 @pytest.mark.parametrize("command", [name for name in COMMANDS if "--" not in name])
 def test_a_missing_argument_or_an_unknown_option(command, reflash) -> None:
     outcome = reflash(*command.split(), "--no-such-option")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
+import re
 import sys
 from typing import Annotated, Any
 
@@ -71,6 +73,22 @@ def _root(
     pass
 
 
+def _refuse_empty(arguments: list[str]) -> None:
+    """Refuse empty arguments, as shell variables that are not set give them.
+
+    An empty path would be this folder.
+    """
+    for before, argument in itertools.pairwise(["", *arguments]):
+        option, _, value = argument.rpartition("=")
+        if not argument.strip():
+            named = before if before.startswith("-") else "an argument"
+        elif re.fullmatch(r"--[\w-]+", option) and not value.strip():
+            named = option
+        else:
+            continue
+        raise typer.BadParameter("it is empty; leave it out or give a value", param_hint=named)
+
+
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line.
 
@@ -84,6 +102,7 @@ def main(arguments: list[str] | None = None) -> Any:
         # A name that cannot be shown as it is (no UTF-8) is no reason to fail.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        _refuse_empty(sys.argv[1:] if arguments is None else arguments)
         status = app(args=arguments, standalone_mode=False)
         sys.stdout.flush()
         if status == INTERRUPTED:  # what typer makes of Ctrl-C
