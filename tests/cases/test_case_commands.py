@@ -545,7 +545,12 @@ def test_ctrl_c_stops_at_once_and_leaves_nothing_half_written(workplace, tmp_pat
     weights = workplace / "net.safetensors"
     words = ["upscale", tmp_path / "in", tmp_path / "out", "--weights", weights, "--tile", "16"]
     running = subprocess.Popen(
-        [*RUNNING, *map(str, words)], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [*RUNNING, *map(str, words)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        # a shell's background jobs ignore Ctrl-C, and what they start inherits that
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     time.sleep(8)
     assert running.poll() is None
