@@ -39,13 +39,6 @@ def finite(number: float | None) -> float | None:
     return number
 
 
-def filled(text: str | None) -> str | None:
-    """Refuse an empty value of an option, as a shell variable that is not set gives it."""
-    if text is not None and not text.strip():
-        raise typer.BadParameter("it is empty; leave the option out or give a value.")
-    return text
-
-
 Device = Annotated[
     str,
     typer.Option(help="auto (a free GPU if there is one), cpu, cuda, cuda:N.", callback=_device),

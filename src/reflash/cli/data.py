@@ -9,7 +9,6 @@ import typer
 
 from reflash.cli.common import (
     examples,
-    filled,
     finite,
     make_app,
     parse_settings,
@@ -68,7 +67,6 @@ def data_fetch(
         typer.Option(
             envvar="REFLASH_MIRROR",
             metavar="FOLDER|URL",
-            callback=filled,
             help="Mirror: a folder, an archive, or the address of one; default: where each set "
             "is published.",
         ),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from reflash.cli.common import examples, filled, make_app
+from reflash.cli.common import examples, make_app
 
 weights_app = make_app("Get public weights, and import the authors'.")
 
@@ -32,7 +32,6 @@ def weights_fetch(
         typer.Option(
             envvar="REFLASH_MIRROR",
             metavar="FILE|FOLDER|URL",
-            callback=filled,
             help="Mirror: the file, or what holds it; default: where they are published.",
         ),
     ] = None,
