@@ -330,7 +330,7 @@ def test_a_disk_that_becomes_full(command, workplace, full_disk, reflash) -> Non
     [
         (command, device)
         for command in DEVICES
-        for device in ("meta", "xla", "gpu", "", "mps:9", "cuda:99")
+        for device in ("meta", "xla", "gpu", "mps:9", "cuda:99")
         if command != "bench" or ":" not in device  # its scripts look for the device themselves
     ],
 )
