@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from reflash.datasets.images import write_png
+from warm_commands import warm_commands
 
 
 @pytest.mark.slow
@@ -25,7 +26,12 @@ def test_each_step_by_itself(root: Path, tmp_path: Path, photo_like: np.ndarray)
     done = subprocess.run(
         ["bash", "-euc", script],
         cwd=tmp_path,
-        env={**os.environ, "PATH": path, "PYTHONPATH": str(root / "src")},
+        env={
+            **os.environ,
+            "PATH": path,
+            "PYTHONPATH": str(root / "src"),
+            "BASH_ENV": str(warm_commands()),
+        },
         capture_output=True,
         text=True,
         check=False,

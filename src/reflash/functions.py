@@ -310,9 +310,10 @@ def represent(
     with opened(network, key, device) as layered, torch.inference_mode():
         layered.check_layers((layer,))
         for image in (image for of_kind in images.values() for image in of_kind):
-            sr, kept = layered.forward_features(to_batch(image, layered), (layer,))
+            lr = to_batch(image, layered)
+            sr, kept = layered.forward_features(lr, (layer,))
             require_finite(sr)
-            rows.append(kept[layer].flatten().cpu().numpy())
+            rows.append(layered.over_image(kept[layer], lr).flatten().cpu().numpy())
     kinds = [kind for kind, of_kind in images.items() for _ in of_kind]
     _, xy, chi = compare_kinds(np.stack(rows), kinds, chosen)
     numbers = [number for of_kind in images.values() for number in range(len(of_kind))]

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from reflash.core.errors import ReflashError
+from reflash.interpretation.saliency import channel_saliency, detail
 from reflash.models.build import build_network
 from reflash.models.external import fit_sizes, open_network
 from reflash.models.factory import factory_code
@@ -145,6 +146,22 @@ def test_padding_leaves_the_names_of_layers(mynet: str, lr: torch.Tensor) -> Non
     }
     changed = network.forward_from("body.0", features["body.0"], lr[..., :13, :9])
     assert torch.equal(changed, sr)
+
+
+def test_analyses_leave_padding_out(mynet: str, lr: torch.Tensor) -> None:
+    lr = lr[:1, :, :13, :9]
+    model = open_network(text(factory=mynet, multiple=8))
+    plain = HookedNetwork(open_network(text(factory=mynet)))
+    plain.load_state_dict({f"model.{name}": value for name, value in model.state_dict().items()})
+    whole = np.pad(lr.numpy(), ((0, 0), (0, 0), (0, 3), (0, 7)), "reflect")
+    seen = torch.from_numpy(whole).requires_grad_()
+    sr, features = plain.forward_features(seen, ["body.0", "last"])
+    objective = detail(sr[..., : 4 * 13, : 4 * 9])
+    expected = torch.autograd.grad(objective, list(features.values()))
+    maps = channel_saliency(HookedNetwork(model), lr, ["body.0", "last"])
+    for of_layer, gradient, size in zip(maps.values(), expected, ((7, 5), (52, 36)), strict=True):
+        inside = gradient[0, :, : size[0], : size[1]].abs()
+        torch.testing.assert_close(of_layer, inside / inside.max())
 
 
 @pytest.mark.parametrize(

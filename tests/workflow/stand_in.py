@@ -49,7 +49,7 @@ def snakemake(words: list[str]) -> None:
 def reflash(words: list[str]) -> None:
     """Run, or where that needs more than this machine parse the arguments."""
     if not os.environ["PARSE_ALL"] and not any(tuple(words[: len(p)]) == p for p in PARSED):
-        os.execv(real("reflash"), ["reflash", *words])
+        os.execv(os.environ["REFLASH"], ["reflash", *words])
     import typer
 
     from reflash.cli.app import app

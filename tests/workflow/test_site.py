@@ -23,6 +23,7 @@ from reflash.degradations.benchmark import degrade_image
 from reflash.models.build import build_network
 from reflash.models.settings import SRResNetSettings, parse_dropout
 from reflash.models.weights import convert, save_weights
+from warm_commands import warm_commands
 
 PAGES = {
     path.relative_to(ROOT / "docs").as_posix(): path.read_text()
@@ -111,6 +112,7 @@ def shell(folder: Path, script: str, name: str) -> None:
         **os.environ,
         "PATH": f"{stand_ins}{os.pathsep}{path}",
         "REAL_PATH": path,
+        "REFLASH": str(warm_commands().with_name("client")),
         "PYTHONPATH": str(ROOT / "src"),
         "HOME": str(folder),
         "SHELL": "/bin/bash",

@@ -57,7 +57,7 @@ rule make_test_set:
         IMAGES
     resources:
         mem_mb=1000,
-        runtime=30,
+        runtime=10,
     params:
         settings=lambda wildcards: text(PLAN.image_set(wildcards.set)),
         mod=lambda wildcards: PLAN.mod(wildcards.set),
@@ -83,7 +83,7 @@ rule gather_real_photos:
         IMAGES
     resources:
         mem_mb=1000,
-        runtime=30,
+        runtime=10,
     params:
         photos=PLAN.photos_option,
         limit=PLAN.photo_count,

@@ -14,7 +14,7 @@ rule degrade_test_set:
         IMAGES
     resources:
         mem_mb=1000,
-        runtime=30,
+        runtime=10,
     params:
         settings=lambda wildcards: text(PLAN.benchmark_settings(wildcards.kind)),
         code=code("degradation"),

@@ -20,7 +20,7 @@ rule make_table:
         PAPER
     resources:
         mem_mb=1000,
-        runtime=10,
+        runtime=5,
     params:
         results=results_folder,
         settings=lambda wildcards: text(PLAN.artefacts("tables")[wildcards.name]),
@@ -53,7 +53,7 @@ rule make_figure:
         PAPER
     resources:
         mem_mb=1000,
-        runtime=10,
+        runtime=5,
     params:
         results=results_folder,
         settings=lambda wildcards: text(PLAN.artefacts("figures")[wildcards.name]),
@@ -89,7 +89,7 @@ if PLAN.claim_needs:
             PAPER
         resources:
             mem_mb=2000,
-            runtime=30,
+            runtime=10,
         params:
             results=results_folder,
             settings=lambda wildcards: text(PLAN.artefacts("tables")["claims"]),

@@ -41,7 +41,7 @@ rule cache_training_images:
         IMAGES
     resources:
         mem_mb=2000,
-        runtime=120,
+        runtime=60,
     params:
         code=code("cache"),
     message:
@@ -64,7 +64,7 @@ rule check_leaks:
         IMAGES
     resources:
         mem_mb=2000,
-        runtime=120,
+        runtime=30,
     params:
         code=code("leaks"),
     message:
@@ -108,7 +108,7 @@ rule synthesise_pairs:
     threads: PLAN.scale.threads
     resources:
         mem_mb=4000,
-        runtime=240,
+        runtime=60,
     params:
         settings=lambda wildcards: text(PLAN.pool_settings(wildcards.setting)),
         code=code("pairs"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import itertools
 import os
@@ -89,6 +90,12 @@ def _refuse_empty(arguments: list[str]) -> None:
         raise typer.BadParameter("it is empty; leave it out or give a value", param_hint=named)
 
 
+@functools.cache
+def _command() -> Any:
+    """Return the commands as click has them; to find them takes a fifth of a second."""
+    return typer.main.get_command(app)
+
+
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line.
 
@@ -103,7 +110,7 @@ def main(arguments: list[str] | None = None) -> Any:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         _refuse_empty(sys.argv[1:] if arguments is None else arguments)
-        status = app(args=arguments, standalone_mode=False)
+        status = _command().main(args=arguments, standalone_mode=False)
         sys.stdout.flush()
         if status == INTERRUPTED:  # what typer makes of Ctrl-C
             raise KeyboardInterrupt

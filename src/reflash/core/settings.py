@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import itertools
 import textwrap
@@ -50,6 +51,7 @@ class Settings(BaseModel):
         return values
 
 
+@functools.cache
 def _attribute_docstrings(model: type) -> dict[str, str]:
     """Return the texts that stand below the attributes of a class and of those it extends."""
     texts: dict[str, str] = {}

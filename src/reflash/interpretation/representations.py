@@ -70,7 +70,8 @@ def write_features(
             sr, kept = network.forward_features(batch, tuple(files))
             require_finite(sr)
             for layer, features in kept.items():
-                files[layer].append(features.flatten(1).cpu().numpy())
+                seen = network.over_image(features, batch)
+                files[layer].append(seen.flatten(1).cpu().numpy())
 
 
 def separation(features: ArrayLike, labels: Sequence[str]) -> float:

@@ -73,7 +73,7 @@ def channel_saliency(
     Returns
     -------
     dict of str to Tensor
-        (C, h', w') in [0, 1] for each layer, in network order.
+        (C, h', w') in [0, 1] for each layer, in network order; without what lies over padding.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def channel_saliency(
     maps = {}
     for layer, gradient in zip(features, gradients, strict=True):
         require_finite(gradient)
-        magnitude = gradient[0].abs()
+        magnitude = network.over_image(gradient, lr)[0].abs()
         peak = magnitude.max()
         maps[layer] = magnitude / peak if peak > 0 else magnitude
     return maps
@@ -181,7 +181,8 @@ def run_saliency(
                 _write_halves(out / "maps" / f"{sample.name}.npz", stored)
                 with torch.no_grad():
                     _, features = network.forward_features(batch, chosen)
-                taken = {layer: of_layer[0].cpu().numpy() for layer, of_layer in features.items()}
+                seen = {k: network.over_image(v, batch)[0] for k, v in features.items()}
+                taken = {layer: of_layer.cpu().numpy() for layer, of_layer in seen.items()}
                 _write_halves(out / "features" / f"{sample.name}.npz", taken)
     table = pd.concat(tables, ignore_index=True)
     _remove_others(out, table)

@@ -104,7 +104,8 @@ def fit_sizes(model: nn.Module, multiple: int = 1, minimum: int = 1) -> nn.Modul
     """Make a network take images of any size; change it and return it.
 
     Images whose sides are no multiple of ``multiple``, or below ``minimum``, are continued at the
-    right and bottom by reflection, and the result is cropped.
+    right and bottom by reflection, and the result is cropped. ``model.padded_size`` becomes the
+    function from an image's (height, width) to those that the network sees.
 
     Examples
     --------
@@ -116,13 +117,15 @@ def fit_sizes(model: nn.Module, multiple: int = 1, minimum: int = 1) -> nn.Modul
         return model
     sizes: list[tuple[int, int]] = []
 
+    def padded_size(height: int, width: int) -> tuple[int, int]:
+        tall, wide = (math.ceil(max(n, minimum) / multiple) * multiple for n in (height, width))
+        return tall, wide
+
     def pad(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         lr: Tensor = inputs[0]
         height, width = lr.shape[-2:]
         sizes.append((height, width))
-        tall, wide = (
-            math.ceil(max(side, minimum) / multiple) * multiple for side in (height, width)
-        )
+        tall, wide = padded_size(height, width)
         # Reflection cannot be wider than the image: what is missing then repeats the edge.
         while lr.shape[-2:] != (tall, wide):
             down, right = tall - lr.shape[-2], wide - lr.shape[-1]
@@ -141,6 +144,7 @@ def fit_sizes(model: nn.Module, multiple: int = 1, minimum: int = 1) -> nn.Modul
 
     model.register_forward_pre_hook(pad)
     model.register_forward_hook(crop)
+    model.padded_size = padded_size  # type: ignore[assignment]
     return model
 
 

@@ -61,6 +61,19 @@ class LayeredNetwork(nn.Module, ABC):
             The network lacks a layer.
         """
 
+    def over_image(self, features: Tensor, lr: Tensor) -> Tensor:
+        """Return the part of a layer's tensor that lies over the image: all but padding.
+
+        Networks that need certain sizes see an image continued at its right and bottom.
+
+        Parameters
+        ----------
+        features : (B, C, h', w')
+            A tensor of a layer, or its gradient.
+        lr : (B, 3, h, w)
+        """
+        return features
+
     @abstractmethod
     def forward_from(self, layer: str, features: Tensor, lr: Tensor) -> Tensor:
         """Return the SR image of ``lr`` with ``features`` in place of the tensor of ``layer``.
@@ -172,6 +185,14 @@ class HookedNetwork(LayeredNetwork):
 
         with torch.no_grad(), _hooked(self.model, [(place, replace)]):
             return self(lr.expand(len(features), -1, -1, -1).clone())
+
+    def over_image(self, features: Tensor, lr: Tensor) -> Tensor:
+        """See `LayeredNetwork.over_image`; the module says what it sees by ``padded_size``."""
+        height, width = lr.shape[-2:]
+        padded_size = getattr(self.model, "padded_size", lambda *size: size)
+        tall, wide = padded_size(height, width)
+        rows, columns = features.shape[-2:]
+        return features[..., : -(-rows * height // tall), : -(-columns * width // wide)]
 
     def _place(self, layer: str) -> _Place:
         if layer in self._places:

@@ -76,17 +76,17 @@ def validate(model: Any, values: Mapping[str, Any], name: str) -> Any:
     try:
         return adapter.validate_python(values)
     except ValidationError as error:
-        raise ReflashError(_explain(adapter.json_schema(), error, name)) from error
+        raise ReflashError(_explain(adapter, error, name)) from error
 
 
-def _explain(schema: dict[str, Any], error: ValidationError, name: str) -> str:
+def _explain(adapter: Any, error: ValidationError, name: str) -> str:
     first, *rest = error.errors()
     key = ".".join(str(part) for part in first["loc"])
     if not key and first["type"] != "value_error":
         key = "(whole file)"
     if first["type"] == "extra_forbidden":
         unknown = str(first["loc"][-1])
-        known = _known_keys(schema, first["loc"][:-1])
+        known = _known_keys(adapter.json_schema(), first["loc"][:-1])
         near = difflib.get_close_matches(unknown, known, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
         line = f"{name}: {key}: unknown key; {hint}"

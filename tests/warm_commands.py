@@ -21,7 +21,7 @@ import traceback
 from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 CLIENT = """#!{python} -IS
 import json, os, socket, sys
