@@ -571,10 +571,11 @@ def test_a_reader_that_has_enough(words) -> None:
 
 
 def test_ctrl_c_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(**_: object) -> None:
-        raise KeyboardInterrupt
+    class Interrupted:
+        def main(self, **_: object) -> None:
+            raise KeyboardInterrupt
 
-    monkeypatch.setattr("reflash.cli.app.app", interrupted)
+    monkeypatch.setattr("reflash.cli.app._command", Interrupted)
     with pytest.raises(SystemExit) as stop:
         main([])
     assert stop.value.code == 130

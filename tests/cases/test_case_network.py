@@ -49,7 +49,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[WebServer]:
 
 
 def fetched(reflash: Reflash, source: object, raw: Path) -> Any:
-    return reflash("data", "fetch", "Toy", "--source", source, "--raw", raw, "--retries", 0)
+    patience = ("--retries", 0, "--timeout", 3)
+    return reflash("data", "fetch", "Toy", "--source", source, "--raw", raw, *patience)
 
 
 def tar_of(folder: Path, mode: str) -> bytes:
