@@ -56,8 +56,9 @@ record: $(BIN)/.installed  ## Make the results that README shows (hours; CONFIG=
 unlock: $(BIN)/.installed  ## Remove the lock that a killed snakemake left in this folder
 	@$(EXPORTED) snakemake --unlock --config scale=$(SCALE) $(CONFIG)
 
+# More workers than processors: tests of DVC and Slurm wait a good deal.
 test: $(BIN)/.tested  ## Run the tests
-	@$(EXPORTED) pytest -n 2 --dist loadgroup
+	@$(EXPORTED) pytest -n 3 --dist loadgroup
 
 check: $(BIN)/.tested  ## Lint, types, formatting, spelling, workflow
 	@$(EXPORTED) ruff check . && codespell && ruff format --check . && mypy && snakemake --list-rules > /dev/null && snakefmt --check Snakefile workflow \

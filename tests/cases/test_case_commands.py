@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -571,11 +572,10 @@ def test_a_reader_that_has_enough(words) -> None:
 
 
 def test_ctrl_c_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Interrupted:
-        def main(self, **_: object) -> None:
-            raise KeyboardInterrupt
+    def interrupted(**_: object) -> None:
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr("reflash.cli.app._command", Interrupted)
+    monkeypatch.setattr("reflash.cli.app._command", lambda: SimpleNamespace(main=interrupted))
     with pytest.raises(SystemExit) as stop:
         main([])
     assert stop.value.code == 130

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -300,7 +301,7 @@ def test_memory_of_the_gpu_that_does_not_suffice_is_one_line(
     def full(**unused: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore words")
 
-    monkeypatch.setattr("reflash.cli.app.app", full)
+    monkeypatch.setattr("reflash.cli.app._command", lambda: SimpleNamespace(main=full))
     line = fails(["train"], capsys)
     assert "CUDA out of memory. Tried to allocate 2 GiB" in line
     assert "use a smaller training.batch" in line
@@ -310,7 +311,7 @@ def test_other_errors_of_the_program_are_not_hidden(monkeypatch: pytest.MonkeyPa
     def broken(**unused: object) -> None:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr("reflash.cli.app.app", broken)
+    monkeypatch.setattr("reflash.cli.app._command", lambda: SimpleNamespace(main=broken))
     with pytest.raises(RuntimeError, match="broken"):
         main(["train"])
 
