@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -68,6 +71,23 @@ def test_what_is_copied_is_there_and_all_that_the_package_is_built_from(root: Pa
     manifest = re.findall(r"^(?:graft|include) (\S+)", (root / "MANIFEST.in").read_text(), re.M)
     for name in (*manifest, "pyproject.toml", "setup.py", "src"):
         assert any(name == one or name.startswith(f"{one}/") for one in named), name
+
+
+@pytest.mark.slow
+def test_the_steps_lead_to_a_training_without_network(root: Path, tmp_path: Path) -> None:
+    if not shutil.which("debootstrap") or os.geteuid() != 0:
+        pytest.skip("a clean Debian root needs root and apt-get install debootstrap")
+    if subprocess.run(["unshare", "--net", "--mount", "true"], capture_output=True).returncode:
+        pytest.skip("root may not mount or leave the network here")
+    index = os.environ.get("REFLASH_TORCH_INDEX")  # without it, what pip finds: mostly for GPUs
+    options = ["--build-arg", f"TORCH_INDEX={index}"] if index else []
+    debian = tmp_path / "debian"
+    command = [sys.executable, str(root / ".ci/container"), str(debian), *options]
+    done = subprocess.run(command, capture_output=True, text=True)
+    trained = (debian / "study/results/tiny/runs/srresnet/multi/none/seed0/log.csv").is_file()
+    shutil.rmtree(debian, ignore_errors=True)  # gigabytes
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert trained
 
 
 def check(value: Any, kind: str, where: str) -> None:
