@@ -82,7 +82,9 @@ def test_the_steps_lead_to_a_training_without_network(root: Path, tmp_path: Path
     index = os.environ.get("REFLASH_TORCH_INDEX")  # without it, what pip finds: mostly for GPUs
     options = ["--build-arg", f"TORCH_INDEX={index}"] if index else []
     debian = tmp_path / "debian"
-    command = [sys.executable, str(root / ".ci/container"), str(debian), *options]
+    # What is mounted is mounted for this command alone: nothing of it is there to be removed below.
+    command = ["unshare", "--mount", sys.executable, str(root / ".ci/container"), str(debian)]
+    command += options
     done = subprocess.run(command, capture_output=True, text=True)
     trained = (debian / "study/results/tiny/runs/srresnet/multi/none/seed0/log.csv").is_file()
     shutil.rmtree(debian, ignore_errors=True)  # gigabytes
