@@ -45,6 +45,7 @@ def test_the_record_says_how_the_weights_came_about(finished: Path, cache: Image
     for which in ("params", "params_ema"):
         content = (finished / f"{which}.safetensors").read_bytes()
         assert record["weights"][which] == hashlib.sha256(content).hexdigest()
+    assert record["log"] == hashlib.sha256((finished / "log.csv").read_bytes()).hexdigest()
     assert (record["iterations"], record["done"], record["resumes"]) == (12, 12, 0)
     assert record["device"] == "cpu"
     assert record["threads"] == torch.get_num_threads()
@@ -58,6 +59,13 @@ def test_the_record_says_how_the_weights_came_about(finished: Path, cache: Image
 def test_the_log_is_written_last(finished: Path) -> None:
     written = times(finished)
     assert max(written, key=lambda name: written[name]) == "log.csv"
+
+
+def test_another_log_is_reported(finished: Path) -> None:
+    path = finished / "log.csv"
+    path.write_text(path.read_text().replace("1", "2"))
+    (problem,) = check_record(finished)
+    assert problem.startswith(f"{path}: not the log of run {run_settings().id}")
 
 
 def test_what_is_wrong_with_a_run_is_one_line_each(finished: Path) -> None:

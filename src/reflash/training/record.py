@@ -51,6 +51,8 @@ class Record(BaseModel):
     """Fingerprint of the training code."""
     weights: dict[str, str]
     """SHA-256 of the files of the weights: params and params_ema."""
+    log: str = ""
+    """SHA-256 of ``log.csv``; empty: not recorded."""
     iterations: int
     """Iterations of the whole training."""
     done: int
@@ -119,8 +121,12 @@ def write_record(
     threads: int,
     runs_together: int,
     resumes: int,
+    log: str = "",
 ) -> None:
-    """Write ``run.json`` for the weights that lie in ``folder``; see `Record`."""
+    """Write ``run.json`` for the weights that lie in ``folder``; see `Record`.
+
+    ``log`` is the text of the ``log.csv`` that will lie beside them.
+    """
     total = settings.training.iterations
     record = Record(
         run=settings.id,
@@ -131,6 +137,7 @@ def write_record(
         made_from=made_from,
         code=stage_fingerprint("training"),
         weights={name: _file_hash(folder / file) for name, file in WEIGHTS.items()},
+        log=hashlib.sha256(log.encode()).hexdigest() if log else "",
         iterations=total,
         done=done,
         seconds=seconds,
@@ -171,9 +178,9 @@ def read_record(folder: Path | str) -> Record | None:
 def check_record(folder: Path | str, run: str | None = None) -> list[str]:
     """Return what is wrong with the run in ``folder``: one line for each problem, none if sound.
 
-    Found are a missing or damaged record, weights or a log that are missing, weights that are not
-    those the training ended with, a run that was stopped before its end, and another run than
-    ``run`` (by default, any will do).
+    Found are a missing or damaged record, weights or a log that are missing or not those the
+    training ended with, a run that was stopped before its end, and another run than ``run`` (by
+    default, any will do).
 
     Examples
     --------
@@ -211,6 +218,11 @@ def check_record(folder: Path | str, run: str | None = None) -> list[str]:
         )
     elif not (folder / LOG).is_file():
         problems.append(f"{folder / LOG}: no such file; train the run with reflash train")
+    elif record.log and _file_hash(folder / LOG) != record.log:
+        problems.append(
+            f"{folder / LOG}: not the log of run {record.run} (see {RECORD}); "
+            "restore it, or train the run again with reflash train --again"
+        )
     return problems
 
 

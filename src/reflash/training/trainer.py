@@ -198,16 +198,18 @@ class Trainer:
         """Write the results and put them in the place of older ones."""
         if self.writer:
             self.writer.close()
-        new = self.folder / HELD
+        new, log = self.folder / HELD, self.run.log_text()
         try:
-            self._write(new, self.total, seconds, {})
-            write_text(new / LOG, self.run.log_text())
+            self._write(new, self.total, seconds, {}, log)
+            write_text(new / LOG, log)
         finally:
             if not self.held:
                 _publish(self.folder)
         shutil.rmtree(self.folder / PARTIAL, ignore_errors=True)
 
-    def _write(self, folder: Path, done: int, seconds: float, metadata: dict[str, Any]) -> None:
+    def _write(
+        self, folder: Path, done: int, seconds: float, metadata: dict[str, Any], log: str = ""
+    ) -> None:
         self.run.save_weights(folder, {"iterations": self.total, "data": self.data, **metadata})
         device = self.run.device
         write_record(
@@ -222,6 +224,7 @@ class Trainer:
             threads=torch.get_num_threads(),
             runs_together=self.together,
             resumes=self.resumes,
+            log=log,
         )
 
 
