@@ -11,9 +11,9 @@ from collections import Counter
 from pathlib import Path
 
 import yaml
-from warm_commands import warm_commands
 
 from reflash.study.artefacts import Figures, Tables
+from warm_commands import warm_commands
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("Snakefile", "workflow", "config", "src", "dvc.yaml", "benchmarks/results")
