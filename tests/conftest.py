@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-# Two workers share the processors, and what they start would take all of them.
+# Workers share the processors, and each program they start would take all of them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np

@@ -50,7 +50,7 @@ def reflash(words: list[str]) -> None:
     """Run, or where that needs more than this machine parse the arguments."""
     if not os.environ["PARSE_ALL"] and not any(tuple(words[: len(p)]) == p for p in PARSED):
         # Completion is for the shell that asks for it; the others are those of warm_commands.
-        program = real("reflash") if "completion" in words[0] else os.environ["REFLASH"]
+        program = real("reflash") if "completion" in " ".join(words[:1]) else os.environ["REFLASH"]
         os.execv(program, ["reflash", *words])
     import typer
 
