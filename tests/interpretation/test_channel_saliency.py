@@ -19,10 +19,12 @@ from reflash.interpretation.saliency import (
     channel_totals,
     detail,
     run_saliency,
+    saliency_of_layer,
     saliency_table,
 )
 from reflash.interpretation.settings import AnalysisSettings
 from reflash.models.build import build_network
+from reflash.models.layers import HookedNetwork
 from reflash.models.settings import NO_DROPOUT, SRResNetSettings
 from reflash.models.staged import Stage, StagedNetwork, conv3x3
 from reflash.models.weights import load_network
@@ -211,3 +213,14 @@ def test_contact_sheet_shows_every_map(size, shown):
     assert rows.min() > shown[0]
     darkest = (sheet == (0, 0, 4)).all(-1)
     assert darkest.sum() == 4 * shown[0] * shown[1]
+
+
+@pytest.mark.parametrize("layer", ["b2", "last"])
+@pytest.mark.parametrize("hooked", [False, True])
+def test_one_layer_by_itself_has_the_same_map(srresnet, lr, layer, hooked):
+    network = HookedNetwork(srresnet) if hooked else srresnet
+    lr = lr.to(next(network.parameters()).dtype)
+    features, saliency = saliency_of_layer(network, lr, layer)
+    assert torch.equal(saliency, channel_saliency(network, lr, (layer,))[layer])
+    assert torch.equal(features, network.forward_features(lr, (layer,))[1][layer])
+    assert not features.requires_grad

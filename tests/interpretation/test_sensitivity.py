@@ -102,6 +102,30 @@ def test_psnr_falls_steadily_on_a_network_of_equal_channels(srresnet):
     assert all(value == 100 for ratio, _, value in rescaled if ratio < 1)
 
 
+@pytest.mark.parametrize("layer", ["b1", "last"])
+@pytest.mark.parametrize("dimension", ["channel", "element"])
+@pytest.mark.parametrize("rescale", [False, True])
+def test_psnr_is_that_of_the_dropped_features(
+    srresnet, lr, hr, layer, dimension, rescale, eight_bit_psnr
+):
+    network = srresnet.double()
+    settings = AnalysisSettings(
+        ratios=(0.5, 0.0, 0.8, 1.0),
+        seed=3,
+        sensitivity_draws=2,
+        sensitivity_layer=layer,
+        sensitivity_dimension=dimension,
+        sensitivity_rescale=rescale,
+    )
+    rows = psnr_when_dropping(network, [("x", lr, hr)], settings)
+    features = network.forward_features(lr, (layer,))[1][layer]
+    for ratio, draw, value in rows:
+        left = drop_features(features, ratio, dimension, (3, "drop", "x", draw), rescale)
+        plain = eight_bit_psnr(network.forward_from(layer, left, lr), hr)
+        assert value == pytest.approx(plain, abs=1e-9)
+    assert len({value for *_, value in rows}) > 4
+
+
 def test_digits_are_divided_by_the_seed(digits):
     train, test = digits
     assert train.images.shape == (1198, 1, 8, 8)

@@ -28,7 +28,7 @@ from reflash.interpretation.inputs import (
     table_path,
     to_batch,
 )
-from reflash.interpretation.saliency import channel_saliency, channel_totals
+from reflash.interpretation.saliency import channel_totals, saliency_of_layer
 from reflash.interpretation.settings import AnalysisSettings
 from reflash.interpretation.silencing import silenced
 from reflash.models.layers import LayeredNetwork
@@ -72,11 +72,25 @@ def mask_progressively(
     """
     with torch.inference_mode():
         features = network.forward_features(lr, (layer,))[1][layer]
-        curves = {}
-        for name, order in orders.items():
-            outputs = silenced(network, layer, features, lr, kept_by_step(order), linear)
-            curves[name] = np.array([quality(output, hr, border) for output in outputs])
-        return curves
+    return _curves(network, features, lr, hr, orders, layer, linear, border)
+
+
+def _curves(
+    network: LayeredNetwork,
+    features: Tensor,
+    lr: Tensor,
+    hr: NDArray[np.uint8],
+    orders: Orders,
+    layer: str,
+    linear: bool,
+    border: int,
+) -> dict[tuple[str, int], NDArray[np.float64]]:
+    """Return what `mask_progressively` says, from the layer's tensor."""
+    curves = {}
+    for name, order in orders.items():
+        outputs = silenced(network, layer, features, lr, kept_by_step(order), linear)
+        curves[name] = np.array([quality(output, hr, border) for output in outputs])
+    return curves
 
 
 def masking_orders(saliency: NDArray[np.float64], draws: int, seed: int, image: str) -> Orders:
@@ -177,10 +191,11 @@ def run_masking(
         network.check_layers((layer,))
         for sample in read_pairs(lr, hr, network.scale, settings, f"masking {run}"):
             batch = to_batch(sample.lr, network)
-            saliency = channel_totals(channel_saliency(network, batch, (layer,))[layer])
-            orders = masking_orders(saliency, settings.masking_draws, settings.seed, sample.name)
-            curves = mask_progressively(
-                network, batch, sample.hr, orders, layer, border=settings.border
+            features, saliency = saliency_of_layer(network, batch, layer)
+            totals = channel_totals(saliency)
+            orders = masking_orders(totals, settings.masking_draws, settings.seed, sample.name)
+            curves = _curves(
+                network, features, batch, sample.hr, orders, layer, True, settings.border
             )
             rows += [
                 (run, sample.name, layer, order, draw, masked, float(value))

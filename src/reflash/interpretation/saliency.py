@@ -29,6 +29,7 @@ from reflash.interpretation.inputs import (
 )
 from reflash.interpretation.settings import AnalysisSettings
 from reflash.models.layers import LayeredNetwork
+from reflash.models.staged import StagedNetwork
 
 
 def detail(sr: Tensor) -> Tensor:
@@ -89,16 +90,40 @@ def _maps_and_features(
     """Return what `channel_saliency` says, and the tensors of the layers themselves."""
     with torch.enable_grad():
         sr, features = network.forward_features(lr.detach().requires_grad_(), layers)
-        require_finite(sr)
-        gradients = torch.autograd.grad(detail(sr), list(features.values()))
+        maps, features = _maps(network, lr, sr, features)
+    return maps, {k: network.over_image(v, lr)[0] for k, v in features.items()}
+
+
+def saliency_of_layer(network: LayeredNetwork, lr: Tensor, layer: str) -> tuple[Tensor, Tensor]:
+    """Return the whole tensor of one layer, (1, C, h', w'), and its saliency map.
+
+    As `channel_saliency`, with less memory in a network of our own: nothing is kept for a
+    derivative of what comes before the layer.
+    """
+    with torch.enable_grad():
+        if isinstance(network, StagedNetwork):
+            with torch.no_grad():
+                features = network.forward_features(lr, (layer,))[1]
+            sr = network.forward_from(layer, features[layer].requires_grad_(), lr)
+        else:
+            sr, features = network.forward_features(lr.detach().requires_grad_(), (layer,))
+        maps, features = _maps(network, lr, sr, features)
+    return features[layer], maps[layer]
+
+
+def _maps(
+    network: LayeredNetwork, lr: Tensor, sr: Tensor, features: dict[str, Tensor]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return the saliency maps and the tensors of layers from which ``sr`` was computed."""
+    require_finite(sr)
     maps = {}
+    gradients = torch.autograd.grad(detail(sr), list(features.values()))
     for layer, gradient in zip(features, gradients, strict=True):
         require_finite(gradient)
         magnitude = network.over_image(gradient, lr)[0].abs()
         peak = magnitude.max()
         maps[layer] = magnitude / peak if peak > 0 else magnitude
-    taken = {k: network.over_image(v.detach(), lr)[0] for k, v in features.items()}
-    return maps, taken
+    return maps, {layer: tensor.detach() for layer, tensor in features.items()}
 
 
 def channel_totals(maps: Tensor) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ at every larger one, and the same ones in every run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,7 @@ from reflash.interpretation.inputs import (
     write_table,
 )
 from reflash.interpretation.settings import AnalysisSettings
+from reflash.interpretation.silencing import silenced
 from reflash.models.layers import LayeredNetwork
 from reflash.models.settings import Dimension
 
@@ -69,16 +70,31 @@ def drop_features(
     >>> sorted(left.flatten().tolist())
     [0.0, 0.0, 2.0, 2.0]
     """
-    generator = torch.Generator().manual_seed(key_seed(*key))
     if dimension == "channel":
-        batch, channels = features.shape[:2]
-        places = torch.rand(batch, channels, generator=generator).argsort(1).argsort(1)
-        dropped = round(ratio * channels)
-        keep, left = (places >= dropped)[:, :, None, None], 1 - dropped / channels
+        channels, factor = keep_channels(*features.shape[:2], ratio, key, rescale)
+        keep = channels[:, :, None, None]
     else:
-        keep, left = torch.rand(features.shape, generator=generator) >= ratio, 1 - ratio
-    factor = 1 / left if rescale and left > 0 else 1.0
+        generator = torch.Generator().manual_seed(key_seed(*key))
+        keep, factor = torch.rand(features.shape, generator=generator) >= ratio, 1.0
+        if rescale and ratio < 1:
+            factor = 1 / (1 - ratio)
     return features * keep.to(features) * factor
+
+
+def keep_channels(
+    batch: int, channels: int, ratio: float, key: Sequence[KeyPart], rescale: bool
+) -> tuple[Tensor, float]:
+    """Return which channels `drop_features` keeps, (batch, channels) bool, and their factor.
+
+    >>> keep, factor = keep_channels(1, 4, 0.5, (0,), rescale=True)
+    >>> int(keep.sum()), factor
+    (2, 2.0)
+    """
+    generator = torch.Generator().manual_seed(key_seed(*key))
+    places = torch.rand(batch, channels, generator=generator).argsort(1).argsort(1)
+    dropped = round(ratio * channels)
+    left = 1 - dropped / channels
+    return places >= dropped, 1 / left if rescale and left > 0 else 1.0
 
 
 def psnr_when_dropping(
@@ -102,12 +118,32 @@ def psnr_when_dropping(
     with torch.inference_mode():
         for name, lr, hr in images:
             features = network.forward_features(lr, (layer,))[1][layer]
-            for ratio, draw in values:
+            for draw in range(settings.sensitivity_draws):
                 key = (settings.seed, "drop", name, draw)
-                left = _dropped(features, ratio, key, settings)
-                sr = network.forward_from(layer, left, lr)
-                values[ratio, draw].append(quality(sr, hr, settings.border))
+                outputs = _outputs(network, features, lr, key, settings)
+                for ratio, sr in zip(settings.ratios, outputs, strict=True):
+                    values[ratio, draw].append(quality(sr, hr, settings.border))
     return [(*step, sum(of_step) / len(of_step)) for step, of_step in values.items()]
+
+
+def _outputs(
+    network: LayeredNetwork,
+    features: Tensor,
+    lr: Tensor,
+    key: Sequence[KeyPart],
+    settings: AnalysisSettings,
+) -> Iterator[Tensor]:
+    """Yield the network's output for each of ``settings.ratios``."""
+    layer = settings.sensitivity_layer
+    if settings.sensitivity_dimension == "element":
+        for ratio in settings.ratios:
+            yield network.forward_from(layer, _dropped(features, ratio, key, settings), lr)
+        return
+    rescale = settings.sensitivity_rescale
+    choices = [keep_channels(1, features.shape[1], r, key, rescale) for r in settings.ratios]
+    keep = torch.cat([kept for kept, _ in choices]).numpy()
+    factors = np.array([factor for _, factor in choices])
+    yield from silenced(network, layer, features, lr, keep, factors=factors)
 
 
 def accuracy_when_dropping(

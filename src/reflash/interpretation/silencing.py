@@ -54,11 +54,12 @@ def silenced(
     lr: Tensor,
     keep: NDArray[np.bool_],
     linear: bool = True,
+    factors: NDArray[np.float64] | None = None,
 ) -> Iterator[Tensor]:
     """Yield what the network makes of one image when only some channels of a layer are kept.
 
-    The channels that are not kept are zero, the others are multiplied by `rescale_factors`, and
-    the forward pass is finished from the layer. At layer ``last`` of our networks only a
+    The channels that are not kept are zero, the others are multiplied by a factor, and the
+    forward pass is finished from the layer. At layer ``last`` of our networks only a
     convolution follows, which is linear: its output is the sum of the single channels' outputs,
     so from one choice of channels to the next only those that change are convolved (summed in
     double precision).
@@ -77,12 +78,15 @@ def silenced(
     linear : bool
         Use the shortcut at ``last``; without it, and at other layers, as many rows as memory
         allows pass through the rest of the network together.
+    factors : (N,) float, optional
+        By default `rescale_factors`, as in the authors' analysis code.
 
     Yields
     ------
     (1, 3, scale h, scale w) float, not clamped, one per row
     """
-    factors = rescale_factors(channel_amounts(features), keep)
+    if factors is None:
+        factors = rescale_factors(channel_amounts(features), keep)
     if linear and layer == "last" and isinstance(network, StagedNetwork):
         yield from _through_last_convolution(network, features, lr, keep, factors)
         return
@@ -100,6 +104,7 @@ def _through_last_convolution(
 ) -> Iterator[Tensor]:
     """Yield the same from the outputs of single channels, each of 3 x 3 weights, padded by 1."""
     rest = network.forward_from("last", torch.zeros_like(features), lr)  # bias, global residual
+    features = features.contiguous()  # each channel's values together
     weight = network.get_parameter("conv_last.weight")
     total = torch.zeros_like(rest, dtype=torch.float64)
     kept = np.zeros(keep.shape[1], bool)
