@@ -71,8 +71,9 @@ def drop_features(
     [0.0, 0.0, 2.0, 2.0]
     """
     if dimension == "channel":
-        channels, factor = keep_channels(*features.shape[:2], ratio, key, rescale)
-        keep = channels[:, :, None, None]
+        batch, channels = features.shape[:2]
+        kept, factor = keep_channels(batch, channels, ratio, key, rescale)
+        keep = kept[:, :, None, None]
     else:
         generator = torch.Generator().manual_seed(key_seed(*key))
         keep, factor = torch.rand(features.shape, generator=generator) >= ratio, 1.0
