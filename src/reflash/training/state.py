@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,10 @@ def save_state(folder: Path, recipe: str, state: dict[str, Any]) -> None:
     """Write the state whole or not at all; an older state stays until the new one is complete."""
     content = io.BytesIO()  # torch.save to a full disk raises no OSError
     torch.save(state, content)
-    with atomic(state_path(folder, recipe)) as temporary:
-        temporary.write_bytes(content.getbuffer())
+    content.seek(0)
+    # No view of the content: where writing fails, collecting one crashes Python 3.12.1.
+    with atomic(state_path(folder, recipe)) as temporary, temporary.open("wb") as file:
+        shutil.copyfileobj(content, file)
 
 
 def load_state(folder: Path, recipe: str) -> dict[str, Any] | None:
