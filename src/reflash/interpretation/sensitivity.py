@@ -9,6 +9,7 @@ at every larger one, and the same ones in every run.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -206,14 +207,20 @@ def run_sensitivity(
             for sample in read_pairs(lr, hr, network.scale, settings, f"dropping features of {run}")
         )
         dropped = psnr_when_dropping(network, images, settings)
-    train, test = load_digits(settings.seed)
-    model = train_classifier(train, settings.seed)
+    model, test = _classifier(settings.seed)
     rows = [("sr", run, ratio, draw, "psnr", value) for ratio, draw, value in dropped]
     rows += [
         ("classification", NAME, ratio, draw, "accuracy", value)
         for ratio, draw, value in accuracy_when_dropping(model, test, settings)
     ]
     return write_table(table_path(out, "sensitivity"), rows, COLUMNS)
+
+
+@cache
+def _classifier(seed: int) -> tuple[DigitClassifier, Digits]:
+    """Return a trained classifier and what it is tested on."""
+    train, test = load_digits(seed)
+    return train_classifier(train, seed), test
 
 
 def _steps(settings: AnalysisSettings) -> list[tuple[float, int]]:
