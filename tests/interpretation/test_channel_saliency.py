@@ -203,7 +203,7 @@ def test_a_missing_image_is_one_line(weights: Path, tmp_path):
 def test_contact_sheet_shows_every_map(size, shown):
     maps = np.zeros((5, *size), np.float32)
     maps[3] = 1
-    sheet = contact_sheet(maps, "title")
+    sheet = np.array(contact_sheet(maps, "title").convert("RGB"))
     brightest = (sheet == (252, 255, 164)).all(-1)  # the end of matplotlib's inferno
     rows, columns = np.nonzero(brightest)
     assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == shown

@@ -16,8 +16,12 @@ _GAP = 4
 _LABEL = 12
 _TITLE = 20
 
+_LEVELS = 254
+_WHITE, _BLACK = 254, 255
+"""Numbers in the palette: first the colours of values, then those of paper and ink."""
 
-def contact_sheet(maps: NDArray[np.floating], title: str) -> NDArray[np.uint8]:
+
+def contact_sheet(maps: NDArray[np.floating], title: str) -> Image.Image:
     """Draw maps side by side, numbered from 0, under a title.
 
     The square root of the values is shown (black 0, light yellow 1), because most values of a
@@ -30,7 +34,8 @@ def contact_sheet(maps: NDArray[np.floating], title: str) -> NDArray[np.uint8]:
 
     Returns
     -------
-    (H, W, 3) uint8 RGB
+    PIL.Image.Image
+        With a palette: a third of the bytes of RGB.
     """
     from matplotlib import colormaps
 
@@ -40,11 +45,12 @@ def contact_sheet(maps: NDArray[np.floating], title: str) -> NDArray[np.uint8]:
     size = _shown_size(height, width)
     cell_width, cell_height = size[0] + _GAP, size[1] + _LABEL + _GAP
     sheet = Image.new(
-        "RGB", (columns * cell_width + _GAP, rows * cell_height + _TITLE + _GAP), "white"
+        "P", (columns * cell_width + _GAP, rows * cell_height + _TITLE + _GAP), _WHITE
     )
+    colours = (colormaps["inferno"](np.linspace(0, 1, _LEVELS))[:, :3] * 255).round()
+    sheet.putpalette([*colours.astype(np.uint8).flatten().tolist(), *(255, 255, 255), *(0, 0, 0)])
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(10)
-    draw.text((_GAP, _GAP), title, "black", font)
-    palette = (colormaps["inferno"](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
+    draw.text((_GAP, _GAP), title, _BLACK, font)
     shrinks = max(height, width) > LARGEST
     for index, values in enumerate(maps):
         shown = cv2.resize(
@@ -54,10 +60,10 @@ def contact_sheet(maps: NDArray[np.floating], title: str) -> NDArray[np.uint8]:
         )
         left = _GAP + index % columns * cell_width
         top = _TITLE + index // columns * cell_height
-        draw.text((left, top), str(index), "black", font)
-        levels = np.rint(np.asarray(shown).clip(0, 1) * 255).astype(np.uint8)
-        sheet.paste(Image.fromarray(palette[levels]), (left, top + _LABEL))
-    return np.array(sheet)
+        draw.text((left, top), str(index), _BLACK, font)
+        levels = np.rint(np.asarray(shown).clip(0, 1) * (_LEVELS - 1)).astype(np.uint8)
+        sheet.paste(Image.frombytes("P", size, levels.tobytes()), (left, top + _LABEL))
+    return sheet
 
 
 def _shown_size(height: int, width: int) -> tuple[int, int]:

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reflash.core.files import atomic, write_csv
-from reflash.datasets.images import write_png
 from reflash.interpretation.concentration import concentration_table
 from reflash.interpretation.contact_sheet import contact_sheet
 from reflash.interpretation.inputs import (
@@ -208,7 +207,8 @@ def run_saliency(
             tables.append(saliency_table(maps, run, sample.name))
             for layer, of_layer in maps.items():
                 sheet = contact_sheet(of_layer.cpu().numpy(), f"{sample.name}, {layer}")
-                write_png(out / "maps" / f"{sample.name}-{layer}.png", sheet)
+                with atomic(out / "maps" / f"{sample.name}-{layer}.png") as temporary:
+                    sheet.save(temporary, "PNG", compress_level=2)
             if arrays:
                 _write_halves(out / "maps" / f"{sample.name}.npz", maps)
                 _write_halves(out / "features" / f"{sample.name}.npz", features)
