@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
-from matplotlib.textpath import TextPath
+from matplotlib.textpath import text_to_path
 
 from reflash.core.errors import ReflashError
 from reflash.study.artefacts import FigureStyle
@@ -119,7 +119,8 @@ def text_width(text: str, size: float) -> float:
     """Return the width of one line of ``text`` in inches."""
     if not text.strip():
         return 0.0
-    return float(TextPath((0, 0), text, size=size).get_extents().width) / 72
+    font = font_manager.FontProperties(size=size)
+    return text_to_path.get_text_width_height_descent(text, font, "$" in text)[0] / 72
 
 
 def wrap(text: str, width: float, size: float) -> str:
