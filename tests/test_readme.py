@@ -22,7 +22,9 @@ def test_each_step_by_itself(root: Path, tmp_path: Path, photo_like: np.ndarray)
     (tmp_path / "config").symlink_to(root / "config")
     for name in ("one", "two"):
         write_png(tmp_path / f"photos/{name}.png", photo_like[:120, :120])
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = os.pathsep.join(
+        [str(warm_commands()), str(Path(sys.executable).parent), os.environ["PATH"]]
+    )
     done = subprocess.run(
         ["bash", "-euc", script],
         cwd=tmp_path,
@@ -30,7 +32,6 @@ def test_each_step_by_itself(root: Path, tmp_path: Path, photo_like: np.ndarray)
             **os.environ,
             "PATH": path,
             "PYTHONPATH": str(root / "src"),
-            "BASH_ENV": str(warm_commands()),
         },
         capture_output=True,
         text=True,

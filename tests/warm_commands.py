@@ -1,9 +1,9 @@
-"""The command `reflash` from a process that has imported everything, for studies that tests run.
+"""`reflash` and `snakemake` from a process that has imported everything, for studies of tests.
 
 A study of the tests is a hundred commands of a second's work, each of which imports for three.
-`warm_commands` starts a server that imports once and forks for each command, and returns a file
-that makes bash ask it (as BASH_ENV); what runs is the same function, with the arguments, folder,
-environment and output of the caller. Tests of how commands start, end and are stopped do
+`warm_commands` starts a server that imports once and forks for each command, and returns a folder
+for the front of PATH whose programs ask it; what runs are the same functions, with the arguments,
+folder, environment and output of the caller. Tests of how commands start, end and are stopped do
 without.
 """
 
@@ -28,7 +28,8 @@ import json, os, socket, sys
 server = socket.socket(socket.AF_UNIX)
 server.connect({address!r})
 socket.send_fds(server, [b"+"], [0, 1, 2])
-call = {{"arguments": sys.argv[1:], "folder": os.getcwd(), "environment": dict(os.environ)}}
+words = [os.path.basename(sys.argv[0]), *sys.argv[1:]]
+call = {{"arguments": words, "folder": os.getcwd(), "environment": dict(os.environ)}}
 server.sendall(json.dumps(call).encode())
 server.shutdown(socket.SHUT_WR)
 sys.exit(int(server.recv(8) or 1))
@@ -37,14 +38,13 @@ sys.exit(int(server.recv(8) or 1))
 
 @cache
 def warm_commands() -> Path:
-    """Return a file for BASH_ENV; the server ends with this process."""
+    """Return the folder; the server ends with this process."""
     folder = Path(tempfile.mkdtemp(prefix="warm-"))
-    address = str(folder / "server")
-    client = folder / "client"
-    functions = folder / "functions"
-    functions.write_text(f'reflash() {{ {client} "$@"; }}\n')
-    client.write_text(CLIENT.format(python=sys.executable, address=address))
-    client.chmod(0o755)
+    address, programs = str(folder / "server"), folder / "bin"
+    programs.mkdir()
+    for name in ("reflash", "snakemake"):
+        (programs / name).write_text(CLIENT.format(python=sys.executable, address=address))
+        (programs / name).chmod(0o755)
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     server = subprocess.Popen(
         [sys.executable, __file__, address],
@@ -57,7 +57,7 @@ def warm_commands() -> Path:
     atexit.register(server.kill)
     assert server.stdout is not None
     assert server.stdout.readline() == "ready\n"
-    return functions
+    return programs
 
 
 def _import_all() -> None:
@@ -66,6 +66,8 @@ def _import_all() -> None:
     import seaborn  # noqa: F401
     import sklearn.datasets
     import sklearn.manifold  # noqa: F401
+    import snakemake.cli
+    import snakemake.workflow  # noqa: F401
     import torch
     import torch._dynamo  # what torch.optim imports late
 
@@ -111,9 +113,11 @@ def _run(caller: socket.socket) -> None:
         os.chdir(call["folder"])
         os.environ.clear()
         os.environ.update(call["environment"])
-        sys.argv = ["reflash", *call["arguments"]]
-        from reflash.cli import main
-
+        sys.argv = call["arguments"]
+        if sys.argv[0] == "snakemake":
+            from snakemake.cli import main
+        else:
+            from reflash.cli import main
         try:
             main()
         except SystemExit as end:

@@ -8,6 +8,7 @@ import math
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def test_the_record_says_how_the_weights_came_about(finished: Path, cache: Image
     assert (record["iterations"], record["done"], record["resumes"]) == (12, 12, 0)
     assert record["device"] == "cpu"
     assert record["threads"] == torch.get_num_threads()
-    assert record["versions"]["torch"] == torch.__version__
+    assert record["versions"]["torch"] == version("torch")  # without +cu130 in CUDA builds
     assert record["seconds"] > 0
     assert record["finished"].endswith("+00:00")
     assert check_record(finished) == []

@@ -40,8 +40,8 @@ class Project:
     ) -> subprocess.CompletedProcess[str]:
         """Run a command in the copy, with the copy's own package first on the path.
 
-        With ``warm`` the command `reflash` is that of `warm_commands`, where the copy's code is
-        this project's.
+        With ``warm`` it and its jobs are those of `warm_commands`, where the copy's code is this
+        project's.
         """
         environment = {
             **os.environ,
@@ -49,7 +49,7 @@ class Project:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
         if warm and self._same_code():
-            environment["BASH_ENV"] = str(warm_commands())
+            environment["PATH"] = f"{warm_commands()}{os.pathsep}{environment['PATH']}"
         result = subprocess.run(
             command, cwd=self.folder, env=environment, capture_output=True, text=True
         )

@@ -112,7 +112,7 @@ def shell(folder: Path, script: str, name: str) -> None:
         **os.environ,
         "PATH": f"{stand_ins}{os.pathsep}{path}",
         "REAL_PATH": path,
-        "REFLASH": str(warm_commands().with_name("client")),
+        "REFLASH": str(warm_commands() / "reflash"),
         "PYTHONPATH": str(ROOT / "src"),
         "HOME": str(folder),
         "SHELL": "/bin/bash",

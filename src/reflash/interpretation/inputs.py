@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+import cv2
 import numpy as np
 import pandas as pd
 import torch
@@ -233,8 +234,8 @@ def quality(sr: Tensor, hr: NDArray[np.uint8], border: int = 0) -> float:
     100.0
     """
     require_finite(sr)
-    levels = sr[0].clamp(0, 1).mul(255).round().to(torch.uint8)
-    return psnr(levels.permute(1, 2, 0).contiguous().cpu().numpy(), hr, crop=border)
+    levels = sr[0].clamp(0, 1).mul_(255).round_().to(torch.uint8).cpu().numpy()
+    return psnr(cv2.merge([*levels]), hr, crop=border)
 
 
 def run_name(weights: Weights, run: str | None) -> str:

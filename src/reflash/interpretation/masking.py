@@ -86,11 +86,10 @@ def _curves(
     border: int,
 ) -> dict[tuple[str, int], NDArray[np.float64]]:
     """Return what `mask_progressively` says, from the layer's tensor."""
-    curves = {}
-    for name, order in orders.items():
-        outputs = silenced(network, layer, features, lr, kept_by_step(order), linear)
-        curves[name] = np.array([quality(output, hr, border) for output in outputs])
-    return curves
+    keep = np.concatenate([kept_by_step(order) for order in orders.values()])
+    outputs = silenced(network, layer, features, lr, keep, linear)
+    values = np.array([quality(output, hr, border) for output in outputs])
+    return dict(zip(orders, values.reshape(len(orders), -1), strict=True))
 
 
 def masking_orders(saliency: NDArray[np.float64], draws: int, seed: int, image: str) -> Orders:

@@ -120,11 +120,9 @@ def psnr_when_dropping(
     with torch.inference_mode():
         for name, lr, hr in images:
             features = network.forward_features(lr, (layer,))[1][layer]
-            for draw in range(settings.sensitivity_draws):
-                key = (settings.seed, "drop", name, draw)
-                outputs = _outputs(network, features, lr, key, settings)
-                for ratio, sr in zip(settings.ratios, outputs, strict=True):
-                    values[ratio, draw].append(quality(sr, hr, settings.border))
+            outputs = _outputs(network, features, lr, name, settings)
+            for of_step, sr in zip(values.values(), outputs, strict=True):
+                of_step.append(quality(sr, hr, settings.border))
     return [(*step, sum(of_step) / len(of_step)) for step, of_step in values.items()]
 
 
@@ -132,17 +130,17 @@ def _outputs(
     network: LayeredNetwork,
     features: Tensor,
     lr: Tensor,
-    key: Sequence[KeyPart],
+    image: str,
     settings: AnalysisSettings,
 ) -> Iterator[Tensor]:
-    """Yield the network's output for each of ``settings.ratios``."""
-    layer = settings.sensitivity_layer
+    """Yield the network's output for each of `_steps`."""
+    layer, rescale = settings.sensitivity_layer, settings.sensitivity_rescale
+    steps = [(ratio, (settings.seed, "drop", image, draw)) for ratio, draw in _steps(settings)]
     if settings.sensitivity_dimension == "element":
-        for ratio in settings.ratios:
+        for ratio, key in steps:
             yield network.forward_from(layer, _dropped(features, ratio, key, settings), lr)
         return
-    rescale = settings.sensitivity_rescale
-    choices = [keep_channels(1, features.shape[1], r, key, rescale) for r in settings.ratios]
+    choices = [keep_channels(1, features.shape[1], ratio, key, rescale) for ratio, key in steps]
     keep = torch.cat([kept for kept, _ in choices]).numpy()
     factors = np.array([factor for _, factor in choices])
     yield from silenced(network, layer, features, lr, keep, factors=factors)

@@ -10,9 +10,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reflash.interpretation.inputs import batch_size
+from reflash.interpretation.inputs import MEMORY, batch_size
 from reflash.models.layers import LayeredNetwork
 from reflash.models.staged import StagedNetwork
+
+_COLUMNS = 4096
 
 
 def channel_amounts(features: Tensor) -> NDArray[np.float64]:
@@ -60,9 +62,8 @@ def silenced(
 
     The channels that are not kept are zero, the others are multiplied by a factor, and the
     forward pass is finished from the layer. At layer ``last`` of our networks only a
-    convolution follows, which is linear: its output is the sum of the single channels' outputs,
-    so from one choice of channels to the next only those that change are convolved (summed in
-    double precision).
+    convolution follows, which is linear: its output is the sum of the single channels' outputs, so
+    that each channel is convolved once and the rest is one product of matrices.
 
     Parameters
     ----------
@@ -87,31 +88,31 @@ def silenced(
     """
     if factors is None:
         factors = rescale_factors(channel_amounts(features), keep)
-    if linear and layer == "last" and isinstance(network, StagedNetwork):
-        yield from _through_last_convolution(network, features, lr, keep, factors)
-        return
     weights = torch.from_numpy(keep * factors[:, None]).to(features)
+    if linear and layer == "last" and isinstance(network, StagedNetwork):
+        yield from _through_last_convolution(network, features, lr, weights)
+        return
     for rows in weights.split(batch_size(network, lr)):
         yield from network.forward_from(layer, features * rows[:, :, None, None], lr).split(1)
 
 
 def _through_last_convolution(
-    network: StagedNetwork,
-    features: Tensor,
-    lr: Tensor,
-    keep: NDArray[np.bool_],
-    factors: NDArray[np.float64],
+    network: StagedNetwork, features: Tensor, lr: Tensor, weights: Tensor
 ) -> Iterator[Tensor]:
-    """Yield the same from the outputs of single channels, each of 3 x 3 weights, padded by 1."""
+    """Yield the same from the outputs of single channels, each of 3 x 3 weights, padded by 1.
+
+    They take three times the memory of ``features``.
+    """
     rest = network.forward_from("last", torch.zeros_like(features), lr)  # bias, global residual
-    features = features.contiguous()  # each channel's values together
-    weight = network.get_parameter("conv_last.weight")
-    total = torch.zeros_like(rest, dtype=torch.float64)
-    kept = np.zeros(keep.shape[1], bool)
-    for row, factor in zip(keep, factors, strict=True):
-        for channel in np.flatnonzero(row != kept):
-            one = slice(channel, channel + 1)
-            change = F.conv2d(features[:, one], weight[:, one], padding=1)
-            total.add_(change, alpha=1 if row[channel] else -1)
-        kept = row
-        yield rest + (total * float(factor)).to(rest.dtype)
+    last = network.get_parameter("conv_last.weight")
+    parts = rest.new_empty(features.shape[1], rest.numel())
+    for channel, part in enumerate(parts):
+        one = slice(channel, channel + 1)
+        part.copy_(F.conv2d(features[:, one], last[:, one], padding=1).flatten())
+    flat = rest.reshape(1, -1)
+    for rows in weights.split(max(1, MEMORY // (8 * rest.numel()))):
+        outputs = rest.new_empty(len(rows), rest.numel())
+        for begin in range(0, rest.numel(), _COLUMNS):  # which stay in the processor's cache
+            columns = slice(begin, begin + _COLUMNS)
+            outputs[:, columns] = torch.addmm(flat[:, columns], rows, parts[:, columns])
+        yield from outputs.view(-1, *rest.shape[1:]).split(1)
