@@ -121,7 +121,9 @@ def _run(caller: socket.socket) -> None:
         try:
             main()
         except SystemExit as end:
-            status = int(end.code or 0)
+            status = end.code if isinstance(end.code, int) else int(end.code is not None)
+            if isinstance(end.code, str):
+                print(end.code, file=sys.stderr)
     except BaseException:
         traceback.print_exc()
     finally:
