@@ -2,9 +2,9 @@
 
 A study of the tests is a hundred commands of a second's work, each of which imports for three.
 `warm_commands` starts a server that imports once and forks for each command, and returns a folder
-for the front of PATH whose programs ask it; what runs are the same functions, with the arguments,
-folder, environment and output of the caller. Tests of how commands start, end and are stopped do
-without.
+for the front of PATH whose programs ask it; its file `functions` does the same as BASH_ENV, where
+PATH is changed on the way. What runs are the same functions, with the arguments, folder,
+environment and output of the caller. Tests of how commands start, end and are stopped do without.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ def warm_commands() -> Path:
     for name in ("reflash", "snakemake"):
         (programs / name).write_text(CLIENT.format(python=sys.executable, address=address))
         (programs / name).chmod(0o755)
+    (programs / "functions").write_text(f'reflash() {{ {programs}/reflash "$@"; }}\n')
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     server = subprocess.Popen(
         [sys.executable, __file__, address],

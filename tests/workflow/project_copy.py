@@ -50,6 +50,7 @@ class Project:
         }
         if warm and self._same_code():
             environment["PATH"] = f"{warm_commands()}{os.pathsep}{environment['PATH']}"
+            environment["BASH_ENV"] = str(warm_commands() / "functions")
         result = subprocess.run(
             command, cwd=self.folder, env=environment, capture_output=True, text=True
         )
