@@ -31,6 +31,7 @@ def test_each_step_by_itself(root: Path, tmp_path: Path, photo_like: np.ndarray)
         env={
             **os.environ,
             "PATH": path,
+            "BASH_ENV": str(warm_commands() / "functions"),
             "PYTHONPATH": str(root / "src"),
         },
         capture_output=True,
