@@ -47,6 +47,7 @@ def mask_progressively(
     layer: str = "last",
     linear: bool = True,
     border: int = 0,
+    features: Tensor | None = None,
 ) -> dict[tuple[str, int], NDArray[np.float64]]:
     """Return the PSNR after each step of masking a layer's channels in given orders.
 
@@ -64,28 +65,17 @@ def mask_progressively(
         As in ``reflash.interpretation.silencing.silenced``.
     border : int
         Border in HR pixels left out of the PSNR.
+    features : (1, C, h', w') float, optional
+        The layer's tensor, where it is known already.
 
     Returns
     -------
     dict of (name, draw) to (C + 1,) float, dB
         Nothing masked first, everything masked last.
     """
-    with torch.inference_mode():
-        features = network.forward_features(lr, (layer,))[1][layer]
-    return _curves(network, features, lr, hr, orders, layer, linear, border)
-
-
-def _curves(
-    network: LayeredNetwork,
-    features: Tensor,
-    lr: Tensor,
-    hr: NDArray[np.uint8],
-    orders: Orders,
-    layer: str,
-    linear: bool,
-    border: int,
-) -> dict[tuple[str, int], NDArray[np.float64]]:
-    """Return what `mask_progressively` says, from the layer's tensor."""
+    if features is None:
+        with torch.inference_mode():
+            features = network.forward_features(lr, (layer,))[1][layer]
     keep = np.concatenate([kept_by_step(order) for order in orders.values()])
     outputs = silenced(network, layer, features, lr, keep, linear)
     values = np.array([quality(output, hr, border) for output in outputs])
@@ -193,8 +183,14 @@ def run_masking(
             features, saliency = saliency_of_layer(network, batch, layer)
             totals = channel_totals(saliency)
             orders = masking_orders(totals, settings.masking_draws, settings.seed, sample.name)
-            curves = _curves(
-                network, features, batch, sample.hr, orders, layer, True, settings.border
+            curves = mask_progressively(
+                network,
+                batch,
+                sample.hr,
+                orders,
+                layer,
+                border=settings.border,
+                features=features,
             )
             rows += [
                 (run, sample.name, layer, order, draw, masked, float(value))
