@@ -183,6 +183,8 @@ class Allocation:
 
     def check(self) -> str:
         """Run the tests for a GPU; what has not passed all of its tests is not used."""
+        if importlib.util.find_spec("pytest") is None:
+            return f"{FAILED} (pytest is not installed: nothing is trusted; pip install pytest)"
         report = self.log.tell()
         outcome = self.run(
             "check", "-m", "pytest", "-v", "-o", "addopts=", "-p", "no:cacheprovider",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import os
@@ -111,6 +112,18 @@ def test_from_one_command(tmp_path: Path, photo_like: np.ndarray) -> None:
     assert "aten::" in (tmp_path / "out/profile.txt").read_text()
     require_weights(tmp_path / "out")
     assert len(list((tmp_path / "out").iterdir())) <= 8
+
+
+def test_without_pytest_it_says_so_and_trusts_nothing(
+    script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script.importlib.util, "find_spec", lambda name: None)
+    given = argparse.Namespace(device="cpu", out=tmp_path, seconds=60.0, wheels=None)
+    work = script.Allocation(given)
+    work.stage("check", work.check)
+    outcome = work.record["stages"]["check"]["outcome"]
+    assert outcome.startswith("failed (pytest is not installed")
+    assert not any(work.trusted.values())
 
 
 @pytest.mark.slow
