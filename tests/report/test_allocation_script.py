@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load
 
+from reflash.core.errors import INTERRUPTED_STATUS
 from reflash.datasets.images import write_png
 
 ROOT = Path(__file__).parents[2]
@@ -124,6 +125,19 @@ def test_without_pytest_it_says_so_and_trusts_nothing(
     outcome = work.record["stages"]["check"]["outcome"]
     assert outcome.startswith("failed (pytest is not installed")
     assert not any(work.trusted.values())
+
+
+def test_a_training_whose_time_is_spent_keeps_its_weights(
+    script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another try in a simpler way would start over and replace them."""
+    given = argparse.Namespace(device="cpu", out=tmp_path, seconds=600.0, wheels=None, fail=[])
+    work = script.Allocation(given)
+    work.trusted = dict.fromkeys(script.NEEDED, True)
+    stopped = ("training", "-c", f"raise SystemExit({INTERRUPTED_STATUS})")
+    monkeypatch.setattr(work, "train", lambda graphs, online: work.run(*stopped))
+    assert work.training() == "out of time"
+    assert work.record["training"] == [{"graphs": True, "online": True, "outcome": "out of time"}]
 
 
 @pytest.mark.slow
