@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,22 @@ def test_runs_are_models_times_seeds(root: Path) -> None:
         "srresnet/multi/none/seed3",
     ]
     assert two.run_settings("srresnet/multi/none/seed3").seed == 3
+
+
+def test_a_study_may_name_its_own_seeds(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / "config", tmp_path / "config")
+    study = tmp_path / "config/study/one.yaml"
+    text = "title: One seed\nmodels: [srresnet/multi/none]\n"
+    study.write_text(text + "seeds: [4]\n")
+    made = plan(tmp_path, study="one", overrides={"seeds": [0, 1, 2]})
+    assert made.runs("srresnet/multi/none") == ["srresnet/multi/none/seed4"]
+    assert made.context(["srresnet/multi/none"]).seeds == (4,)
+    study.write_text(text + "seeds: [1, 1]\n")
+    with pytest.raises(ReflashError, match=r"one.yaml: seeds: \[1, 1\]; give each seed once"):
+        plan(tmp_path, study="one")
+    # The authors trained each of their networks once.
+    study.write_text(text + "seeds: [4]\n")
+    assert plan(tmp_path, study="one", weights="released").scale.seeds == (0,)
 
 
 def test_a_run_depends_on_no_test_setting(root: Path) -> None:

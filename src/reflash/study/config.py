@@ -44,12 +44,13 @@ def _folder_name(name: str) -> str:
     return name
 
 
-def _seeds(seeds: tuple[int, ...]) -> tuple[int, ...]:
+def _each_once(seeds: tuple[int, ...]) -> tuple[int, ...]:
     if len(set(seeds)) < len(seeds) or min(seeds) < 0:
         raise ValueError(f"{list(seeds)}; give each seed once, and none below 0")
     return seeds
 
 
+Seeds = Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(_each_once)]
 FolderName = Annotated[str, AfterValidator(_folder_name)]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")]
 
@@ -68,7 +69,7 @@ class Scale(Settings):
     """The study that is made where none is named, a file of config/study."""
     regularisers: Mapping[Identifier, OwnRegulariser] = Field(default_factory=dict)
     """Regularisers of your own by the name that models call them, NAME-STRENGTH."""
-    seeds: Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(_seeds)] = (0,)
+    seeds: Seeds = (0,)
     """Seeds; every model is trained once per seed."""
     threads: Annotated[int, Field(ge=1)] = 1
     """CPU threads of one training job."""
@@ -164,6 +165,8 @@ class Study(Settings):
     External networks are external/NAME."""
     external: Mapping[FolderName, ExternalSettings] = Field(default_factory=dict)
     """Networks with weights from elsewhere by name; the model NAME is called external/NAME."""
+    seeds: Seeds | None = None
+    """Seeds of this study; null: those of the scale."""
     labels: Mapping[str, str] = Field(default_factory=dict)
     """Names shown for models; a model without one is described by its settings."""
     tables: Tables = Tables()
@@ -323,12 +326,15 @@ def load(values: Mapping[str, Any], folder: Path | str = "config") -> Resolved:
         scale_values = merge(scale_values, _with_nulls(config.overrides))
         name += " with overrides"
     scale = validate(Scale, scale_values, name)
-    study = config.study or scale.study
-    study_file = folder / "study" / f"{study}.yaml"
+    study_name = config.study or scale.study
+    study_file = folder / "study" / f"{study_name}.yaml"
+    study = validate(Study, read_yaml(study_file), str(study_file))
+    if study.seeds and config.weights != "released":
+        scale = scale.model_copy(update={"seeds": study.seeds})
     return Resolved(
         config=config,
-        study=validate(Study, read_yaml(study_file), str(study_file)),
+        study=study,
         scale=scale,
-        study_name=study,
+        study_name=study_name,
         scale_name=config.scale,
     )
