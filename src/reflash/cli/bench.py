@@ -7,12 +7,7 @@ from typing import Annotated
 
 import typer
 
-from reflash.cli.common import (
-    Device,
-    Threads,
-    examples,
-    make_app,
-)
+from reflash.cli.common import Device, Threads, examples, make_app
 
 app = make_app("")
 

@@ -3,27 +3,12 @@
 from __future__ import annotations
 
 import math
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from reflash.core.errors import ReflashError
-
-
-class Weights(StrEnum):
-    """Which weights of a file."""
-
-    params = "params"
-    params_ema = "params_ema"
-
-
-class KeyLayout(StrEnum):
-    """Names of the weights in a .pth file."""
-
-    basicsr = "basicsr"
-    authors = "authors"
 
 
 def _device(name: str) -> str:
@@ -43,6 +28,15 @@ Device = Annotated[
     str,
     typer.Option(help="auto (a free GPU if there is one), cpu, cuda, cuda:N.", callback=_device),
 ]
+Results = Annotated[
+    Path, typer.Option(help="Folder of a study's results (the one with config.json).")
+]
+Overrides = Annotated[
+    str,
+    typer.Option(help="YAML: keys of the scale to replace (scale/*.yaml in config/README.md)."),
+]
+ConfigFolder = Annotated[Path, typer.Option(help="Folder of study/ and scale/.")]
+CONFIG, DEMO = Path("config"), Path("results/demo")
 Threads = Annotated[int, typer.Option(help="CPU threads; 0 leaves the choice to PyTorch.", min=0)]
 
 

@@ -7,10 +7,7 @@ from typing import Annotated
 
 import typer
 
-from reflash.cli.common import (
-    examples,
-    make_app,
-)
+from reflash.cli.common import CONFIG, ConfigFolder, Overrides, examples, make_app
 
 config_app = make_app("Check and document the configuration.")
 
@@ -43,11 +40,8 @@ def config_run(
     model: Annotated[str, typer.Argument(help="Model, network/setting/dropout.")],
     scale: Annotated[str, typer.Option(help="Scale that decides the rest.")] = "demo",
     seed: Annotated[int, typer.Option(min=0, help="Seed.")] = 0,
-    overrides: Annotated[
-        str,
-        typer.Option(help="YAML: keys of the scale to replace (scale/*.yaml in config/README.md)."),
-    ] = "{}",
-    folder: Annotated[Path, typer.Option(help="Folder of study/ and scale/.")] = Path("config"),
+    overrides: Overrides = "{}",
+    folder: ConfigFolder = CONFIG,
 ) -> None:
     """Print every setting of one run as JSON, to change and give to `reflash train --config`."""
     from reflash.study.checks import load_plan
@@ -79,7 +73,7 @@ def config_save(
             "others of config.yaml (config/README.md)."
         ),
     ],
-    folder: Annotated[Path, typer.Option(help="Folder of study/ and scale/.")] = Path("config"),
+    folder: ConfigFolder = CONFIG,
     out: Annotated[
         Path | None, typer.Option(help="File to write; default: config.json of the results.")
     ] = None,

@@ -7,13 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from reflash.cli.common import (
-    examples,
-    finite,
-    make_app,
-    parse_settings,
-    settings_help,
-)
+from reflash.cli.common import examples, finite, make_app, parse_settings, settings_help
 from reflash.core.errors import ReflashError
 
 Recursive = Annotated[

@@ -7,12 +7,7 @@ from typing import Annotated
 
 import typer
 
-from reflash.cli.common import (
-    examples,
-    make_app,
-    parse_settings,
-    settings_help,
-)
+from reflash.cli.common import examples, make_app, parse_settings, settings_help
 
 app = make_app("")
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from reflash.cli.common import (
     Device,
-    KeyLayout,
     Threads,
-    Weights,
     examples,
     folders_by_kind,
     make_app,
@@ -23,6 +21,9 @@ from reflash.core.errors import ReflashError
 from reflash.evaluation.shipped import shipped_weights
 
 app = make_app("")
+
+Which = Literal["params", "params_ema"]
+Key = Annotated[Which | None, typer.Option(help="Which weights of a .pth file; default: params.")]
 
 EvaluationText = Annotated[
     str, typer.Option(help=settings_help("crop, metrics, tile, overlap", "evaluation"))
@@ -59,9 +60,7 @@ def evaluate(
         str | None,
         typer.Option(help="With --sr: what the column kind says; default: the folder's name."),
     ] = None,
-    key: Annotated[
-        Weights | None, typer.Option(help="Which weights of a .pth file; default: params.")
-    ] = None,
+    key: Key = None,
     run: Annotated[str | None, typer.Option(help="What the column run says.")] = None,
     test_set: Annotated[str | None, typer.Option("--set", help="What the column set says.")] = None,
     settings: EvaluationText = "{}",
@@ -87,9 +86,7 @@ def evaluate(
         if weights != "bicubic":
             set_threads(threads)
         folders = folders_by_kind(lr)
-        upscaler = open_upscaler(
-            weights, key.value if key else None, chosen.tile, chosen.overlap, device
-        )
+        upscaler = open_upscaler(weights, key, chosen.tile, chosen.overlap, device)
         name = Path(getattr(upscaler, "name", weights)).stem
     means = evaluate_to_csv(
         out,
@@ -127,9 +124,7 @@ def upscale(
             show_default=False,
         ),
     ] = None,
-    key: Annotated[
-        Weights | None, typer.Option(help="Which weights of a .pth file; default: params.")
-    ] = None,
+    key: Key = None,
     tile: Annotated[
         int | None, typer.Option(min=0, help="Side of a tile in LR pixels; 0: the whole image.")
     ] = None,
@@ -167,7 +162,7 @@ def upscale(
         weights,
         tile,
         device,
-        key.value if key else None,
+        key,
         limit=limit,
         manifest=manifest,
         overwrite=overwrite,
@@ -180,9 +175,11 @@ def convert(
     source: Annotated[Path, typer.Argument(help=".pth or .safetensors")],
     destination: Annotated[Path, typer.Argument(help=".pth or .safetensors")],
     key: Annotated[
-        Weights | None, typer.Option(help="Which weights of the file; default: what it holds.")
+        Which | None, typer.Option(help="Which weights of the file; default: what it holds.")
     ] = None,
-    layout: Annotated[KeyLayout, typer.Option(help="Keys of a written .pth.")] = KeyLayout.basicsr,
+    layout: Annotated[
+        Literal["basicsr", "authors"], typer.Option(help="Keys of a written .pth.")
+    ] = "basicsr",
     half: Annotated[
         bool, typer.Option("--half", help="16-bit floats, half the size (.safetensors).")
     ] = False,
@@ -190,4 +187,4 @@ def convert(
     """Convert weights between the authors' or BasicSR's .pth and safetensors."""
     from reflash.models.weights import convert as convert_weights
 
-    convert_weights(source, destination, key.value if key else None, layout.value, half=half)
+    convert_weights(source, destination, key, layout, half=half)

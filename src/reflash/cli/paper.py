@@ -7,15 +7,10 @@ from typing import Annotated
 
 import typer
 
-from reflash.cli.common import examples, make_app, parse_settings, settings_help
+from reflash.cli.common import DEMO, Results, examples, make_app, parse_settings, settings_help
 from reflash.core.errors import ReflashError
 
 app = make_app("")
-
-Results = Annotated[
-    Path, typer.Option(help="Folder of a study's results (the one with config.json).")
-]
-DEMO = Path("results/demo")
 
 SUFFIXES = (".csv", ".json", ".md", ".tex", ".pdf", ".png")
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from reflash.cli.common import Device, examples, make_app, set_threads
+from reflash.cli.common import (
+    CONFIG,
+    ConfigFolder,
+    Device,
+    Overrides,
+    examples,
+    make_app,
+    set_threads,
+)
 
 app = make_app("")
 
@@ -24,11 +31,8 @@ def plan(
     study: Annotated[
         str | None, typer.Option(help="Study, a file of config/study; default: the scale's own.")
     ] = None,
-    overrides: Annotated[
-        str,
-        typer.Option(help="YAML: keys of the scale to replace (scale/*.yaml in config/README.md)."),
-    ] = "{}",
-    folder: Annotated[Path, typer.Option(help="Folder of study/ and scale/.")] = Path("config"),
+    overrides: Overrides = "{}",
+    folder: ConfigFolder = CONFIG,
     iterations: Annotated[int, typer.Option(min=1, help="How many are measured.")] = 5,
     device: Device = "auto",
     cost: Annotated[

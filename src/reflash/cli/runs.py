@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from reflash.cli.common import examples, make_app
+from reflash.cli.common import DEMO, Results, examples, make_app
 
 app = make_app("")
 
@@ -19,9 +19,7 @@ app = make_app("")
     )
 )
 def runs(
-    results: Annotated[
-        Path, typer.Option(help="Folder of a study's results (the one with config.json).")
-    ] = Path("results/demo"),
+    results: Results = DEMO,
     verify: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Compare weights with their record.")
     ] = True,

@@ -6,10 +6,7 @@ from typing import Annotated
 
 import typer
 
-from reflash.cli.common import (
-    examples,
-    make_app,
-)
+from reflash.cli.common import examples, make_app
 
 store_app = make_app("Publish and restore results with DVC.")
 
