@@ -177,8 +177,8 @@ def test_images_of_ones_own_folders_are_parameters(
     own = {"source": "folder", "folder": "photos"}
     made = plan(root, overrides={"test_sets": {"mine": own}, "training_images": own})
     assert folder_key(*made.own_images("photos")) == folder_key(None) == ""
-    folder = made.own_folder("mine")
-    assert folder == made.own_folder("training") == Path("photos")
+    folder, _ = made.own_images("mine")
+    assert folder == made.own_images("training")[0] == Path("photos")
     assert folder_key(folder) == "unreadable"
     folder.mkdir()
     for name in ("a{b}.png", "sp ace.jpg", "notes.txt"):

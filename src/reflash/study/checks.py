@@ -187,7 +187,7 @@ def check_layers(plan: Plan, name: str) -> None:
             )
 
 
-def check_external(plan: Plan, name: str, root: Path | str = ".") -> None:
+def check_external(plan: Plan, name: str) -> None:
     """Check that the files of networks from elsewhere, and of the user's own, are there.
 
     Raises
@@ -201,7 +201,7 @@ def check_external(plan: Plan, name: str, root: Path | str = ".") -> None:
             continue
         key = f"{name}: external.{run.split('/')[1]}"
         fetched = external.weights is None or plan.public_weights(run) is not None
-        if not fetched and not Path(root, str(external.weights)).is_file():
+        if not fetched and not Path(str(external.weights)).is_file():
             raise ReflashError(f"{key}.weights: {external.weights}: no such file; correct its path")
         _check_factory(external.factory, f"{key}.factory")
     for network in dict.fromkeys(network_of(run) for run in plan.trained_runs):
@@ -222,7 +222,7 @@ def _check_factory(factory: str | None, key: str) -> None:
         raise ReflashError(f"{key}: {error}") from error
 
 
-def check_images(plan: Plan, root: Path | str = ".") -> None:
+def check_images(plan: Plan) -> None:
     """Check, before any work, that images still to be made or fetched can be had.
 
     What is made of a dataset already needs it no more.
@@ -233,21 +233,20 @@ def check_images(plan: Plan, root: Path | str = ".") -> None:
         A folder of images or the mirror is missing; or, without a mirror, a set is never
         downloaded, or its terms are not accepted.
     """
-    root = Path(root)
     files, mirror = plan.files, plan.config.mirror or os.environ.get("REFLASH_MIRROR")
     weights = plan.scale.evaluation.weights
     users: dict[str, list[str]] = {}  # what is still to be made, and the datasets it takes
     for name in (*plan.test_sets, *([] if plan.released else [VALIDATION])):
-        if not (root / files.hr(name)).is_file():
+        if not Path(files.hr(name)).is_file():
             users[name] = plan.dataset_of(name)
-    if not all((root / files.weights(run, weights)).is_file() for run in plan.trained_runs):
+    if not all(Path(files.weights(run, weights)).is_file() for run in plan.trained_runs):
         users["training"] = plan.training_datasets
-    if not (root / files.real).is_file():
+    if not Path(files.real).is_file():
         users["real"] = plan.real_dataset
     if plan.seal_datasets:
         users["Set14_SE"] = plan.seal_datasets
     for name in users:
-        folder = None if name == "Set14_SE" else plan.own_folder(name)
+        folder = None if name == "Set14_SE" else plan.own_images(name)[0]
         if folder is not None and not folder.is_dir():
             what = "training images" if name == "training" else f"images of {name}"
             raise ReflashError(f"{folder}: no such folder ({what}); correct its path")
@@ -255,7 +254,7 @@ def check_images(plan: Plan, root: Path | str = ".") -> None:
         dataset
         for datasets in users.values()
         for dataset in datasets
-        if not (root / raw(dataset)).is_file()
+        if not Path(raw(dataset)).is_file()
     ]
     if missing and mirror:
         if "://" in mirror:
@@ -278,7 +277,7 @@ def check_images(plan: Plan, root: Path | str = ".") -> None:
         )
 
 
-def check_released(plan: Plan, root: Path | str = ".") -> None:
+def check_released(plan: Plan) -> None:
     """Check that the authors' weights were imported, and are what their record says.
 
     Raises
@@ -287,7 +286,7 @@ def check_released(plan: Plan, root: Path | str = ".") -> None:
         A file is missing or was changed; the message names it and what to do.
     """
     for run in plan.released_runs:
-        path = Path(root, plan.files.weights(run, plan.scale.evaluation.weights))
+        path = Path(plan.files.weights(run, plan.scale.evaluation.weights))
         remedy = f"reflash weights import FILE {run.rpartition('/')[0]} (docs/released.md)"
         if not path.is_file():
             raise ReflashError(f"{path}: missing, but weights are `released`; run: {remedy}")
@@ -295,7 +294,7 @@ def check_released(plan: Plan, root: Path | str = ".") -> None:
             raise ReflashError(f"{path}: is not what was imported, by its record; run: {remedy}")
 
 
-def check_published(plan: Plan, root: Path | str = ".") -> None:
+def check_published(plan: Plan) -> None:
     """Check that the weights and logs of every run are here.
 
     Raises
@@ -306,7 +305,7 @@ def check_published(plan: Plan, root: Path | str = ".") -> None:
     for run in plan.trained_runs:
         weights = plan.files.weights(run, plan.scale.evaluation.weights)
         for file in (weights, plan.files.training_log(run)):
-            if not Path(root, file).is_file():
+            if not Path(file).is_file():
                 raise ReflashError(
                     f"{file}: missing, but weights are `published`; restore them with "
                     f"make restore SCALE={plan.resolved.scale_name}"

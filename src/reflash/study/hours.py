@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterator
-from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from reflash.core.errors import ReflashError
-from reflash.models.names import parse_model
+from reflash.models.names import network_of
 from reflash.study.plan import Plan
+from reflash.study.size import pool_bytes
 from reflash.training.cost import Cost, measure_cost
-from reflash.training.pool import pool_shapes
 from reflash.training.regulariser import open_regulariser
 
 if TYPE_CHECKING:
@@ -43,23 +39,22 @@ def estimate(
     ReflashError
         ``hours_given`` are too few for a single iteration of each run.
     """
-    models = [run.rsplit("/seed", 1)[0] for run in plan.trained_runs]
     # What acts on the loss may run the network once more; other regularisers take next to nothing.
-    runs = Counter(map(partial(_alike, plan), models))
+    alike: dict[str, list[str]] = {}
+    for run in plan.trained_runs:
+        alike.setdefault(_measured_as(plan, run), []).append(run)
     online = plan.scale.pairs.synthesis == "online"
     length, batch = plan.scale.training.iterations, plan.scale.training.batch
     total, pairs, making = 0.0, dict[str, float](), 0.0
-    for alike, count in runs.items():
-        setting = alike.split("/")[1]
-        first = next(m for m in models if _alike(plan, m) == alike)
-        settings = plan.run_settings(f"{first}/seed{plan.scale.seeds[0]}")
+    for name, runs in alike.items():
+        settings = plan.run_settings(runs[0])
         cost = measure_cost(settings, device, iterations)
         step = cost.step + online * batch * cost.pair
-        hours = count * length * step / 3600
+        hours = len(runs) * length * step / 3600
         total += hours
-        pairs[setting] = cost.pair
+        pairs[settings.setting] = cost.pair
         yield (
-            f"{alike}: {count} runs of {length:,} iterations, {step:.3g} s each"
+            f"{name}: {len(runs)} runs of {length:,} iterations, {step:.3g} s each"
             f"{_share(cost, batch) if online else ''}: {hours:,.1f} hours"
         )
     if not online:
@@ -67,18 +62,16 @@ def estimate(
             hours = plan.scale.pairs.count * seconds / 3600
             total, making = total + hours, making + hours
             yield f"pairs of {setting}: {plan.scale.pairs.count:,}, {hours:,.2f} hours"
-    yield f"{len(models)} runs, {total:,.1f} hours one after another on {_name(device)}"
+    yield f"{len(plan.trained_runs)} runs, {total:,.1f} hours one after another on {_name(device)}"
     side_by_side = 1
     if device.type == "cpu":
         side_by_side = max(1, (os.cpu_count() or 1) // plan.scale.threads)
         yield f"{side_by_side} side by side: {total / side_by_side:,.1f} hours, or somewhat more"
     evaluations = (len(plan.all_runs) + 1) * len(plan.test_sets)
-    yield f"jobs: {len(models)} that train, {evaluations} that evaluate"
+    yield f"jobs: {len(plan.trained_runs)} that train, {evaluations} that evaluate"
     if not online:
-        count, patch = plan.scale.pairs.count, plan.scale.pairs.patch
-        shapes = [s for name in pairs for s in pool_shapes(count, patch, name).values()]
-        size = sum(int(np.prod(shape)) for shape in shapes)
-        yield f"disk: {size / 2**30:,.2f} GiB of pairs beside images, weights and results"
+        gib = pool_bytes(plan) / 2**30
+        yield f"disk: {gib:,.2f} GiB of pairs beside images, weights and results"
     yield "not measured: evaluation, analyses, validation, downloads"
     if hours_given is not None:
         fits = int(length * (hours_given * side_by_side - making) / (total - making))
@@ -94,12 +87,11 @@ def estimate(
         yield f"training: {{iterations: {fits}}}"
 
 
-def _alike(plan: Plan, model: str) -> str:
-    """Return what a model's cost is measured as: network, setting and what acts on its loss."""
-    settings = plan.run_settings(f"{model}/seed{plan.scale.seeds[0]}")
+def _measured_as(plan: Plan, run: str) -> str:
+    """Return what a run's cost is measured as: network, setting and what acts on its loss."""
+    settings = plan.run_settings(run)
     slow = [r.name for r in settings.regularisers if open_regulariser(r).acts_on == "loss"]
-    parsed = parse_model(model)
-    return f"{parsed.network}/{parsed.setting}{' with ' if slow else ''}{', '.join(slow)}"
+    return f"{network_of(run)}/{settings.setting}{' with ' if slow else ''}{', '.join(slow)}"
 
 
 def _share(cost: Cost, batch: int) -> str:

@@ -524,19 +524,14 @@ class Plan:
         shown = self.study.figures.real_world
         return [shown.photos] if shown and shown.photos in registry() else []
 
-    def own_folder(self, name: str) -> Path | None:
-        """Return the user's own folder behind ``training``, ``real``, a test set or none."""
+    def own_images(self, name: str) -> tuple[Path | None, bool]:
+        """Return the user's own folder behind a set of images, and whether its subfolders count.
+
+        ``name`` is ``training``, ``real``, ``validation`` or that of a test set.
+        """
         if name == "real":
             shown = self.study.figures.real_world
-            chosen = shown.photos if shown and shown.photos not in registry() else None
-        else:
-            images = self.scale.training_images if name == "training" else self.image_set(name)
-            chosen = getattr(images, "folder", None)
-        return None if chosen is None else Path(chosen)
-
-    def own_images(self, name: str) -> tuple[Path | None, bool]:
-        """Return the user's own folder behind ``name``, and whether its subfolders count."""
-        if name == "real":
-            return self.own_folder(name), False
+            photos = shown.photos if shown else None
+            return None if photos is None or photos in registry() else Path(photos), False
         images = self.scale.training_images if name == "training" else self.image_set(name)
-        return self.own_folder(name), getattr(images, "recursive", False)
+        return getattr(images, "folder", None), getattr(images, "recursive", False)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 
-import numpy as np
 import torch
 
 from reflash.datasets.registry import registry
 from reflash.datasets.space import human
 from reflash.models.build import build_network
+from reflash.models.names import setting_of
 from reflash.study.config import VALIDATION
 from reflash.study.inputs import needed_files
 from reflash.study.plan import Plan
@@ -80,17 +81,22 @@ def study_bytes(plan: Plan) -> dict[str, int]:
         with torch.device("meta"):
             built = build_network(plan.scale.networks[network])
         weights += runs * sum(one.numel() * one.element_size() for one in built.parameters())
-    sizes = {
+    return {
         "datasets": images,
         "decoded training images": round(DECODED * decoded),
         "weights, raw and averaged": 2 * weights,
         "states of runs under way, all at once": 4 * weights,
+        "pairs": pool_bytes(plan),
     }
-    if plan.trained_runs and plan.scale.pairs.synthesis == "pool":
-        shapes = pool_shapes(plan.scale.pairs.count, plan.scale.pairs.patch).values()
-        settings = {run.split("/")[1] for run in plan.trained_runs}
-        sizes["pairs"] = len(settings) * sum(int(np.prod(shape)) for shape in shapes)
-    return sizes
+
+
+def pool_bytes(plan: Plan) -> int:
+    """Return how many bytes the pools of training pairs fill, one for each setting."""
+    if plan.scale.pairs.synthesis != "pool":
+        return 0
+    count, patch = plan.scale.pairs.count, plan.scale.pairs.patch
+    pools = [pool_shapes(count, patch, name) for name in set(map(setting_of, plan.trained_runs))]
+    return sum(math.prod(shape) for pool in pools for shape in pool.values())
 
 
 def describe_size(plan: Plan) -> Iterator[str]:

@@ -89,12 +89,11 @@ def restore(scale: str) -> None:
         raise ReflashError("dvc.lock: not valid YAML; resolve its conflicts with git") from error
     if stage not in recorded.get("stages", {}):
         raise ReflashError(f"dvc.lock: scale {scale} was not published; run make publish first")
-    stages = [stage]
     if _remote() is None:
-        _dvc("checkout", *stages, remedy="set the remote: dvc remote add --default …")
+        _dvc("checkout", stage, remedy="set the remote: dvc remote add --default …")
     else:
         remedy = "the remote is missing, incomplete or damaged: publish to an empty one"
-        _dvc("pull", *stages, remedy=remedy)
+        _dvc("pull", stage, remedy=remedy)
     damaged = list(_damaged(recorded["stages"][stage]["outs"]))
     if damaged:
         more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
@@ -110,12 +109,8 @@ RECORDS = Path(".snakemake/metadata")
 """Where Snakemake keeps one JSON record per output, named by the base64 of the output's path."""
 
 
-def _files(scale: str) -> Files:
-    return Files(scale)
-
-
 def _provenance_path(scale: str) -> Path:
-    return Path(_files(scale).results, "provenance.json")
+    return Path(Files(scale).results, "provenance.json")
 
 
 def _record_provenance(scale: str) -> None:
@@ -124,7 +119,7 @@ def _record_provenance(scale: str) -> None:
     Records of training data are kept although the data are not stored: with them Snakemake knows,
     without making the data again, that their settings and code are still the same.
     """
-    files, outputs = _files(scale), {}
+    files, outputs = Files(scale), {}
     recorded = (f"{files.data}/", f"{files.runs}/", f"{files.results}/metrics.", files.config)
     for path in sorted(RECORDS.rglob("*")):
         name = path.relative_to(RECORDS).as_posix()
@@ -151,7 +146,7 @@ def _output_of(record_name: str) -> str:
 def _restore_provenance(scale: str) -> None:
     """Give restored outputs their times, and Snakemake its records of them."""
     RECORDS.with_name("incomplete").mkdir(parents=True, exist_ok=True)  # the layout it expects
-    files, path = _files(scale), require_file(_provenance_path(scale), "publish again")
+    files, path = Files(scale), require_file(_provenance_path(scale), "publish again")
     for output, known in json.loads(path.read_text())["outputs"].items():
         present = Path(output).exists()
         if present and not output.startswith((f"{files.data}/test/", f"{files.results}/")):
