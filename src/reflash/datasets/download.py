@@ -13,8 +13,9 @@ import os
 import re
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 
 import requests
@@ -109,22 +110,20 @@ def download(
     address_parts(url)
     if dst.is_file() and (sha256 or md5) and not hash_problem(dst, sha256, md5):
         return dst
-    if meter is None:
-        with transfer_meter(dst.name) as own:
-            options: dict[str, Any] = {"network": network, "session": session, "stop": stop}
-            hashes: dict[str, Any] = {"size": size, "sha256": sha256, "md5": md5}
-            return download(url, dst, meter=own, **hashes, **options)
-    transfer = _Transfer(
-        url,
-        dst,
-        size,
-        bool(sha256 or md5),
-        network or Network(),
-        session or new_session(),
-        meter,
-        stop or threading.Event(),
-    )
-    with disk_errors(dst):
+    with (
+        transfer_meter(dst.name) if meter is None else nullcontext(meter) as shown,
+        disk_errors(dst),
+    ):
+        transfer = _Transfer(
+            url,
+            dst,
+            size,
+            bool(sha256 or md5),
+            network or Network(),
+            session or new_session(),
+            shown,
+            stop or threading.Event(),
+        )
         dst.parent.mkdir(parents=True, exist_ok=True)
         for second in (False, True):
             transfer.run()
@@ -136,7 +135,7 @@ def download(
                 raise ReflashError(f"{url}: {problem}")
         transfer.part.replace(dst)
         transfer.note.unlink(missing_ok=True)
-    meter.finish_file()
+        shown.finish_file()
     return dst
 
 
@@ -269,11 +268,10 @@ class _Transfer:
         have = self._have()
         try:
             state = json.loads(self.note.read_text("utf-8"))
-            validator = state["validator"] if state["url"] == self.url else None
-            same = state["url"] == self.url
+            url, validator = state["url"], state["validator"]
         except (OSError, ValueError, KeyError, TypeError):
-            validator, same = None, False
-        if not have or not same or not (validator or self.proven):
+            return {}
+        if not have or url != self.url or not (validator or self.proven):
             return {}
         headers = {"Range": f"bytes={have}-"}
         if validator:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -18,6 +17,7 @@ from urllib.parse import quote
 
 from reflash.core.errors import ReflashError
 from reflash.core.lock import only_one
+from reflash.core.progress import say
 from reflash.datasets.download import (
     Network,
     NotFoundError,
@@ -94,7 +94,7 @@ def fetch(
             job.dst / f".{name}.lock", f"{name}: another process is fetching it; waiting for that"
         ):
             if (job.target / MANIFEST).is_file() and not verify(name, dst):
-                _say(f"{name}: is there already")
+                say(f"{name}: is there already")
                 return job.target / MANIFEST
             try:
                 if source is not None and "://" not in str(source):
@@ -185,7 +185,7 @@ class _Job:
             except ReflashError as error:
                 reasons.append(str(error))
                 more = "; trying the next source" if len(reasons) < len(sources) else ""
-                _say(f"{self.name}: {error}{more}")
+                say(f"{self.name}: {error}{more}")
         tried = "; ".join(f"({i}) {reason}" for i, reason in enumerate(reasons, 1))
         raise ReflashError(
             f"{self.name}: could not be fetched from any source: {tried}; try again later, or get "
@@ -193,7 +193,7 @@ class _Job:
         )
 
     def _terms(self, accepted: bool) -> None:
-        _say(f"{self.name}: terms of use: {self.dataset.terms}")
+        say(f"{self.name}: terms of use: {self.dataset.terms}")
         if self.dataset.accept_terms and not accepted:
             raise ReflashError(
                 f"{self.name}: its terms ({self.dataset.terms}) must be accepted before it is "
@@ -397,7 +397,3 @@ def _inside(path: PurePosixPath, folder: PurePosixPath) -> bool:
 def _first(problems: Sequence[str]) -> str:
     more = f" ({len(problems) - 1} more like this)" if len(problems) > 1 else ""
     return f"{problems[0]}{more}"
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

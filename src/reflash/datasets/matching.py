@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,10 +51,9 @@ def image_files(folder: Path, deep: bool = False) -> list[Path]:
     return sorted(path for path in paths if is_image_name(path) and path.is_file())
 
 
-def scan(paths: Iterable[Path], workers: int | None = None) -> list[Found]:
+def scan(paths: Sequence[Path]) -> list[Found]:
     """Decode and hash image files, several at a time; a damaged one does not stop it."""
-    paths = list(paths)
-    return list(track(ordered_map(_look, paths, workers), "verifying images", len(paths)))
+    return list(track(ordered_map(_look, paths), "verifying images", len(paths)))
 
 
 def _look(path: Path) -> Found:

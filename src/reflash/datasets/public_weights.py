@@ -6,7 +6,6 @@ came from, with the hashes of both files.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import shutil
@@ -25,6 +24,7 @@ from reflash.core.lock import only_one
 from reflash.core.progress import say
 from reflash.core.settings import Settings
 from reflash.datasets.download import Network, address_parts, download
+from reflash.datasets.registry import look_up
 from reflash.datasets.space import DiskError, disk_errors, human, require_space
 from reflash.models.settings import Dropout, NetworkSettings
 
@@ -76,12 +76,7 @@ def find_weights(name: str) -> PublicWeights:
     ReflashError
         There are none of that name; the message names the nearest one.
     """
-    known = weights_registry()
-    if name in known:
-        return known[name]
-    near = difflib.get_close_matches(name, known, n=1)
-    guess = f"did you mean {near[0]}" if near else f"known are {', '.join(known)}"
-    raise ReflashError(f"{name}: no such public weights; {guess}")
+    return look_up(name, weights_registry(), "public weights")
 
 
 def fetch_weights(

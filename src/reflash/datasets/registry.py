@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, TypeVar
 
 import yaml
 from pydantic import Field, TypeAdapter
@@ -14,6 +15,8 @@ from pydantic import Field, TypeAdapter
 from reflash.core.errors import ReflashError
 from reflash.core.settings import Settings
 from reflash.datasets.manifest import Entry, read_manifest
+
+Value = TypeVar("Value")
 
 
 class GithubSource(Settings):
@@ -108,13 +111,17 @@ def find(name: str) -> Dataset:
     ReflashError
         There is no such dataset; the message names the nearest one.
     """
-    known = registry()
+    return look_up(name, registry(), "dataset")
+
+
+def look_up(name: str, known: Mapping[str, Value], what: str) -> Value:
+    """Return the value of ``name`` in a registry of things called ``what``; see `find`."""
     if name in known:
         return known[name]
     folded = {key.casefold(): key for key in known}
     near = difflib.get_close_matches(name.casefold(), folded, n=1)
     guess = f"did you mean {folded[near[0]]}" if near else f"known are {', '.join(known)}"
-    raise ReflashError(f"{name}: no such dataset; {guess}")
+    raise ReflashError(f"{name}: no such {what}; {guess}")
 
 
 def shipped_manifests(name: str) -> dict[str, list[Entry]]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from reflash.core.errors import ReflashError
 from reflash.core.files import explained
+from reflash.core.progress import say
 
 
 class DiskError(ReflashError):
@@ -55,8 +55,7 @@ def require_space(folder: Path | str, need: int, what: str, announce: bool = Tru
             "free some space or choose another folder"
         )
     if announce:
-        line = f"{what}: needs {human(need)} of disk, {human(free)} are free"
-        print(line, file=sys.stderr, flush=True)
+        say(f"{what}: needs {human(need)} of disk, {human(free)} are free")
 
 
 @contextmanager
