@@ -32,21 +32,21 @@ def bench(
         bool,
         typer.Option("--short", help="Only what a short GPU allocation needs to know, in 150 s."),
     ] = False,
-    render: Annotated[
+    only_render: Annotated[
         bool, typer.Option("--render", help="Measure nothing, only write the page again.")
     ] = False,
 ) -> None:
     """Measure speed and memory of each stage on this machine."""
-    from reflash.core.files import require_file
-    from reflash.report.benchmarks import check_names, render_page, run_benchmarks
+    from reflash.core.files import require_file, write_text
+    from reflash.report.benchmarks import check_names, render, run_benchmarks
 
     names = ["short"] if short else names
     check_names(names or ())
     if not quick:
         require_file(page, "run this in a clone of the project, or name the page with --page")
     try:
-        if not render:
+        if not only_render:
             run_benchmarks(names or (), folder, device, threads, quick)
     finally:
         if not quick:
-            render_page(page, folder / "results")
+            write_text(page, render(page, folder / "results"))

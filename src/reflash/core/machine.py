@@ -5,7 +5,10 @@ from __future__ import annotations
 import platform
 import re
 import subprocess
+from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 _SOURCE = Path(__file__).parents[1]
@@ -24,6 +27,15 @@ def cpu_name() -> str:
         return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
+
+
+def package_versions(names: Iterable[str]) -> dict[str, str]:
+    """Return the version of each of some packages, without those that are not installed."""
+    found = {}
+    for name in names:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -73,11 +73,7 @@ def smaller(image: Attachment) -> Attachment:
     return Attachment(str(Path(image.name).with_suffix(".webp")), packed.getvalue())
 
 
-def write_archive(
-    path: Path | str,
-    page: Callable[[Callable[[Attachment], str]], str],
-    others: Mapping[str, bytes] | None = None,
-) -> None:
+def write_archive(path: Path | str, page: Callable[[Callable[[Attachment], str]], str]) -> None:
     """Write a zip of a page and of the files it links, which works wherever it is unpacked.
 
     Parameters
@@ -86,10 +82,8 @@ def write_archive(
         The zip.
     page
         Makes the page from a function that gives the address of an attachment.
-    others
-        Further files by their names in the archive.
     """
-    files = dict(others or {})
+    files: dict[str, bytes] = {}
 
     def address(attachment: Attachment) -> str:
         files[attachment.name] = attachment.content

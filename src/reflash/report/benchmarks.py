@@ -20,15 +20,14 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from reflash.core.errors import ReflashError
-from reflash.core.files import require_folder, write_json, write_text
-from reflash.core.machine import cpu_name
+from reflash.core.files import require_folder, write_csv, write_json
+from reflash.core.machine import cpu_name, package_versions
 
 if TYPE_CHECKING:
     import torch
@@ -48,7 +47,6 @@ NAMES = (
 )
 """The benchmarks, in the order in which they run."""
 
-PAGE = Path("docs/performance.md")
 FOLDER = Path("benchmarks")
 PACKAGES = ("torch", "numpy", "opencv-python-headless", "pillow")
 
@@ -153,19 +151,13 @@ def load(path: Path) -> Result:
 
 def machine(device: str) -> dict[str, Any]:
     """Describe the machine, the versions and how busy it was."""
-    found: dict[str, str] = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
     described: dict[str, Any] = {
         "cpu": cpu_name(),
         "cores": os.cpu_count(),
         "load_average": [round(load, 2) for load in os.getloadavg()],
         "system": platform.system(),
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "versions": found,
+        "versions": {"python": platform.python_version(), **package_versions(PACKAGES)},
     }
     if device == "cuda":
         import torch
@@ -302,7 +294,7 @@ def run_benchmarks(
         raise ReflashError(f"{', '.join(failed)}: failed; see above. The others are measured")
 
 
-def render(page: Path = PAGE, results: Path = FOLDER / "results") -> str:
+def render(page: Path, results: Path) -> str:
     """Return the page with every table between its markers made anew from the results.
 
     A marker ``<!-- bench NAME -->`` is followed by the tables of ``NAME-cpu.json`` and
@@ -319,23 +311,12 @@ def render(page: Path = PAGE, results: Path = FOLDER / "results") -> str:
     return pattern.sub(tables, page.read_text(encoding="utf-8"))
 
 
-def render_page(page: Path = PAGE, results: Path = FOLDER / "results") -> None:
-    """Write the page's tables again from the results."""
-    write_text(page, render(page, results))
-
-
 def write_rows(path: Path, rows: Iterable[Mapping[str, object]], device: str) -> None:
     """Write rows as CSV, in place of the rows that the file has of the same ``device``."""
-    import csv
-    import io
+    import pandas as pd
 
-    rows = list(rows)
-    kept: list[Mapping[str, object]] = []
+    table = pd.DataFrame(list(rows), dtype=object)
     if path.is_file():
-        with path.open(newline="", encoding="utf-8") as file:
-            kept = [row for row in csv.DictReader(file) if row["device"] != device]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows([*kept, *rows])
-    write_text(path, text.getvalue())
+        before = pd.read_csv(path, dtype=object, keep_default_na=False)
+        table = pd.concat([before[before["device"] != device], table])
+    write_csv(path, table, float_format=None)

@@ -11,7 +11,7 @@ from typing import Any
 
 from reflash.core.errors import ReflashError
 from reflash.core.files import require_file
-from reflash.core.machine import source_remote
+from reflash.core.machine import package_versions, source_remote
 from reflash.study.context import listing
 from reflash.training.record import RECORD, Record, read_record
 
@@ -34,13 +34,7 @@ SOURCE = "src/reflash"
 
 def installed_versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that make the results."""
-    versions = {"Python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
+    return {"Python": platform.python_version(), **package_versions(PACKAGES)}
 
 
 def repository() -> str | None:
