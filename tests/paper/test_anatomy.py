@@ -107,10 +107,21 @@ def test_table_has_gains_and_their_parts(make_context, write_rows):
     assert "were not sharpened" in plain.caption
 
 
+def test_a_network_of_others_is_one_training_beside_three_seeds(make_context, write_rows):
+    theirs, seeds = "external/theirs", (0, 1, 2)
+    files = [evaluation(write_rows, f"plain{s}", f"{PLAIN}/seed{s}", BEFORE) for s in seeds]
+    files.append(evaluation(write_rows, "theirs", f"{theirs}/seed0", BEFORE))
+    context = make_context(models=(PLAIN, theirs), seeds=seeds)
+    frame = anatomy.gather(context, Anatomy(), files)
+    assert frame.groupby("model")["seeds"].unique().to_dict() == {PLAIN: [3], theirs: [1]}
+    assert frame.groupby("model")["value"].mean().nunique() == 1
+
+
 @pytest.mark.parametrize(
     ("factors", "verdict"),
     [
         ((0.7, 1.0, 1.0), "supported"),
+        ((0.99, 1.0, 1.0), "supported"),  # of a gain below 0.05 dB, too, all may be low
         ((1.0, 0.7, 0.7), "not supported"),
         ((1.2, 1.2, 1.2), "not tested"),
     ],
@@ -158,6 +169,7 @@ def test_figure_shows_bands_and_the_gain_while_training(make_context, write_rows
     training = drawing.frame[drawing.frame["panel"] == "training"].set_index("iteration")
     assert list(training["value"]) == pytest.approx([0.25, 0.45])
     # Student's t of two seeds at 95 %: 12.7 standard errors.
+    assert training["images"].isna().all()
     half = 12.706 * 0.1 / 2
     assert training.loc[2, "high"] - training.loc[2, "value"] == pytest.approx(half, rel=1e-3)
     write_figure(drawing, tmp_path / "gain_anatomy", FigureStyle())

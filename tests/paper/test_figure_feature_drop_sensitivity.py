@@ -77,8 +77,21 @@ def test_lines_are_the_frame(drawing):
 
 
 def test_caption(drawing):
-    for part in ("over 4 random choices", "draws and seeds", "Seeds 0, 1.", "no evidence about"):
+    for part in (
+        "over 4 random choices",
+        "draws and, of the models, seeds",
+        "Seeds 0, 1.",
+        "no evidence about",
+    ):
         assert part in drawing.caption
+
+
+def test_a_network_of_others_is_one_training(make_context, sensitivity, write_rows):
+    theirs = write_rows("theirs", COLUMNS, rows("external/x/seed0", "psnr", PSNR[PLAIN, 0]))
+    context = make_context(models=(PLAIN, "external/x"), seeds=(0, 1))
+    frame = gather(context, FeatureDropSensitivity(), [*sensitivity, theirs]).frame
+    seeds = frame.groupby("model")["seeds"].unique().to_dict()
+    assert seeds == {PLAIN: [2], "external/x": [1], "digits_cnn": [1]}
 
 
 def test_missing_classifier_is_named(make_context, write_rows):

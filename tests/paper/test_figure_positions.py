@@ -166,7 +166,7 @@ def test_caption_says_what_is_inferred(multi):
         "p = 0.2",
         "mean of the 8 degradations",
         "photos (2 images)",
-        "Mean over 2 seeds (0, 1); error bars are",
+        "Mean over 2 seeds (0, 1); error bars and the band are",
         "inferred",
         "no evidence about the paper",
     ):

@@ -25,6 +25,7 @@ def rng(seed=0):
         (3, 24, 0.05, 0.3, 0.1),  # images matter most
         (3, 24, 0.2, 0.05, 0.05),  # seeds matter most
         (3, 24, 0.0, 0.0, 0.3),  # neither does
+        (2, 24, 0.1, 0.1, 0.05),  # two seeds, which matter most
     ],
 )
 def test_coverage_is_near_95_percent(seeds, images, of_seeds, of_images, residual):
@@ -40,6 +41,16 @@ def test_coverage_is_near_95_percent(seeds, images, of_seeds, of_images, residua
         found = paired_interval(differences, 500, 0.95, draws)
         hits += found.low <= TRUE <= found.high
     assert 0.90 <= hits / 300 <= 0.99
+
+
+def test_width_of_two_sources():
+    """Cochran: the standard error times both Student's t, weighted by their variances."""
+    of_seeds, of_images = np.array([-0.3, -0.1, 0.4])[:, None], rng(1).normal(0, 0.5, (1, 10))
+    found = paired_interval(of_seeds + of_images, 20_000, 0.95, rng())
+    parts = np.array([of_seeds.var(ddof=1) / 3, of_images.var(ddof=1) / 10])
+    student = stats.t.ppf(0.975, [2, 9]) @ parts / parts.sum()
+    expected = 2 * student * math.sqrt(parts.sum())
+    assert found.high - found.low == pytest.approx(expected, rel=0.03)
 
 
 def test_the_effect_is_the_mean_and_lies_inside():

@@ -110,6 +110,17 @@ def test_verdict_of_an_interval(low, high, verdict):
     assert judge(low, high, 0.0, 0.05) == verdict
 
 
+def test_the_rule_is_said_in_the_order_in_which_it_is_applied(examine):
+    """An interval of 0.01 to 0.04 dB lies above 0 and below what matters."""
+    part = only_part(examine({PLAIN: 0.0, DROPPED: 0.03}, noise=0.01), 2)
+    assert 0 < part.low < part.high < 0.05
+    assert part.verdict == "not supported"
+    assert part.rule == (
+        "not supported if the interval lies below 0.05 dB, else supported if it lies above 0 dB, "
+        "else inconclusive"
+    )
+
+
 @pytest.mark.parametrize(
     ("low", "high", "verdict"),
     [(-0.02, 0.1, "supported"), (-0.2, 0.1, "inconclusive"), (-0.3, -0.1, "not supported")],
@@ -414,6 +425,8 @@ def test_the_paired_index_decides_where_it_is_known(
     assert "3 seeds and 40 images" in paired.method
     assert [part.verdict for part in published] == ["not judged"] * 2
     assert "does not count" in published[0].rule
+    assert published[0].low is not None  # although it has an interval
+    assert found.rule.startswith("supported if every part that is judged is supported")
     assert found.verdict == verdict
 
 
@@ -457,12 +470,14 @@ def test_sooner_than_a_classifier(examine, sensitivity, power, verdict):
     findings = examine({PLAIN: 0.0}, sensitivity=sensitivity(power))
     loss, area = claim(findings, 1).parts
     assert claim(findings, 1).verdict == area.verdict == verdict
-    assert area.method == "paired bootstrap over 3 seeds and 4 random choices"
+    assert area.method == (
+        "paired bootstrap over 3 seeds and 4 random choices, says nothing about other images"
+    )
     ratios = np.array([0.0, 0.25, 0.5, 0.75, 1.0])
     heights = 1 - ratios**power
     expected = 0.5 - np.mean((heights[1:] + heights[:-1]) / 2)
     assert area.effect == pytest.approx(expected, abs=0.01)
-    assert "25 % of the features" in loss.name
+    assert "25 % of the channels at last-conv" in loss.name
     assert loss.effect == pytest.approx(8 * 0.25**power, abs=0.01)
 
 

@@ -66,6 +66,14 @@ def test_seeds_sentence_names_seeds_and_spread(make_context):
     assert seeds_sentence(make_context(seeds=(4,))) == "One seed (4)."
     several = seeds_sentence(make_context(seeds=(0, 2)), "bands are")
     assert several == "Mean over 2 seeds (0, 2); bands are one standard deviation (n - 1)."
+    assert seeds_sentence(make_context(seeds=(0, 2)), "") == "Mean over 2 seeds (0, 2)."
+
+
+def test_networks_of_others_have_no_seeds(make_context):
+    beside = make_context(models=("a/multi/none", "external/x"), seeds=(0, 2))
+    assert seeds_sentence(beside, "") == "Mean over 2 seeds (0, 2) of what was trained here."
+    alone = make_context(models=("external/x",), seeds=(0, 2))
+    assert seeds_sentence(alone) == "Weights from elsewhere: one training of each model."
 
 
 def test_small_phrases():

@@ -112,6 +112,9 @@ def test_table(context: Context, files: Inputs) -> None:
     }
     assert {"mixup0.2", "mixup1, chosen", "weight decay0.1, chosen", "none--"} <= lines
     assert "One seed (0)." in text
+    several = context.model_copy(update={"seeds": (0, 1)})
+    caption = regularisers.arrange(frame.reset_index(), several, Regularisers()).caption
+    assert "Mean over 2 seeds (0, 1)." in caption  # intervals are printed, no ±
 
 
 def test_figure(context: Context, files: Inputs, tmp_path: Path) -> None:

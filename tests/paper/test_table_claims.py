@@ -90,6 +90,24 @@ def test_one_seed_is_said(make_context, claims):
     context = make_context()
     caption = arrange(gather(context, Claims(), claims), context, Claims()).caption
     assert "images only, as there is one seed (0)" in caption
+    assert "supported if one part is" not in caption
+
+
+def test_the_caption_says_which_claim_one_part_bears_out(tmp_path, make_context):
+    findings = Findings(
+        study="regularisers",
+        scale="demo",
+        evidence="none",
+        warning="",
+        seeds=(0,),
+        confidence=0.95,
+        resamples=100,
+        claims=(made_claim(8, (PART,), (), "supported"),),
+    )
+    write_claims(tmp_path / "claims.json", findings)
+    context = make_context()
+    frame = gather(context, Claims(), tmp_path / "claims.json")
+    assert "(claim 8: supported if one part is)" in arrange(frame, context, Claims()).caption
 
 
 def test_files_of_the_table(tmp_path, make_context, claims):

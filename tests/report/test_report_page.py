@@ -539,6 +539,18 @@ def test_comparison_shows_known_gains():
     assert rows[1][-1] == "digitised; p and test set inferred"
 
 
+def test_another_metric_is_not_held_against_the_papers_psnr(tmp_path):
+    about = context(test_sets=("Set5",))
+    (table,), _, _ = make_results(tmp_path, about)
+    csv = table.with_name("multi_degradation.csv")
+    assert "ours" in {column.name for column in main_comparison(about, csv).columns}
+    text = csv.read_text().replace(",psnr,", ",ssim,")
+    csv.write_text(text)
+    layout = main_comparison(about, csv)
+    assert "ours" not in {column.name for column in layout.columns}
+    assert "no table of the PSNR" in layout.caption
+
+
 def test_restated_value_says_who_restated_it():
     (note,) = restated_notes()
     assert note.startswith("22.438 dB for RRDB + dropout on Set14, restated by SEAL (ICLR 2024)")

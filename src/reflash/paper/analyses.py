@@ -157,11 +157,12 @@ def layers_there(layers: Sequence[str], layers_had: Iterable[str], owner: str) -
 def layer_label(layer: str) -> str:
     """Return the name shown for a layer of one network.
 
-    >>> [layer_label(layer) for layer in ("first", "b2", "hr", "last")]
-    ['first conv', 'block 2', 'HR conv', 'last-conv']
+    >>> [layer_label(layer) for layer in ("first", "b2", "hr", "last", "body.3.conv")]
+    ['first conv', 'block 2', 'HR conv', 'last-conv', 'body.3.conv']
     """
-    names = {"first": "first conv", "hr": "HR conv", "last": "last-conv", "body": "body"}
-    return names.get(layer, f"block {layer[1:]}")
+    names = {"first": "first conv", "hr": "HR conv", "last": "last-conv"}
+    block = layer.startswith("b") and layer[1:].isdigit()
+    return f"block {layer[1:]}" if block else names.get(layer, layer)
 
 
 def depth_label(layer: str) -> str:

@@ -19,7 +19,7 @@ from pandas.api.types import is_numeric_dtype
 from reflash.core.errors import ReflashError
 from reflash.core.files import read_csv, require_file
 from reflash.evaluation.metrics import PERFECT_PSNR
-from reflash.models.names import BICUBIC
+from reflash.models.names import BICUBIC, runs_of
 from reflash.study.context import Context
 
 MEAN = "mean"
@@ -251,7 +251,8 @@ def read_images(
     Returns
     -------
     dict of str to (seeds, images) float
-        By model; seeds in the context's order, the same images in every column.
+        By model; seeds in the context's order (of an external model one), the same images in every
+        column.
 
     Raises
     ------
@@ -277,7 +278,8 @@ def read_values(
     Returns
     -------
     dict of str to (seeds, images, kinds, metrics) float
-        By model; seeds in the context's order, the same images for every model.
+        By model; seeds in the context's order (of an external model one), the same images for
+        every model.
 
     Raises
     ------
@@ -294,12 +296,12 @@ def read_values(
         _check_images(table[table["set"] == name])
     whole = table.set_index(["run", "set", "image", "kind"])[list(metrics)]
     images = sorted(set(table[["set", "image"]].itertuples(index=False, name=None)))
-    shape = (len(context.seeds), len(images), len(kinds), len(metrics))
+    shape = (-1, len(images), len(kinds), len(metrics))
     return {
         model: whole.loc[
             [
-                (f"{model}/seed{seed}", *image, kind)
-                for seed in context.seeds
+                (run, *image, kind)
+                for run in runs_of(model, context.seeds)
                 for image in images
                 for kind in kinds
             ]

@@ -141,10 +141,10 @@ def _known_kinds() -> list[str]:
 
 
 def _own_values(path: Path | str) -> dict[tuple[str, str, str], float]:
-    """Return (model, row, kind) -> our value on the comparable set."""
-    columns = ("set", "model", "row", "kind", "value")
+    """Return (model, row, kind) -> our PSNR on the comparable set; nothing of another metric."""
+    columns = ("set", "model", "metric", "row", "kind", "value")
     table = read_table(path, columns, _REMEDY)
-    table = table[table["set"] == COMPARABLE_SET]
+    table = table[(table["set"] == COMPARABLE_SET) & (table["metric"] == "psnr")]
     keys = zip(table["model"], table["row"], table["kind"], strict=True)
     return dict(zip(keys, map(float, table["value"]), strict=True))
 
@@ -188,8 +188,9 @@ def _caption(context: Context, compared: bool) -> str:
         parts.append(
             f"Ours: scale {context.scale}; diff.: ours, not rounded, less the paper's value."
         )
+        parts.append(seeds_sentence(context, ""))
     elif COMPARABLE_SET in context.test_sets:
-        parts.append("This study makes no table of these models to compare with.")
+        parts.append("This study makes no table of the PSNR of these models to compare with.")
     else:
         sets = ", ".join(context.test_sets)
         parts.append(

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from reflash.core.settings import Settings
-from reflash.models.names import BICUBIC, runs_of
+from reflash.models.names import BICUBIC, is_external, runs_of
 
 Evidence = Literal["none", "fraction", "paper"]
 """What results say about the paper: nothing, something (its networks, a fraction of its training),
@@ -105,14 +105,17 @@ def evidence_sentence(context: Context) -> str:
 
 
 def seeds_sentence(context: Context, spread: str = "± is") -> str:
-    """Say how many seeds there are and what is shown of them."""
+    """Say how many seeds there are, and what shows their spread; ``spread`` empty: nothing does."""
     if context.released:
         return "The authors' released weights: one training of each model."
-    seeds = context.seeds
+    seeds, elsewhere = context.seeds, [is_external(model) for model in context.models]
+    if elsewhere and all(elsewhere):
+        return "Weights from elsewhere: one training of each model."
     if len(seeds) == 1:
         return f"One seed ({seeds[0]})."
-    listed = ", ".join(map(str, seeds))
-    return f"Mean over {len(seeds)} seeds ({listed}); {spread} one standard deviation (n - 1)."
+    of = " of what was trained here" if any(elsewhere) else ""
+    shown = f"; {spread} one standard deviation (n - 1)" if spread else ""
+    return f"Mean over {len(seeds)} seeds ({', '.join(map(str, seeds))}){of}{shown}."
 
 
 def sets_phrase(images: Mapping[str, int]) -> str:

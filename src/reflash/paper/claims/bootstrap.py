@@ -123,9 +123,7 @@ def interval(
     # Percentiles of a handful of seeds or images are too narrow: drawing n of n shrinks the
     # variance by (n - 1) / n, and n values say little about it. So the percentiles give the shape
     # (how much further the interval reaches to one side), and Student's t the width.
-    variance, freedom = _variance(of_seeds, of_resamples, units)
-    student = float(stdtrit(freedom, (1 + confidence) / 2))
-    factor = 2 * student * variance**0.5 / (high - low)
+    factor = 2 * _half_width(of_seeds, of_resamples, units, confidence) / (high - low)
     return Estimate(
         effect,
         effect - factor * (effect - low),
@@ -141,12 +139,15 @@ def _weights(rng: np.random.Generator, resamples: int, count: int) -> Array:
     return drawn / count
 
 
-def _variance(of_seeds: Array, of_resamples: Array, units: int) -> tuple[float, float]:
-    """Return the variance of the mean over seeds and units, and its degrees of freedom.
+def _half_width(of_seeds: Array, of_resamples: Array, units: int, confidence: float) -> float:
+    """Return half the width of the interval of a mean over seeds and units.
 
     Seeds and units are crossed, every seed with every unit: the variance between seeds and that
-    between units both hold the residual one, which is taken off once. The degrees of freedom of
-    such a sum are Satterthwaite's.
+    between units both hold the residual one, which is taken off once. The standard error is
+    multiplied by the mean of both sources' Student's t, weighted by their variances (Cochran,
+    "Approximate significance levels of the Behrens-Fisher test", Biometrics 1964): it covers at
+    least about as often as it says, while Satterthwaite's degrees of freedom, with the two or three
+    seeds that there are, cover less often (of two seeds 0.87 for 0.95).
     """
     seeds = of_seeds.size
     between_seeds = float(of_seeds.var(ddof=1)) / seeds if seeds > 1 else 0.0
@@ -157,13 +158,10 @@ def _variance(of_seeds: Array, of_resamples: Array, units: int) -> tuple[float, 
         if seeds > 1:
             within = exact * float(of_resamples.var(axis=0).mean())
             residual = max(0.0, (within - between_units) / (seeds - 1))
-    terms = [(between_seeds, seeds - 1), (between_units, units - 1)]
-    terms = [(part, freedom) for part, freedom in terms if part > 0]
-    largest, of_largest = max(terms)
-    together = between_seeds + between_units - residual
+    sources = [(between_seeds, seeds - 1), (between_units, units - 1)]
+    sources = [(part, freedom) for part, freedom in sources if part > 0]
+    both = sum(part for part, _ in sources)
+    student = sum(part * stdtrit(freedom, (1 + confidence) / 2) for part, freedom in sources) / both
     # The estimate of the residual is noisy; the variance is never less than its larger source.
-    if together <= largest:
-        return largest, float(of_largest)
-    spread = sum(part**2 / freedom for part, freedom in terms)
-    spread += residual**2 / max(1, (seeds - 1) * (units - 1))
-    return together, max(together**2 / spread, min(freedom for _, freedom in terms))
+    variance = max(both - residual, *(part for part, _ in sources))
+    return float(student * variance**0.5)

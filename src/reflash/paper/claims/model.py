@@ -22,16 +22,17 @@ from reflash.paper.tables.layout import EMPTY, number
 from reflash.study.context import Evidence
 
 Verdict = Literal["supported", "not supported", "inconclusive", "not tested", "not judged"]
-"""Of a claim or a part; a claim without parts is not tested, a part without interval not judged."""
+"""Of a claim or a part. A claim without parts is not tested; a part without an interval, or one
+that is reported beside the one that decides, is not judged."""
 
 RULE = (
-    "supported if every part with an interval is supported, not supported if one of them is not "
+    "supported if every part that is judged is supported, not supported if one of them is not "
     "supported, inconclusive otherwise"
 )
 """How the parts of a claim make its verdict."""
 
 ONE_RULE = (
-    "supported if a part with an interval is supported, not supported if all of them are not "
+    "supported if a part that is judged is supported, not supported if all of them are not "
     "supported, inconclusive otherwise"
 )
 """How the parts make the verdict on a claim that one of them may bear out."""
@@ -163,7 +164,8 @@ def judge(
     support
         The effect is as claimed if the whole interval lies beyond this.
     reject
-        It is not, or too small to matter, if the whole interval falls short of this.
+        It is not, or too small to matter, if the whole interval falls short of this, even where
+        it lies beyond ``support``.
     below
         The claim is that the effect is small: beyond means below.
     """

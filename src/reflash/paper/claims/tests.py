@@ -18,7 +18,7 @@ from reflash.degradations.settings import KINDS
 from reflash.degradations.tasks import TASKS, Task
 from reflash.interpretation.paired import paired_separation
 from reflash.models.names import regularisers_of, setting_of
-from reflash.paper.analyses import read_classifier
+from reflash.paper.analyses import layer_label, read_classifier
 from reflash.paper.claims.bootstrap import Array, Estimate
 from reflash.paper.claims.data import Data, Pair
 from reflash.paper.claims.model import (
@@ -135,7 +135,9 @@ def dropped_at_test_time(data: Data, text: Text) -> Tested:
 
     # The unit beside the seed is a random choice of features: the same one for every network.
     in_db = Measure("dB", 2, data.settings.smallest_db, units="random choices")
-    name = text.part("dropped", per_cent=100 * ratios[1])
+    about = data.context
+    what = f"{about.sensitivity_dimension}s at {layer_label(about.sensitivity_layer)}"
+    name = text.part("dropped", per_cent=100 * ratios[1], what=what)
     lost = np.mean([curves[m][..., 0] - curves[m][..., 1] for m in models], axis=0)
     compared = [(f"{model} whole", "dropped") for model in models]
     parts = [make_part(name, data.estimate(lost, name), compared, in_db)]
@@ -412,8 +414,9 @@ def gain_is_low_frequency(data: Data, text: Text) -> Tested:
             continue
         name = text.part("low", family=family, targets=targets)
         more = data.estimate(bands[..., 0] - bands[..., 1:].sum(-1), name)
-        in_db = Measure("dB", 2, data.settings.smallest_db)
-        parts.append(make_part(name, more, [pair], in_db))
+        # Half of the gain is the bound, however large the gain is: of one of 0.04 dB no part of
+        # it could differ from the rest by the 0.05 dB that matter elsewhere.
+        parts.append(make_part(name, more, [pair], Measure("dB", 3, smallest=0.0)))
     return parts, missing if pairs else [text.need("models")]
 
 
@@ -536,8 +539,8 @@ def make_part(
         + (f", widened for {comparisons} comparisons" if comparisons > 1 else ""),
         compared=tuple(f"{a} - {b}" for a, b in compared),
         rule=(
-            f"supported if the interval lies above {ends[0]}, not supported if it lies below "
-            f"{ends[1]}, else inconclusive"
+            f"not supported if the interval lies below {ends[1]}, else supported if it lies above "
+            f"{ends[0]}, else inconclusive"
             if known
             else UNJUDGED
         ),
@@ -546,17 +549,18 @@ def make_part(
 
 
 def _method(estimate: Estimate, units: str) -> str:
-    """Say what was resampled."""
+    """Say what was resampled, and what was not."""
     seeds, count = estimate.seeds, estimate.units
+    images = units == "images"
     if seeds == count == 1:
         return "one seed and nothing else to resample: no interval"
     if count == 1:
         return f"paired bootstrap over {seeds} seeds"
     if seeds == 1:
-        return (
-            f"one seed: paired bootstrap over {count} {units} only, says nothing about other seeds"
-        )
-    return f"paired bootstrap over {seeds} seeds and {count} {units}"
+        others = "other seeds" if images else "other seeds and images"
+        return f"one seed: paired bootstrap over {count} {units} only, says nothing about {others}"
+    known = f"paired bootstrap over {seeds} seeds and {count} {units}"
+    return known if images else f"{known}, says nothing about other images"
 
 
 def _reversed(pairs: Sequence[Pair]) -> list[Pair]:

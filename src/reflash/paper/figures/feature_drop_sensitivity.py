@@ -53,17 +53,16 @@ def gather(
     )
     parts = []
     for model in context.models:
-        part = _curve(table[table["model"] == model])
-        part["seeds"] = len(context.seeds)
+        rows = table[table["model"] == model]
+        part = _curve(rows).assign(seeds=rows["seed"].nunique())
         parts.append(in_front(part, task="sr", model=model, label=context.label(model)))
     other = read_classifier(sensitivity)
-    part = _curve(other)
-    part["seeds"] = 1
+    part = _curve(other).assign(seeds=1)
     name = str(other["model"].iloc[0])
     parts.append(in_front(part, task="classification", model=name, label="classifier of digits"))
     frame = pd.concat(parts, ignore_index=True)
-    spread = "bands are one standard deviation over draws"
-    spread += " and seeds (n - 1)." if len(context.seeds) > 1 else " (n - 1)."
+    spread = "bands are one standard deviation (n - 1) over draws"
+    spread += " and, of the models, seeds." if len(context.seeds) > 1 else "."
     place = f" on images of {context.analysis_set}" if context.analysis_set else ""
     rest = ", the others scaled up" if context.sensitivity_rescale else ""
     return Drawing(

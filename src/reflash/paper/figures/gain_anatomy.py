@@ -63,7 +63,8 @@ def gather(
     The frame has a row per model and, for panel ``bands``, kind and part (low, middle, high,
     which add up to gain; sharpened: gain in PSNR against the sharpened target), mean over the
     images of all test sets; for panel ``training``, kind validated and iteration: value, low and
-    high (95 % interval, the paired bootstrap of the claims; empty without one), seeds, images.
+    high (95 % interval, the paired bootstrap of the claims; empty without one), seeds, images
+    (empty for panel ``training``, whose logs do not say).
 
     Raises
     ------
@@ -98,7 +99,8 @@ def gather(
             along = pd.concat([a - b for a, b in of_seeds], axis="columns").dropna()
             for iteration, gains in zip(along.index, along.to_numpy(np.float64), strict=True):
                 place = {"panel": "training", "kind": name or MEAN, "iteration": iteration}
-                rows.append(key | place | _estimate(gains[:, None], f"{model} {name} {iteration}"))
+                found = _estimate(gains[:, None], f"{model} {name} {iteration}")
+                rows.append(key | place | found | {"images": float("nan")})
     frame = pd.DataFrame(rows)
     images = {name: _images(evaluations, context, name) for name in context.test_sets}
     return Drawing(
@@ -134,7 +136,7 @@ def _caption(context: Context, images: dict[str, int]) -> str:
     over = "over images only; it says nothing about other seeds" if seeds == 1 else "over both"
     return sentences(
         "Gain in PSNR (dB) of dropout over the same network and setting without.",
-        f"Above: by frequency, mean over {sets_phrase(images)}; bars and whiskers: 95 % interval, "
+        f"Above: by frequency, mean over {sets_phrase(images)}; whiskers: 95 % interval, "
         f"paired bootstrap of {seeds} seed{'s' if seeds > 1 else ''} and images ({over}).",
         BANDS_SENTENCE,
         PARTS_SENTENCE,

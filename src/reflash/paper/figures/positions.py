@@ -98,7 +98,7 @@ def _caption(context: Context, setting: str, p: float, frame: pd.DataFrame, labe
         f"Test set {sets_phrase(images)}, {kinds_phrase(setting)}.",
         metric_sentence("psnr", context),
         PSNR_AXIS,
-        seeds_sentence(context, "error bars are"),
+        seeds_sentence(context, "error bars and the band are"),
         "The paper's values were not found; that its positions were compared at p = 0.2 is "
         "inferred.",
         scale_sentence(context),

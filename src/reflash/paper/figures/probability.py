@@ -83,7 +83,7 @@ def _caption(
         f"Test set {sets_phrase(images)}; {tested}.",
         metric_sentence("psnr", context),
         PSNR_AXIS,
-        seeds_sentence(context, "error bars are"),
+        seeds_sentence(context, "error bars and the band are"),
         "The paper's values were not found.",
         scale_sentence(context),
     )

@@ -98,7 +98,7 @@ def gather(
             "Filled: the strength of its kind that validates best.",
             "Dashed line: the paper's dropout.",
             "The paper compares with no other regulariser.",
-            seeds_sentence(context),
+            seeds_sentence(context, ""),
             scale_sentence(context),
         ),
         alt=_alt(frame),

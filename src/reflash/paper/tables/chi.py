@@ -26,9 +26,10 @@ from reflash.study.context import Context, crop_phrase, scale_sentence, seeds_se
 NAME = "chi"
 
 PAIRED_SENTENCE = (
-    "Paired: the same on principal components with the mean over the degradations taken off each "
-    "image, so that what images show does not count; this one answers, because images differ more "
-    "from each other than an image does between degradations, which the two others take for spread."
+    "Paired: on principal components with the mean over the degradations taken off each image, "
+    "over the degrees of freedom that are left, so that what images show does not count; this one "
+    "answers, because images differ more from each other than an image does between degradations, "
+    "which the two others take for spread."
 )
 RESIDUAL_SENTENCE = (
     "SRResNet adds the upsampled input to its output (a global residual), RRDB does not; the "
@@ -129,7 +130,8 @@ def arrange(frame: pd.DataFrame, context: Context, settings: Chi) -> Layout:
             RESIDUAL_SENTENCE,
             f"{first['images']} images{place} ({part}) in each "
             f"of {first['kinds']} degradations, {frame['components'].max()} components.",
-            "Change: over the same network and setting without dropout, from unrounded values.",
+            "Change: over the same network and setting without dropout, seed by seed, from "
+            "unrounded values.",
             seeds_sentence(context),
             "The paper's values were not found; that dropout lowers the index is restated by "
             "others about the paper.",

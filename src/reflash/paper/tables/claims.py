@@ -10,6 +10,7 @@ import pandas as pd
 
 from reflash.paper.claims.model import (
     Part,
+    claim_texts,
     effect_text,
     interval_text,
     paper_text,
@@ -118,16 +119,25 @@ def _caption(frame: pd.DataFrame, context: Context) -> str:
     missing = [str(number) for number in claims.loc[claims["missing"] != "", "number"]]
     return " ".join(
         [
-            "A claim is supported if all its parts with an interval are, not supported if one of "
-            "them is not.",
-            "Effects are means of differences between models with the same seed on the same "
-            f"image; intervals by paired bootstrap over {_resampled(context)}.",
+            "A claim is supported if all its parts that are judged are, not supported if one of "
+            f"them is not{_other_rule(claims)}.",
+            "Effects are means of differences between models with the same seed on the same image, "
+            "every image of all test sets with the same weight; intervals by paired bootstrap over "
+            f"{_resampled(context)}, as wide as Student's t where these are few (features dropped "
+            "at test time: over random choices instead of images; cost: standard errors).",
             f"Paper: its value where one is known ({EVIDENCE_NOTE}), mean of the known kinds; ours "
             "are of all test sets and kinds, so the two show size and direction only.",
             *([f"Not tested, or not all of it: {listing(missing)}."] if missing else []),
             scale_sentence(context),
         ]
     )
+
+
+def _other_rule(claims: pd.DataFrame) -> str:
+    """Say which claims one part alone may bear out."""
+    rules = {number: text.rule for number, text in enumerate(claim_texts().values(), start=1)}
+    found = [str(number) for number in claims["number"] if rules.get(int(number)) == "one"]
+    return f" (claim {listing(found)}: supported if one part is)" if found else ""
 
 
 def _resampled(context: Context) -> str:

@@ -98,9 +98,12 @@ def _arranged(module: ModuleType, frame: pd.DataFrame, context: Context, setting
     gains = any(row.kind == "gain" for row in layout.rows) or "gain" in {
         column.name for column in layout.columns
     }
+    printed = "".join(cell.text for row in layout.rows for cell in row.cells)
     parts = (
         "Gains are of unrounded values." if gains else "",
-        seeds_sentence(context) if isinstance(settings, Artefact) else "",
+        seeds_sentence(context, "± is" if "±" in printed else "")
+        if isinstance(settings, Artefact)
+        else "",
         evidence_sentence(context),
         not_recorded_sentence(context),
     )

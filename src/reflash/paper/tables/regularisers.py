@@ -116,7 +116,7 @@ def arrange(frame: pd.DataFrame, context: Context, settings: Regularisers) -> La
             "Gini coefficient of channel saliency: lower is more even. CHI, paired: lower is less "
             "separated by degradation.",
             "What a strength means: docs/regularisers.md. The paper compares with none of these.",
-            seeds_sentence(context),
+            seeds_sentence(context, ""),
             scale_sentence(context),
         ]
     )

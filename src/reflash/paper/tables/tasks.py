@@ -99,7 +99,7 @@ def arrange(frame: pd.DataFrame, context: Context, settings: Tasks) -> Layout:
             "Gain: over the same network without dropout; in brackets the 95 % interval, paired "
             "bootstrap over seeds and images (one seed: images only).",
             f"The paper leaves {listing([task.title for task in TASKS.values()])} open.",
-            seeds_sentence(context),
+            seeds_sentence(context, ""),
             scale_sentence(context),
         ]
     )
