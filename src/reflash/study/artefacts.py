@@ -20,6 +20,8 @@ Tap = Annotated[str, Field(pattern=r"^(first|b[1-9][0-9]*|hr|last)$")]
 
 Place = Literal["b4", "b8", "b12", "b16", "conv_hr", "last_conv", "quarter", "half", "all"]
 
+Kinds = Annotated[tuple[Kind | Literal["mean"], ...], Field(min_length=1)]
+
 Probability = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -36,6 +38,20 @@ class Artefact(Settings):
 
     models: tuple[str, ...] = ()
     """Models shown, in this order, e.g. srresnet/multi/none; braces expand; empty: the study's."""
+
+
+class OfOneSet(Artefact):
+    """An artefact that shows one test set."""
+
+    set: str | None = None
+    """Test set shown; null: the scale's first."""
+
+
+class TrainedHere(Artefact):
+    """An artefact of networks trained here: of their logs, or of dropout as their names say it."""
+
+    shows_external: ClassVar[bool] = False
+    of_released: ClassVar[bool] = False
 
 
 class Printed(Settings):
@@ -67,7 +83,7 @@ class MetricTable(Artefact, Printed):
 class MultiDegradation(MetricTable):
     """Table: every model on the eight degradations of every test set, with gains and the paper."""
 
-    kinds: Annotated[tuple[Kind | Literal["mean"], ...], Field(min_length=1)] = (*KINDS, "mean")
+    kinds: Kinds = (*KINDS, "mean")
     """Degradations printed, a column each; mean is the mean of all eight. The CSV has all."""
 
 
@@ -80,15 +96,13 @@ class Anatomy(Artefact, Printed):
 
     inputs: ClassVar[tuple[str, ...]] = ("evaluations",)
 
-    kinds: Annotated[tuple[Kind | Literal["mean"], ...], Field(min_length=1)] = ("clean", "mean")
+    kinds: Kinds = ("clean", "mean")
     """Degradations printed, a block each; mean is the mean of all eight. The CSV has all."""
 
 
-class Regularisers(Artefact, Printed):
+class Regularisers(TrainedHere, Printed):
     """Table: every regulariser and strength against none and the paper's dropout."""
 
-    of_released: ClassVar[bool] = False
-    shows_external: ClassVar[bool] = False
     inputs: ClassVar[tuple[str, ...]] = ("evaluations", "logs", "concentration", "chi")
 
     layer: Tap = "last"
@@ -168,64 +182,43 @@ class Claims(Artefact, Printed):
     """Largest share of extra training time that counts as cheap; the paper is silent."""
 
 
-class TeaserBars(Artefact):
+class TeaserBars(OfOneSet):
     """Figure: mean metric per degradation as grouped bars, the paper's bar chart."""
 
     inputs: ClassVar[tuple[str, ...]] = ("evaluations",)
 
-    set: str | None = None
-    """Test set shown; null: the scale's first."""
-    kinds: Annotated[tuple[Kind | Literal["mean"], ...], Field(min_length=1)] = (
-        "clean",
-        "blur",
-        "noise",
-        "jpeg",
-    )
+    kinds: Kinds = ("clean", "blur", "noise", "jpeg")
     """Degradations shown, in this order; mean is the mean of all eight."""
     metric: Metric = "psnr"
     """What the bars measure."""
 
 
-class TrainingCurves(Artefact):
+class TrainingCurves(TrainedHere):
     """Figure: validation PSNR (EMA weights) against iterations, one line per model."""
 
-    shows_external: ClassVar[bool] = False
-    of_released: ClassVar[bool] = False
     inputs: ClassVar[tuple[str, ...]] = ("logs",)
 
 
-class GainAnatomy(Artefact):
+class GainAnatomy(TrainedHere):
     """Figure: the gain of dropout by frequency, against the target, and while training."""
 
-    shows_external: ClassVar[bool] = False
-    of_released: ClassVar[bool] = False
     inputs: ClassVar[tuple[str, ...]] = ("evaluations", "logs")
 
-    kinds: Annotated[tuple[Kind | Literal["mean"], ...], Field(min_length=1)] = (
-        "clean",
-        "blur",
-        "noise",
-        "jpeg",
-        "mean",
-    )
+    kinds: Kinds = ("clean", "blur", "noise", "jpeg", "mean")
     """Degradations shown, in this order; mean is the mean of all eight."""
 
 
-class RegulariserGains(Artefact):
+class RegulariserGains(TrainedHere):
     """Figure: the gain of every regulariser and strength over none, with intervals."""
 
-    of_released: ClassVar[bool] = False
-    shows_external: ClassVar[bool] = False
     inputs: ClassVar[tuple[str, ...]] = ("evaluations", "logs")
 
 
-class VisualComparison(Artefact):
+class VisualComparison(OfOneSet):
     """Figure: the same crop from every model side by side, with the PSNR of its image."""
 
     inputs: ClassVar[tuple[str, ...]] = ("evaluations", "hr", "lr", "sr")
 
-    set: str | None = None
-    """Test set shown; null: the scale's first."""
     examples: Annotated[int, Field(ge=1)] = 3
     """Number of images (rows): the first of the set in order of name."""
     kind: Kind = "noise_jpeg"
@@ -254,15 +247,11 @@ class DropoutPlacements(Settings):
     """Placements drawn, one row each."""
 
 
-class Positions(Artefact):
+class Positions(TrainedHere, OfOneSet):
     """Figure: PSNR against the position of one dropout layer, channel and element."""
 
-    shows_external: ClassVar[bool] = False
-    of_released: ClassVar[bool] = False
     inputs: ClassVar[tuple[str, ...]] = ("evaluations",)
 
-    set: str | None = None
-    """Test set shown; null: the scale's first."""
     network: str = "srresnet"
     """Network shown."""
     p: Probability = 0.2
@@ -285,15 +274,11 @@ class PositionsMulti(Positions):
     """Figure: PSNR against the position of dropout, trained and tested on many degradations."""
 
 
-class ProbabilityCurves(Artefact):
+class ProbabilityCurves(TrainedHere, OfOneSet):
     """Figure: PSNR against the dropout probability, channel and element, a panel per setting."""
 
-    shows_external: ClassVar[bool] = False
-    of_released: ClassVar[bool] = False
     inputs: ClassVar[tuple[str, ...]] = ("evaluations",)
 
-    set: str | None = None
-    """Test set shown; null: the scale's first."""
     network: str = "srresnet"
     """Network shown."""
     place: Place = "last_conv"
