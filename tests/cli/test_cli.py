@@ -53,18 +53,6 @@ def succeeds(arguments: list[object]) -> None:
     assert stop.value.code in (0, None)
 
 
-def test_help_needs_neither_torch_nor_matplotlib() -> None:
-    code = (
-        "import sys\nfrom reflash.cli.app import main\n"
-        "try: main(['--help'])\nexcept SystemExit: pass\n"
-        "print(sorted({'torch', 'matplotlib', 'pandas', 'sklearn', 'cv2'} & set(sys.modules)))"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert result.stdout.strip().endswith("[]")
-
-
 def test_degrading_needs_no_torch(photo: Path, tmp_path: Path) -> None:
     arguments = ["degrade", str(photo.parent), str(tmp_path / "lr"), "--kind", "noise"]
     code = (
@@ -127,25 +115,6 @@ def test_degrade_explains_bad_options(
     assert not (tmp_path / "lr/manifest.csv").exists()
 
 
-@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "1", "I;16", "CMYK"])
-def test_degrade_takes_any_colour_mode(mode: str, photo: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "modes"
-    folder.mkdir()
-    if mode == "I;16":
-        grey = np.asarray(Image.open(photo).convert("L")).astype(np.uint16) * 257
-        Image.fromarray(grey).save(folder / "a.png")
-    else:
-        suffix = "tif" if mode == "CMYK" else "png"
-        Image.open(photo).convert(mode).save(folder / f"a.{suffix}")
-    succeeds(["degrade", folder, tmp_path / "lr", "--kind", "clean"])
-    assert read_rgb(tmp_path / "lr/a.png").shape == (30, 39, 3)
-
-
-def test_missing_folder_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    line = fails(["degrade", tmp_path / "none", tmp_path / "lr", "--kind", "clean"], capsys)
-    assert str(tmp_path / "none") in line
-
-
 def test_unwritable_destination_is_named(
     photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -165,55 +134,6 @@ def test_upscale_round_trip_of_alpha_and_size(photo: Path, weights: Path, tmp_pa
         assert set(np.asarray(image)[..., 3].flat) == {77}
 
 
-def bad_weights(kind: str, path: Path, weights: Path) -> None:
-    if kind == "missing":
-        return
-    if kind == "truncated":
-        path.write_bytes(weights.read_bytes()[:500])
-    elif kind == "not weights":
-        path.write_text("hello")
-    elif kind == "other architecture":
-        state, metadata = load_weights(weights)
-        state["conv_first.weight"] = torch.zeros(8, 12, 3, 3)
-        save_weights(path, state, metadata)
-
-
-@pytest.mark.parametrize("kind", ["missing", "truncated", "not weights", "other architecture"])
-def test_bad_weights_are_named_and_nothing_is_written(
-    kind: str,
-    photo: Path,
-    weights: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    path = tmp_path / "bad.safetensors"
-    bad_weights(kind, path, weights)
-    out = tmp_path / "up.png"
-    line = fails(["upscale", photo, out, "--weights", path], capsys)
-    assert "bad.safetensors" in line
-    assert not out.exists()
-
-
-class Evil:
-    """A pickle that would run a command."""
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        import os
-
-        return os.system, ("touch owned",)
-
-
-def test_a_pickle_with_code_is_refused(
-    photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    torch.save({"params": Evil()}, tmp_path / "evil.pth")
-    line = fails(["upscale", photo, "out.png", "--weights", "evil.pth"], capsys)
-    assert "evil.pth" in line
-    assert not (tmp_path / "owned").exists()
-    assert not (tmp_path / "out.png").exists()
-
-
 def test_convert_there_and_back(weights: Path, tmp_path: Path) -> None:
     succeeds(["convert", weights, tmp_path / "a.pth", "--layout", "authors"])
     keys = torch.load(tmp_path / "a.pth", weights_only=True)["params"]
@@ -222,29 +142,6 @@ def test_convert_there_and_back(weights: Path, tmp_path: Path) -> None:
     before, after = load_weights(weights)[0], load_weights(tmp_path / "back.safetensors")[0]
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
-
-
-def test_convert_of_a_missing_average_says_so(
-    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    succeeds(["convert", weights, tmp_path / "a.pth"])
-    arguments = ["convert", tmp_path / "a.pth", tmp_path / "b.safetensors", "--key", "params_ema"]
-    assert "params_ema" in fails(arguments, capsys)
-    assert not (tmp_path / "b.safetensors").exists()
-
-
-def test_evaluate_needs_matching_images(
-    photo: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    hr, lr, out = tmp_path / "hr", tmp_path / "clean", tmp_path / "out.csv"
-    image = read_rgb(photo)
-    write_png(hr / "a.png", image[:96, :96])
-    write_png(lr / "a.png", image[:20, :24])
-    arguments = ["evaluate", "--weights", weights, "--hr", hr, "--lr", lr, "--out", out]
-    assert "are not 4 times" in fails(arguments, capsys)
-    (hr / "a.png").rename(hr / "b.png")
-    assert "b.png: no LR image" in fails(arguments, capsys)
-    assert not out.exists()
 
 
 def test_training_explains_a_missing_source(
@@ -264,22 +161,6 @@ def test_training_explains_a_missing_source(
     run["dropout"] = "last_conv-channel-p1"
     arguments[2] = json.dumps(run)
     assert "p is 1 but must lie" in fails(arguments, capsys)
-
-
-def test_an_unknown_dataset_is_guessed(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for variable in ("REFLASH_MIRROR", "REFLASH_ACCEPT_TERMS"):
-        monkeypatch.delenv(variable, raising=False)
-    assert "did you mean Set14" in fails(["data", "fetch", "set14"], capsys)
-    assert "--source" in fails(["data", "fetch", "Set14", "--raw", tmp_path], capsys)
-
-
-def test_an_unknown_device_is_refused(
-    photo: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    arguments = ["upscale", photo, tmp_path / "o.png", "--weights", weights, "--device", "gpu0"]
-    assert "gpu0" in fails(arguments, capsys)
 
 
 def test_settings_of_a_run_are_printed_to_train_with(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import io
 import sys
 
@@ -33,10 +32,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     return now
-
-
-def test_examples() -> None:
-    assert doctest.testmod(progress).failed == 0
 
 
 def test_short_work_is_silent(capsys: pytest.CaptureFixture[str]) -> None:

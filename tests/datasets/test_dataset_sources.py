@@ -25,7 +25,7 @@ from reflash.datasets.settings import (
     FolderTrainingSettings,
     SamplePhotosSettings,
 )
-from reflash.datasets.sources import centre_crop, prepare_test_set, prepare_training_images
+from reflash.datasets.sources import prepare_test_set, prepare_training_images
 
 LEAVES = DeadLeavesSettings(count=3, size=32, seed=4)
 
@@ -207,13 +207,6 @@ def test_sample_photos(tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         read_rgb(tmp_path / "hr" / "astronaut.png"), astronaut[208:304, 208:304]
     )
-
-
-def test_centre_crop() -> None:
-    image = np.arange(7 * 9).reshape(7, 9).astype(np.uint8)
-    np.testing.assert_array_equal(centre_crop(image, 3), image[2:5, 3:6])
-    np.testing.assert_array_equal(centre_crop(image, 8), image[:, 0:8])
-    np.testing.assert_array_equal(centre_crop(image, 100), image)
 
 
 def test_public_test_set(tmp_path: Path, mirror: Path) -> None:

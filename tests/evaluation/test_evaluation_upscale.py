@@ -55,17 +55,6 @@ def test_grey_palette_and_16_bit(tmp_path, photo):
         np.testing.assert_array_equal(result, bicubic(seen.convert("RGB")), err_msg=name)
 
 
-def test_the_exif_orientation_is_applied(tmp_path, photo):
-    image = colours(photo, 9, 12)
-    exif = Image.Exif()
-    exif[0x0112] = 6  # to be shown turned by 90 degrees clockwise
-    image.save(tmp_path / "in.png", exif=exif)
-    upscale_path(tmp_path / "in.png", tmp_path / "out.png", "bicubic")
-    result = np.array(Image.open(tmp_path / "out.png"))
-    turned = image.transpose(Image.Transpose.ROTATE_270)
-    np.testing.assert_array_equal(result, bicubic(turned))
-
-
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".tif"])
 def test_transparency_is_kept(tmp_path, photo, weights, suffix):
     image = colours(photo, 10, 14)

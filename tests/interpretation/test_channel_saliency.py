@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from reflash.core.errors import ReflashError
 from reflash.datasets.images import centre_crop, read_rgb
 from reflash.interpretation.contact_sheet import contact_sheet
 from reflash.interpretation.saliency import (
@@ -191,12 +190,6 @@ def test_command_repeats_itself_byte_by_byte(weights: Path, lr_folders, tmp_path
     for file in files:
         assert (tmp_path / "first" / file).read_bytes() == (out / file).read_bytes(), file
     assert set(pd.read_csv(out / "saliency.csv")["run"]) == {"tiny"}
-
-
-def test_a_missing_image_is_one_line(weights: Path, tmp_path):
-    with pytest.raises(ReflashError, match=r"nothing\.png: cannot be read"):
-        run_saliency(weights, tmp_path / "nothing.png", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(("size", "shown"), [((512, 256), (128, 64)), ((20, 30), (60, 90))])

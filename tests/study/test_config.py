@@ -13,7 +13,6 @@ from reflash.core.errors import ReflashError
 from reflash.study.checks import load_plan, load_plan_file
 from reflash.study.config import evidence_of, merge
 from reflash.study.documents import json_schema, readme
-from reflash.study.reading import parse_yaml
 
 SCALES = ("benchmarks", "cpu", "cpu_no_usm", "demo", "hour", "paper", "set5", "tiny")
 
@@ -258,16 +257,6 @@ def test_a_study_of_three_lines_declares_every_artefact(root: Path, tmp_path: Pa
         "seal_distribution",
         "gain_anatomy",  # needs a model with dropout beside the same without
     }
-
-
-def test_a_key_given_twice_is_refused() -> None:
-    with pytest.raises(ReflashError, match="x.yaml, line 2: key 'a' is given twice"):
-        parse_yaml("a: 1\na: 2\n", "x.yaml")
-
-
-def test_broken_yaml_names_its_line() -> None:
-    with pytest.raises(ReflashError, match="x.yaml, line 2"):
-        parse_yaml("a: [1\nb: 2\n", "x.yaml")
 
 
 def test_merge_replaces_a_mapping_of_another_form_and_removes_null() -> None:
