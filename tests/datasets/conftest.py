@@ -2,29 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
-import numpy as np
 import pytest
 from web_server import WebServer
-
-_DEFAULT_MIRROR = Path(__file__).parents[3] / "shared" / "data"
-
-
-@pytest.fixture(scope="session")
-def mirror() -> Path:
-    """The mirror folder with the public sets (REFLASH_MIRROR, or ../shared/data)."""
-    folder = Path(os.environ.get("REFLASH_MIRROR", _DEFAULT_MIRROR))
-    if not folder.is_dir():
-        pytest.skip(f"no mirror of the public sets at {folder}; set REFLASH_MIRROR")
-    return folder
-
-
-@pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng(20220618)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,9 @@ from reflash.cli.common import (
     set_threads,
     settings_help,
 )
+
+if TYPE_CHECKING:
+    from reflash.interpretation.settings import AnalysisSettings
 
 app = make_app("")
 
@@ -58,6 +61,12 @@ SensitivitySettings = Annotated[
 RunName = Annotated[str | None, typer.Option(help="What the column run says.")]
 
 
+def _analysis_settings(text: str) -> AnalysisSettings:
+    from reflash.interpretation.settings import AnalysisSettings
+
+    return parse_settings(AnalysisSettings, text)
+
+
 @app.command(
     epilog=examples("reflash saliency --weights net.pth --lr photo.png --out saliency/ --arrays")
 )
@@ -77,9 +86,8 @@ def saliency(
     """Channel saliency maps of every layer, in one backward pass per image."""
     set_threads(threads)
     from reflash.interpretation.saliency import run_saliency
-    from reflash.interpretation.settings import AnalysisSettings
 
-    chosen = parse_settings(AnalysisSettings, settings)
+    chosen = _analysis_settings(settings)
     run_saliency(weights, lr, out, chosen, run=run, device=device, arrays=arrays, layers=layer)
 
 
@@ -102,9 +110,8 @@ def ablate(
     """PSNR after removing each channel of a layer, one at a time."""
     set_threads(threads)
     from reflash.interpretation.ablation import run_ablation
-    from reflash.interpretation.settings import AnalysisSettings
 
-    chosen = parse_settings(AnalysisSettings, settings)
+    chosen = _analysis_settings(settings)
     layers = tuple(layer or ("last",))
     run_ablation(weights, lr, hr, out, chosen, run=run, device=device, layers=layers)
 
@@ -126,9 +133,8 @@ def mask(
     """PSNR while the channels of a layer are masked one after another."""
     set_threads(threads)
     from reflash.interpretation.masking import run_masking
-    from reflash.interpretation.settings import AnalysisSettings
 
-    chosen = parse_settings(AnalysisSettings, settings)
+    chosen = _analysis_settings(settings)
     run_masking(weights, lr, hr, out, chosen, run=run, device=device, layer=layer)
 
 
@@ -149,9 +155,8 @@ def represent(
     """Deep representations of several degradations: PCA, t-SNE, Calinski-Harabasz index."""
     set_threads(threads)
     from reflash.interpretation.representations import run_representations
-    from reflash.interpretation.settings import AnalysisSettings
 
-    chosen = parse_settings(AnalysisSettings, settings)
+    chosen = _analysis_settings(settings)
     run_representations(weights, folders_by_kind(lr), out, chosen, run=run, device=device)
 
 
@@ -173,7 +178,6 @@ def sensitivity(
     """Drop features at test time: an SR network beside a small digit classifier."""
     set_threads(threads)
     from reflash.interpretation.sensitivity import run_sensitivity
-    from reflash.interpretation.settings import AnalysisSettings
 
-    chosen = parse_settings(AnalysisSettings, settings)
+    chosen = _analysis_settings(settings)
     run_sensitivity(weights, lr, hr, out, chosen, run=run, device=device)

@@ -88,8 +88,7 @@ def not_recorded_sentence(context: Context) -> str:
     runs = context.not_recorded
     if not runs:
         return ""
-    shown = ", ".join(runs[:3]) + (f" and {len(runs) - 3} more" if len(runs) > 3 else "")
-    return f"Warning: not the weights that were trained here, by their record: {shown}."
+    return f"Warning: not the weights that were trained here, by their record: {first(runs, 3)}."
 
 
 def evidence_sentence(context: Context) -> str:
@@ -148,6 +147,12 @@ def border_phrase(context: Context) -> str:
 def kind_label(kind: str) -> str:
     """Return the name shown for a degradation: ``blur_jpeg`` becomes ``blur+jpeg``."""
     return kind.replace("_", "+")
+
+
+def first(words: Sequence[str], most: int) -> str:
+    """Return the first words and how many there are beside: ``a, b and 3 more``."""
+    shown, others = ", ".join(words[:most]), len(words) - most
+    return f"{shown} and {others} more" if others > 0 else shown
 
 
 def listing(words: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from reflash.core.errors import ReflashError
 from reflash.core.fingerprint import stage_fingerprint
-from reflash.study.context import Context
+from reflash.study.context import Context, first
 from reflash.study.plan import Plan
 from reflash.study.workflow import folder_key, text
 from reflash.training.record import Record, check_record, read_record
@@ -131,9 +131,7 @@ def protect_finished_runs(plan: Plan, root: Path | str = ".") -> None:
     if hours <= config.protect_hours:
         return
     changes = list(dict.fromkeys(change for one in risky for change in one.changes))
-    shown = ", ".join(changes[:4]) + (f" and {len(changes) - 4} more" if len(changes) > 4 else "")
-    names = ", ".join(one.run for one in risky[:3])
-    names += f" and {len(risky) - 3} more" if len(risky) > 3 else ""
+    shown, names = first(changes, 4), first([one.run for one in risky], 3)
     scale = plan.resolved.scale_name
     raise ReflashError(
         f"{len(risky)} finished run{'s' if len(risky) > 1 else ''} ({hours:.1f} hours of training) "

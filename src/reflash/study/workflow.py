@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from reflash.core.errors import ReflashError
 from reflash.core.files import write_json
 from reflash.datasets.images import list_images
+from reflash.datasets.public_weights import file_hash
 from reflash.study.config import Config
 from reflash.study.plan import Plan
 
@@ -282,8 +283,7 @@ def external_key(plan: Plan, run: str) -> str:
 @cache
 def _file_hash(path: Path, size: int, time: int) -> str:
     """Return a hash of a file's content, found once for each size and time of change."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:20]
+    return file_hash(path)[:20]
 
 
 def artefact_title(path: Path | str) -> str:
