@@ -93,7 +93,7 @@ def write_report(
     ReflashError
         A file of a table, figure or run is missing or not readable.
     """
-    page = _Page(context, commit=source_commit(), results=str(results))
+    page = _Page(commit=source_commit(), results=str(results))
     records = read_runs(runs)
     shown_tables = [page.table(Path(stem)) for stem in tables]
     shown_figures = [page.figure(Path(stem)) for stem in figures]
@@ -166,8 +166,7 @@ def _render(values: Mapping[str, Any], address: Address, inside: bool) -> str:
 class _Page:
     """Reads tables and figures as the page shows them."""
 
-    def __init__(self, context: Context, commit: str | None, results: str) -> None:
-        self.context = context
+    def __init__(self, commit: str | None, results: str) -> None:
         self.commit = commit
         self.repository = repository()
         self.results = results

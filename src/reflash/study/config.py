@@ -29,7 +29,7 @@ from reflash.models.settings import (
 )
 from reflash.study.artefacts import Figures, FigureStyle, Tables
 from reflash.study.context import Evidence, listing
-from reflash.study.reading import read_yaml, validate
+from reflash.study.reading import TAGS, read_yaml, validate
 from reflash.training.settings import OwnRegulariser, PairSettings, TrainingSettings
 
 VALIDATION = "validation"
@@ -261,10 +261,7 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
         if value is None and isinstance(old, Mapping):
             del merged[key]
         elif isinstance(value, Mapping) and isinstance(old, Mapping):
-            other_form = any(
-                tag in value and tag in old and value[tag] != old[tag]
-                for tag in ("source", "kind", "name")
-            )
+            other_form = any(tag in value and tag in old and value[tag] != old[tag] for tag in TAGS)
             merged[key] = dict(value) if other_form else merge(old, value)
         else:
             merged[key] = value

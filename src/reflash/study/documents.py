@@ -10,7 +10,7 @@ import yaml
 
 from reflash.core.settings import Settings
 from reflash.study.config import Config, Scale, Study
-from reflash.study.reading import alternatives, dereference
+from reflash.study.reading import alternatives, dereference, tag_of
 
 SCHEMAS: dict[str, type[Settings]] = {"config": Config, "study": Study, "scale": Scale}
 
@@ -153,22 +153,15 @@ def _rows(
         else:
             rows.append(f"| `{key}`{form} | {_type(schema, options)} | {default} | {text} |")
         for option in nested:
-            tag = _tag(option)
-            rows += _rows(schema, option, f"{key}.", f" ({tag})" if tag else "")
+            tag, value = tag_of(option)
+            rows += _rows(schema, option, f"{key}.", f" ({tag}: {value})" if tag else "")
     return rows
 
 
 def _forms(options: list[dict[str, Any]]) -> str:
-    tags = [_tag(option) for option in options]
-    return "one of " + ", ".join(t for t in tags if t) if len(options) > 1 else "keys below"
-
-
-def _tag(option: dict[str, Any]) -> str:
-    for name in ("source", "kind", "name"):
-        const = option.get("properties", {}).get(name, {}).get("const")
-        if const:
-            return f"{name}: {const}"
-    return ""
+    if len(options) == 1:
+        return "keys below"
+    return "one of " + ", ".join(f"{name}: {value}" for name, value in map(tag_of, options) if name)
 
 
 def _type(schema: dict[str, Any], options: list[dict[str, Any]]) -> str:

@@ -13,6 +13,9 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from reflash.core.errors import ReflashError
 
+TAGS = ("source", "kind", "name")
+"""Keys that choose which form a mapping has, where it may have several."""
+
 _SHORT = reprlib.Repr()  # of a value that a message shows, which aliases can make huge
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 200, 200
 
@@ -109,7 +112,7 @@ def _known_keys(schema: dict[str, Any], path: tuple[int | str, ...]) -> list[str
     node: dict[str, Any] = schema
     for part in path:
         options = [dereference(schema, option) for option in alternatives(schema, node)]
-        tagged = [o for o in options if _tag_matches(o, part)]
+        tagged = [o for o in options if part == tag_of(o)[1]]
         if tagged:
             node = tagged[0]
             continue
@@ -140,10 +143,10 @@ def alternatives(schema: dict[str, Any], node: dict[str, Any]) -> list[dict[str,
     return [dereference(schema, o) for o in options] if options else [node]
 
 
-def _tag_matches(node: dict[str, Any], tag: int | str) -> bool:
-    """Whether ``node`` is the alternative a discriminator value ``tag`` chooses."""
-    return any(
-        tag == field.get("const")
-        for name, field in node.get("properties", {}).items()
-        if name in ("source", "kind", "name")
+def tag_of(node: dict[str, Any]) -> tuple[str, str]:
+    """Return the key, one of ``TAGS``, and the value that choose a form; empty where none do."""
+    fields = node.get("properties", {})
+    return next(
+        ((name, fields[name]["const"]) for name in TAGS if "const" in fields.get(name, {})),
+        ("", ""),
     )
