@@ -242,7 +242,7 @@ def test_headline_shows_means_and_gains(page):
 
 
 def test_code_is_linked_at_the_commit_where_the_repository_is_known(inputs, tmp_path, monkeypatch):
-    monkeypatch.setattr("reflash.report.page.repository", lambda: "https://example.org/a/b")
+    monkeypatch.setattr("reflash.report.page.source_remote", lambda: "https://example.org/a/b")
     monkeypatch.setattr("reflash.report.page.source_commit", lambda: "0123456789abcdef+dirty")
     out = tmp_path / "index.html"
     write_report(out, context(), *inputs)

@@ -58,31 +58,18 @@ def _claim(claim: Claim, findings: Findings) -> dict[str, Any]:
     part = deciding_part(claim)
     # At a scale that is no evidence a verdict has no colour: it says nothing about the paper.
     shown = claim.verdict if findings.evidence != "none" else "no evidence"
-    return {
-        "number": claim.number,
-        "title": claim.title,
+    return claim.model_dump() | {
         "word": claim.verdict,
         "verdict": verdict_text(claim, findings),
         "mark": shown.replace(" ", "-"),
         "deciding": _part(part) if part else None,
-        "statement": claim.statement,
-        "paper": claim.paper,
-        "evidence": claim.evidence,
-        "rule": claim.rule,
-        "missing": claim.missing,
         "parts": [_part(part) for part in claim.parts],
     }
 
 
 def _part(part: Part) -> dict[str, Any]:
-    return {
-        "name": part.name,
+    return part.model_dump() | {
         "effect": effect_text(part),
         "interval": interval_text(part),
-        "verdict": part.verdict,
         "paper": paper_text(part),
-        "paper_evidence": part.paper_evidence,
-        "rule": part.rule,
-        "method": part.method,
-        "compared": part.compared,
     }

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from reflash.core.errors import ReflashError
 from reflash.core.files import require_file, write_text
-from reflash.core.machine import cpu_name, source_commit
+from reflash.core.machine import cpu_name, source_commit, source_remote
 from reflash.models.names import BICUBIC, parse_model
 from reflash.paper.tables.layout import Layout, column_groups
 from reflash.report.attachments import Attachment, attach, smaller, write_archive
@@ -29,7 +29,6 @@ from reflash.report.provenance import (
     SOURCE,
     installed_versions,
     read_runs,
-    repository,
     run_row,
     short,
     source_link,
@@ -168,7 +167,7 @@ class _Page:
 
     def __init__(self, commit: str | None, results: str) -> None:
         self.commit = commit
-        self.repository = repository()
+        self.repository = source_remote()
         self.results = results
 
     def table(self, stem: Path) -> dict[str, Any]:

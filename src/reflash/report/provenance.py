@@ -5,13 +5,12 @@ from __future__ import annotations
 import platform
 from collections import Counter
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from reflash.core.errors import ReflashError
 from reflash.core.files import require_file
-from reflash.core.machine import package_versions, source_remote
+from reflash.core.machine import package_versions
 from reflash.study.context import listing
 from reflash.training.record import RECORD, Record, read_record
 
@@ -35,22 +34,6 @@ SOURCE = "src/reflash"
 def installed_versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that make the results."""
     return {"Python": platform.python_version(), **package_versions(PACKAGES)}
-
-
-def repository() -> str | None:
-    """Return the address of the source: the package's project URL, or the clone's remote.
-
-    Without either (an installed package, a clone of a folder) None.
-    """
-    try:
-        addresses = metadata.metadata("reflash").get_all("Project-URL") or []
-    except metadata.PackageNotFoundError:
-        addresses = []
-    for entry in addresses:
-        name, _, address = entry.partition(", ")
-        if name.lower() in ("repository", "source"):
-            return str(address).rstrip("/")
-    return source_remote()
 
 
 def source_link(address: str | None, commit: str | None, path: str = "") -> str | None:
