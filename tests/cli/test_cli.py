@@ -11,10 +11,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from reflash.cli.app import main
-from reflash.datasets.images import read_rgb, write_png
+from reflash.datasets.images import write_png
 from reflash.models.build import build_network
 from reflash.models.settings import SRResNetSettings, parse_dropout
 from reflash.models.weights import load_weights, save_weights
@@ -66,32 +65,6 @@ def test_degrading_needs_no_torch(photo: Path, tmp_path: Path) -> None:
     assert (tmp_path / "lr/photo.png").is_file()
 
 
-def broken_image(kind: str, folder: Path, photo: Path) -> Path:
-    folder.mkdir()
-    path = folder / "broken.png"
-    if kind == "truncated":
-        path.write_bytes(photo.read_bytes()[:2000])
-    elif kind == "text":
-        path.write_text("<html>404</html>")
-    elif kind == "empty":
-        path.touch()
-    elif kind == "too small":
-        write_png(path, np.zeros((9, 40, 3), np.uint8))
-    return path
-
-
-@pytest.mark.parametrize("kind", ["truncated", "text", "empty", "too small"])
-def test_degrade_names_a_bad_image_and_leaves_no_file(
-    kind: str, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = broken_image(kind, tmp_path / "bad", photo)
-    out = tmp_path / "lr"
-    line = fails(["degrade", path.parent, out, "--kind", "clean"], capsys)
-    assert path.name in line
-    assert not list(out.glob("*.png"))
-    assert not (out / "manifest.csv").exists()
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -121,17 +94,6 @@ def test_unwritable_destination_is_named(
     (tmp_path / "file").touch()
     line = fails(["degrade", photo.parent, tmp_path / "file", "--kind", "clean"], capsys)
     assert str(tmp_path / "file") in line
-
-
-def test_upscale_round_trip_of_alpha_and_size(photo: Path, weights: Path, tmp_path: Path) -> None:
-    rgba = np.dstack([read_rgb(photo)[:21, :33], np.full((21, 33), 77, np.uint8)])
-    Image.fromarray(rgba).save(tmp_path / "alpha.png")
-    out = tmp_path / "up/alpha.png"
-    succeeds(["upscale", tmp_path / "alpha.png", out, "--weights", weights])
-    with Image.open(out) as image:
-        assert image.mode == "RGBA"
-        assert image.size == (132, 84)
-        assert set(np.asarray(image)[..., 3].flat) == {77}
 
 
 def test_convert_there_and_back(weights: Path, tmp_path: Path) -> None:

@@ -258,12 +258,6 @@ def test_nobody_there(dst: Path, server: WebServer) -> None:
         download(f"{server.url}/f", dst, network=QUICK)
 
 
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://host/f", "/etc/passwd"])
-def test_only_http_and_https(url: str, dst: Path) -> None:
-    with pytest.raises(ReflashError, match="not an http or https address"):
-        download(url, dst, network=QUICK)
-
-
 def test_too_little_space_is_said_before(server: WebServer, full_disk: Path) -> None:
     server.replies["/f"] = Reply(BODY)
     with pytest.raises(DiskError, match=r"takes 300 kB of disk and 2\d\d kB are free; free some"):
