@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field
 
 from reflash.core.settings import Settings
 
 Metric = Literal[
     "psnr", "ssim", "psnr_y", "ssim_y", "psnr_low", "psnr_middle", "psnr_high", "psnr_usm"
 ]
+
+
+def no_value_twice(values: tuple[object, ...]) -> tuple[object, ...]:
+    """Refuse a setting that lists a value twice."""
+    if len(set(values)) != len(values):
+        raise ValueError("names a value twice; list each one once")
+    return values
 
 
 class EvaluationSettings(Settings):
@@ -20,7 +27,7 @@ class EvaluationSettings(Settings):
     """Which weights of a file are judged: raw (the released test protocol) or their average."""
     crop: Annotated[int, Field(ge=0)] = 4
     """Width in HR pixels of the border left out of PSNR and SSIM."""
-    metrics: Annotated[tuple[Metric, ...], Field(min_length=1)] = (
+    metrics: Annotated[tuple[Metric, ...], Field(min_length=1), AfterValidator(no_value_twice)] = (
         "psnr",
         "ssim",
         "psnr_y",
@@ -37,13 +44,6 @@ class EvaluationSettings(Settings):
     """Side in LR pixels of an inference tile; 0 = whole image, null = whole if it is small."""
     overlap: Annotated[int, Field(ge=0)] | None = None
     """LR pixels of context around a tile; null = from the network's receptive field."""
-
-    @field_validator("metrics")
-    @classmethod
-    def _no_metric_twice(cls, metrics: tuple[Metric, ...]) -> tuple[Metric, ...]:
-        if len(set(metrics)) != len(metrics):
-            raise ValueError("names a metric twice; list each one once")
-        return metrics
 
 
 SEAL = EvaluationSettings(crop=0, metrics=("psnr_y", "ssim_y"))

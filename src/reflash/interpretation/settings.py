@@ -8,13 +8,7 @@ from pydantic import AfterValidator, Field
 
 from reflash.core.settings import Settings
 from reflash.degradations.settings import Kind
-
-
-def _no_value_twice(values: tuple[object, ...]) -> tuple[object, ...]:
-    if len(set(values)) != len(values):
-        raise ValueError("names a value twice; list each one once")
-    return values
-
+from reflash.evaluation.settings import no_value_twice
 
 Layer = Annotated[
     str,
@@ -35,14 +29,14 @@ class AnalysisSettings(Settings):
     """Side in LR pixels of the centre crop that these see; null: the whole image, as published."""
     border: Annotated[int, Field(ge=0)] = 0
     """Border in HR pixels left out of their PSNR: 0 as the authors' analysis code, 4 as tables."""
-    kinds: Annotated[tuple[Kind, ...], Field(min_length=2), AfterValidator(_no_value_twice)] = (
+    kinds: Annotated[tuple[Kind, ...], Field(min_length=2), AfterValidator(no_value_twice)] = (
         "clean",
         "blur",
         "noise",
         "jpeg",
     )
     """Degradations whose representations are compared."""
-    layers: Annotated[tuple[Layer, ...], Field(min_length=1), AfterValidator(_no_value_twice)] = (
+    layers: Annotated[tuple[Layer, ...], Field(min_length=1), AfterValidator(no_value_twice)] = (
         "body",
         "last",
     )
@@ -66,7 +60,7 @@ class AnalysisSettings(Settings):
     ratios: Annotated[
         tuple[Annotated[float, Field(ge=0, le=1)], ...],
         Field(min_length=1),
-        AfterValidator(_no_value_twice),
+        AfterValidator(no_value_twice),
     ] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
     """Shares of the features that are dropped at test time."""
     sensitivity_draws: Annotated[int, Field(ge=1)] = 5
