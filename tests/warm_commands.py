@@ -12,6 +12,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import select
 import shutil
 import socket
 import subprocess
@@ -38,7 +39,7 @@ sys.exit(int(server.recv(8) or 1))
 
 @cache
 def warm_commands() -> Path:
-    """Return the folder; the server ends with this process."""
+    """Return the folder; the server ends with this process, however that ends."""
     folder = Path(tempfile.mkdtemp(prefix="warm-"))
     address, programs = str(folder / "server"), folder / "bin"
     programs.mkdir()
@@ -92,7 +93,8 @@ def _serve(address: str) -> None:
     server.listen(64)
     _import_all()
     print("ready", flush=True)
-    while True:
+    # The pipe to the tests ends when they do, killed or not.
+    while sys.stdin not in select.select([server, sys.stdin], [], [])[0]:
         caller, _ = server.accept()
         if os.fork() == 0:
             if os.fork() == 0:  # a grandchild, which init buries
