@@ -52,6 +52,7 @@ record: $(BIN)/.installed  ## Make the results that README shows (hours; CONFIG=
 	@$(EXPORTED) for run in $(WHOLE); do reflash convert results/cpu/runs/$$run/params.safetensors \
 	  results/cpu/record/runs/$$run/half.safetensors --half || exit 1; done
 	@cp results/cpu/record/runs/$(lastword $(WHOLE))/half.safetensors src/reflash/evaluation/weights/upscale.safetensors
+	@$(EXPORTED) reflash findings README.md --results results/cpu/record
 
 unlock: $(BIN)/.installed  ## Remove the lock that a killed snakemake left in this folder
 	@$(EXPORTED) snakemake --unlock --config scale=$(SCALE) $(CONFIG)

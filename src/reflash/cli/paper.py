@@ -178,3 +178,19 @@ def report(
         results=files.results,
         archive=page.with_name(Path(files.report_archive).name),
     )
+
+
+@app.command(epilog=examples("reflash findings README.md --results results/cpu/record"))
+def findings(
+    page: Annotated[
+        Path,
+        typer.Argument(help="Markdown with a line <!-- findings --> and a line <!-- end -->."),
+    ],
+    results: Annotated[
+        Path, typer.Option(help="Folder with claims.json and tables/multi_degradation.csv.")
+    ] = DEMO,
+) -> None:
+    """Write PSNR, claims and how sure they are between the two lines of a page."""
+    from reflash.report.findings import write_findings
+
+    write_findings(page, results)

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from reflash.core.errors import ReflashError
 from reflash.core.files import require_folder, write_csv, write_json
 from reflash.core.machine import cpu_name, package_versions
+from reflash.report.marked import replace_marked
 
 if TYPE_CHECKING:
     import torch
@@ -302,13 +303,12 @@ def render(page: Path, results: Path) -> str:
     """
 
     def tables(found: re.Match[str]) -> str:
-        paths = [results / f"{found[1]}-{device}.json" for device in ("cpu", "cuda")]
+        paths = [results / f"{found['name']}-{device}.json" for device in ("cpu", "cuda")]
         shown = [load(path).markdown() for path in paths if path.is_file()]
-        body = "\n\n".join(shown or ["Not measured yet: `reflash bench`."])
-        return f"<!-- bench {found[1]} -->\n{body}\n<!-- end -->"
+        return "\n\n".join(shown or ["Not measured yet: `reflash bench`."])
 
-    pattern = re.compile(r"<!-- bench ([\w-]+) -->\n.*?<!-- end -->", re.DOTALL)
-    return pattern.sub(tables, page.read_text(encoding="utf-8"))
+    text = page.read_text(encoding="utf-8")
+    return replace_marked(text, r"bench (?P<name>[\w-]+)", tables)[0]
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, object]], device: str) -> None:

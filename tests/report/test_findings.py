@@ -1,0 +1,126 @@
+"""What a study found, in a README."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from reflash.cli import main
+from reflash.core.errors import ReflashError
+from reflash.report.findings import findings_text, write_findings
+
+RECORD = Path(__file__).parents[2] / "results/cpu/record"
+PAGE = "# Mine\n\n<!-- findings -->\nold\n<!-- end -->\n\nThe rest.\n"
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """The committed results of record, to change."""
+    shutil.copytree(RECORD / "tables", tmp_path / "results/tables")
+    shutil.copy(RECORD / "claims.json", tmp_path / "results")
+    return tmp_path / "results"
+
+
+def rows(text: str, table: int) -> dict[str, list[str]]:
+    """Return the cells of a Markdown table by its first column, without bold."""
+    tables = [part for part in text.split("\n\n") if part.startswith("|")]
+    cells = [
+        [cell.strip(" *") for cell in line.split("|")[1:-1]] for line in tables[table].splitlines()
+    ]
+    return {first: others for first, *others in cells if not first.startswith("---")}
+
+
+def test_values_are_those_of_the_first_set() -> None:
+    shown = rows(findings_text(RECORD), 0)
+    assert shown.pop("") == ["clean", "blur", "noise", "jpeg", "blur+noise+jpeg", "mean of 8"]
+    table = pd.read_csv(RECORD / "tables/multi_degradation.csv").query("set == 'Set5'")
+    dropped = "srresnet/multi/last_conv-channel-p0.7"
+    for words, row, model, column, sign in (
+        ("Bicubic", "model", "bicubic", "value", ""),
+        ("SRResNet", "model", "srresnet/multi/none", "value", ""),
+        ("SRResNet + dropout", "model", dropped, "value", ""),
+        ("gain, SRResNet + dropout", "gain", dropped, "value", "+"),
+        ("the paper's", "gain", dropped, "paper", "+"),
+    ):
+        of_row = table[(table["row"] == row) & (table["model"] == model)].set_index("kind")[column]
+        values = of_row[["clean", "blur", "noise", "jpeg", "blur_noise_jpeg", "mean"]]
+        found = [text.split(" ±")[0] for text in shown.pop(words)]
+        assert found == [f"{value:{sign}.2f}" if value == value else "" for value in values]
+    assert not shown
+
+
+def test_every_claim_is_there(results: Path) -> None:
+    text = findings_text(results)
+    shown = rows(text, 1)
+    claims = json.loads((results / "claims.json").read_text())
+    assert claims["warning"] in text
+    for claim in claims["claims"]:
+        name = f"{claim['number']}. {claim['title']}"
+        if not claim["parts"]:
+            assert f"{claim['number']} ({claim['title']})" in text.split("Not tested: ")[1]
+            assert name not in shown
+            continue
+        verdict, decided_by, effect, *_ = shown[name]
+        assert verdict == claim["verdict"]
+        part = next(part for part in claim["parts"] if part["name"] == decided_by)
+        assert float(effect.split()[0]) == pytest.approx(part["effect"], abs=0.05)
+        if claim["verdict"] != "inconclusive":
+            assert part["verdict"] == verdict
+
+
+def test_one_seed_and_several_are_told_apart(results: Path) -> None:
+    path = results / "claims.json"
+    claims = json.loads(path.read_text())
+    for seeds, words in (
+        ([4], "Intervals are over images alone: there is one seed (4)."),
+        ([0, 1, 2], "Intervals are over seeds (0, 1, 2) and images."),
+    ):
+        path.write_text(json.dumps(claims | {"seeds": seeds}))
+        assert words in findings_text(results)
+    table = pd.read_csv(results / "tables/multi_degradation.csv")
+    table.assign(std=0.125, seeds=3).to_csv(results / "tables/multi_degradation.csv", index=False)
+    text = findings_text(results)
+    assert "PSNR (dB) on Set5, mean over 3 seeds ± one standard deviation." in text
+    assert all("± 0.12" in cell for cell in rows(text, 0)["SRResNet"])
+
+
+def test_other_metrics_keep_their_name_and_digits(results: Path) -> None:
+    path = results / "tables/multi_degradation.csv"
+    table = pd.read_csv(path)
+    scaled = table["value"] / 100
+    table.assign(metric="ssim", value=scaled, paper=None).to_csv(path, index=False)
+    text = findings_text(results)
+    assert text.startswith("SSIM on Set5.\n")
+    assert rows(text, 0)["Bicubic"][0] == "0.2666"
+
+
+def test_the_rest_of_the_page_stays(results: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(PAGE)
+    with pytest.raises(SystemExit) as ended:
+        main(["findings", str(page), "--results", str(results)])
+    assert ended.value.code == 0
+    before, after = page.read_text().split(findings_text(results))
+    assert before == "# Mine\n\n<!-- findings -->\n"
+    assert after == "\n<!-- end -->\n\nThe rest.\n"
+
+
+def test_what_is_wrong_is_said_and_the_page_kept(results: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# Mine\n")
+    with pytest.raises(ReflashError, match=r"page.md: no part to fill; give it a line <!-- find"):
+        write_findings(page, results)
+    page.write_text(PAGE.replace("<!-- end -->", ""))
+    with pytest.raises(ReflashError, match=r"page.md: no part to fill"):
+        write_findings(page, results)
+    page.write_text(PAGE)
+    (results / "claims.json").unlink()
+    with pytest.raises(ReflashError, match=r"claims.json: no such file; regenerate it with"):
+        write_findings(page, results)
+    assert page.read_text() == PAGE
+    with pytest.raises(ReflashError, match=r"no.md: no such file; name a Markdown page"):
+        write_findings(tmp_path / "no.md", RECORD)
