@@ -100,7 +100,8 @@ def commands_page() -> str:
     parts = [
         "# Commands\n\n`reflash COMMAND --help` shows the same. Exit status: 0; 1 after a mistake "
         "in files or settings, with one line that says what to do; 2 after a mistake in the "
-        "command; 130 after Ctrl-C.\n\nCompletion of commands and options in bash, zsh, fish and "
+        "command; 75 where a training was stopped and resumes when run again; 130 after Ctrl-C.\n\n"
+        "Completion of commands and options in bash, zsh, fish and "
         "PowerShell:\n\n"
         "```bash\nreflash --install-completion\n```\n"
     ]

@@ -149,7 +149,7 @@ def saliency(
     key: Literal["params", "params_ema"] | None = None,
     device: str = "auto",
 ) -> dict[str, NDArray[np.float32]]:
-    """Return the channel saliency maps of a network for one LR image (paper section 4.2).
+    """Return the channel saliency maps of a network for one LR image, as the authors' code does.
 
     Parameters
     ----------

@@ -31,16 +31,18 @@ This page is generated (`make docs`); a test keeps it in step with the code.
 - `config.yaml` chooses a study, a scale and how figures look. Each of its keys can be given on the
   command line: `snakemake --cores all --config scale=hour`.
 - `study/NAME.yaml` says what is compared: models, tables, figures. A study of your own needs a
-  title and the names of its models; every table and figure is made for it by default.
+  title and the names of its models; tables and figures that any study can have are made by default.
 - `scale/NAME.yaml` says how big: networks, images, training, test sets. `extends: OTHER` takes
   every key that is not given from another scale; `null` removes an entry.
 - `overrides` replaces keys of the scale for one invocation:
   `--config 'overrides={training: {iterations: 100}}'`.
 
-A model is named `network/setting/dropout`, where dropout is `none` or places joined by `+`, each
-`PLACE-DIMENSION-pP`: PLACE is `b1` … `b16`, `conv_hr`, `last_conv`, `quarter`, `half` or `all`;
-DIMENSION is `channel` or `element`; P lies in (0, 1). Example:
-`srresnet/multi/last_conv-channel-p0.7`.
+A model is named `network/setting/dropout`. The setting is `multi` (random blur, resizing, noise and
+JPEG), `single` (bicubic down-sampling alone) or another task (docs/artefacts.md). Dropout is `none`
+or places joined by `+`, each `PLACE-DIMENSION-pP`: PLACE is `b1` … `b16` (in sixteenths of the
+depth), `conv_hr`, `last_conv`, `quarter`, `half` or `all`; DIMENSION is `channel` or `element`; P
+lies in (0, 1). Example: `srresnet/multi/last_conv-channel-p0.7`. Other regularisers:
+docs/regularisers.md.
 `config/schema.json` holds the same as a JSON schema for editors.
 """
 
