@@ -82,7 +82,8 @@ class Scale(Settings):
     training: TrainingSettings = TrainingSettings()
     """The optimisation."""
     runs_per_job: dict[FolderName, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
-    """Runs of a network that a job trains at once where the machine has one GPU; others one."""
+    """Runs of a network that a job trains at once, where the machine has one GPU or by the Slurm
+    profile; of networks not named, one."""
     validation_set: TestSetSettings
     """Images of the validation curve."""
     test_sets: Annotated[dict[FolderName, TestSetSettings], Field(min_length=1)]
