@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -169,3 +170,19 @@ def test_the_list_is_aligned_and_says_what_is_here(
         end = head.index("images") + len("images")
         assert row[:end].endswith(str(dataset.images))
     assert "--accept-terms" in note
+
+
+def test_the_origin_of_every_photograph_is_known(root: Path) -> None:
+    """And the sizes are those of the recipe: half, or a longest side of 2040 pixels."""
+    with (root / "docs/photos2k.csv").open(newline="", encoding="utf-8") as file:
+        rows = {Path(row["file"]).stem: row for row in csv.DictReader(file)}
+    (manifest,) = shipped_manifests("Photos2K").values()
+    assert set(rows) == {entry.name for entry in manifest}
+    for entry in manifest:
+        row = rows[entry.name]
+        longest = max(map(int, row["original_size"].split("x")))
+        assert abs(max(entry.width, entry.height) - min(2040, longest / 2)) <= 1, entry.name
+        assert re.fullmatch("[0-9a-f]{40}", row["git_blob"])
+        assert row["repository"]
+        assert row["path"]
+        assert row["licence"]

@@ -32,7 +32,7 @@ PAGES = {
 BLOCK = re.compile(r"(?ms)^```(\w*)\n(.*?)^```$")
 COMMAND = re.compile(r"^ *(reflash|snakemake|make|pip|dvc|tensorboard|python -m) [\w\-\[']")
 NOT_RUN = {"performance.md"}
-"""Pages whose commands measure a machine; tests/test_allocation.py and others run those."""
+"""Pages whose commands measure a machine, which tests/report/test_bench.py and others run."""
 RESULTS = ("tutorial/table.md", "how-to/watch.md")
 """Pages that begin with finished results."""
 REALLY_RUN = ("tutorial/", "how-to/")
