@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from reflash.evaluation.shipped import WEIGHTS
 from reflash.models.weights import load_weights
 from reflash.paper.figures.drawing import redraw
 from reflash.report.findings import write_findings
+from reflash.study.checks import load_plan
 from reflash.training.record import read_record
 
 ROOT = Path(__file__).parents[2]
@@ -84,6 +86,26 @@ def test_the_bands_that_the_readme_names() -> None:
     )
     words = f"falls by {low['value'].item():.2f} dB, above 1/8 by {high['value'].item():.2f} dB"
     assert words in text
+    models = table.query("set == 'Set5' and kind == 'clean' and row == 'model'")
+    score = models.set_index(["model", "measure"])["value"]
+    left, lead = (score["bicubic", m] - score[DROPPED, m] for m in ("psnr_usm", "psnr"))
+    assert f"{left:.2f} dB of its lead of {lead:.2f} dB are left" in text
+
+
+def test_every_seed_of_the_record_has_its_log() -> None:
+    """And every log ends above the same network without dropout."""
+    runs = ROOT / "results/cpu/record/runs"
+    assert load_plan({"scale": "cpu", "study": "record"}, ROOT / "config").scale.seeds == (0, 1, 2)
+    for seed in (0, 1, 2):
+        last = {}
+        for model in (PLAIN, DROPPED):
+            folder = runs / model / f"seed{seed}"
+            record = read_record(folder)
+            assert record is not None
+            assert (record.run, record.done) == (f"{model}/seed{seed}", 6000)
+            assert record.log == hashlib.sha256((folder / "log.csv").read_bytes()).hexdigest()
+            last[model] = pd.read_csv(folder / "log.csv")["psnr"].iloc[-1]
+        assert last[DROPPED] > last[PLAIN]
 
 
 def test_weights_of_the_record_are_those_of_its_runs() -> None:

@@ -94,7 +94,7 @@ def test_other_metrics_keep_their_name_and_digits(results: Path) -> None:
     scaled = table["value"] / 100
     table.assign(metric="ssim", value=scaled, paper=None).to_csv(path, index=False)
     text = findings_text(results)
-    assert text.startswith("SSIM on Set5.\n")
+    assert text.startswith("SSIM on Set5, mean over 3 seeds")
     assert rows(text, 0)["Bicubic"][0] == "0.2666"
 
 
