@@ -104,6 +104,7 @@ COMMANDS = {
     "figure --from": "IN:bars.csv --out OUT teaser_bars",
     "claims": f"--results {RESULTS} --out OUT.json",
     "report": f"--results {RESULTS} --out OUT.html",
+    "findings": f"IN:page.md --results {RESULTS} --out OUT.md",
     "runs": f"--results {RESULTS}",
     "plan": "--folder IN:config --scale tiny --study main --iterations 1 --device cpu",
     "bench": "degradation --quick --folder IN:scripts",
@@ -192,6 +193,7 @@ def workplace(root: Path) -> Iterator[Path]:
     (folder / "training.yaml").write_text(f"{{source: folder, folder: {folder / 'hr'}}}")
     (folder / "test.yaml").write_text(f"{{source: folder, folder: {folder / 'hr'}}}")
     (folder / "analysis.yaml").write_text("{crop: 8}")
+    (folder / "page.md").write_text("<!-- findings -->\n<!-- end -->\n")
     (folder / "figure.csv").write_text("a,b\n1,2\n")
     (folder / "config.yaml").write_text("{study: main, scale: demo}")
     shutil.copytree(root / "config", folder / "config")

@@ -118,9 +118,12 @@ def test_what_is_wrong_is_said_and_the_page_kept(results: Path, tmp_path: Path) 
     with pytest.raises(ReflashError, match=r"page.md: no part to fill"):
         write_findings(page, results)
     page.write_text(PAGE)
-    (results / "claims.json").unlink()
+    (results / "claims.json").rename(results / "aside.json")
     with pytest.raises(ReflashError, match=r"claims.json: no such file; regenerate it with"):
         write_findings(page, results)
     assert page.read_text() == PAGE
+    page.write_bytes(b"\xff\xfe")
+    with pytest.raises(ReflashError, match=r"page.md: cannot be read as text; save it in UTF-8"):
+        write_findings(page, results)
     with pytest.raises(ReflashError, match=r"no.md: no such file; name a Markdown page"):
         write_findings(tmp_path / "no.md", RECORD)

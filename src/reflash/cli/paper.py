@@ -189,8 +189,9 @@ def findings(
     results: Annotated[
         Path, typer.Option(help="Folder with claims.json and tables/multi_degradation.csv.")
     ] = DEMO,
+    out: Annotated[Path | None, typer.Option(help="Page to write; default: the same.")] = None,
 ) -> None:
     """Write PSNR, claims and how sure they are between the two lines of a page."""
     from reflash.report.findings import write_findings
 
-    write_findings(page, results)
+    write_findings(page, results, out)

@@ -19,7 +19,7 @@ SHOWN = ("clean", "blur", "noise", "jpeg", "blur_noise_jpeg", MEAN)
 """The kinds of a table that a first screen has room for."""
 
 
-def write_findings(page: Path, results: Path) -> None:
+def write_findings(page: Path, results: Path, out: Path | None = None) -> None:
     """Make the part ``<!-- findings -->`` of a page anew from a study's results.
 
     Parameters
@@ -28,20 +28,25 @@ def write_findings(page: Path, results: Path) -> None:
         A Markdown file with the marker, and ``<!-- end -->`` after it.
     results
         Folder of a study's results, such as ``results/cpu/record``.
+    out
+        The page to write; None: ``page``.
 
     Raises
     ------
     ReflashError
-        The page has no such marker, or a file of the results is missing.
+        The page is no text or has no such marker, or a file of the results is missing.
     """
-    before = require_file(page, "name a Markdown page").read_text(encoding="utf-8")
+    try:
+        before = require_file(page, "name a Markdown page").read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ReflashError(f"{page}: cannot be read as text; save it in UTF-8") from error
     text = findings_text(results)
     after, count = replace_marked(before, "findings", lambda found: text)
     if not count:
         raise ReflashError(
             f"{page}: no part to fill; give it a line <!-- findings --> and a line <!-- end -->"
         )
-    write_text(page, after)
+    write_text(out or page, after)
 
 
 def findings_text(results: Path) -> str:
