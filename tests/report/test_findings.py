@@ -34,6 +34,19 @@ def rows(text: str, table: int) -> dict[str, list[str]]:
     return {first: others for first, *others in cells if not first.startswith("---")}
 
 
+def test_models_of_one_label_and_few_kinds_stay_apart(results: Path) -> None:
+    path = results / "tables/multi_degradation.csv"
+    table = pd.read_csv(path)
+    table = table[table["kind"].isin(["clean", "noise"])]
+    clean_alone = (table["model"] == "bicubic") & (table["kind"] == "noise")
+    table[~clean_alone].assign(label="A | B").to_csv(path, index=False)
+    text = findings_text(results)
+    assert "|  | clean | noise |" in text
+    lines = [line for line in text.splitlines() if line.startswith("| A \\| B |")]
+    assert len(lines) == 3
+    assert lines[0].endswith("| 26.66 | -- |")
+
+
 def test_values_are_those_of_the_first_set() -> None:
     shown = rows(findings_text(RECORD), 0)
     assert shown.pop("") == ["clean", "blur", "noise", "jpeg", "blur+noise+jpeg", "mean of 8"]
@@ -49,7 +62,7 @@ def test_values_are_those_of_the_first_set() -> None:
         of_row = table[(table["row"] == row) & (table["model"] == model)].set_index("kind")[column]
         values = of_row[["clean", "blur", "noise", "jpeg", "blur_noise_jpeg", "mean"]]
         found = [text.split(" ±")[0] for text in shown.pop(words)]
-        assert found == [f"{value:{sign}.2f}" if value == value else "" for value in values]
+        assert found == [f"{value:{sign}.2f}" if value == value else "--" for value in values]
     assert not shown
 
 

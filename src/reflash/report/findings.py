@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 from reflash.core.errors import ReflashError
@@ -10,7 +10,7 @@ from reflash.core.files import require_file, write_text
 from reflash.paper.claims.model import Findings, effect_text, interval_text, paper_text, read_claims
 from reflash.paper.reference import EVIDENCE_NOTE
 from reflash.paper.scores import MEAN, METRIC_LABELS, read_table
-from reflash.paper.tables.layout import EMPTY, number
+from reflash.paper.tables.layout import Cell, Column, Mark, Row, markdown_table, number
 from reflash.report.claims import deciding_part
 from reflash.report.marked import replace_marked
 from reflash.study.context import kind_label, listing
@@ -78,44 +78,45 @@ def findings_text(results: Path) -> str:
 
 def _scores(path: Path) -> str:
     remedy = "make it with reflash table multi_degradation"
-    columns = ("set", "label", "row", "kind", "value", "std", "seeds", "paper", "metric")
+    columns = ("set", "model", "label", "row", "kind", "value", "std", "seeds", "paper", "metric")
     table = read_table(path, columns, remedy)
     table = table[table["set"] == table["set"].iloc[0]]
     metric = str(table["metric"].iloc[0])
     digits = 2 if metric.startswith("psnr") else 4
-    kinds = [kind for kind in SHOWN if kind in set(table["kind"])]
-    rows = [["", *("mean of 8" if kind == MEAN else kind_label(kind) for kind in kinds)]]
-    for (row, label), group in table.groupby(["row", "label"], sort=False):
-        lines = group.set_index("kind")
+    known = set(table["kind"])
+    kinds = [kind for kind in SHOWN if kind in known]
+    names = [f"mean of {len(known - {MEAN})}" if k == MEAN else kind_label(k) for k in kinds]
+    rows = []
+    for (row, _), group in table.groupby(["row", "model"], sort=False):
         gain = row == "gain"
-        words = f"gain, {label}" if gain else str(label)
-        shown = [number(lines["value"][k], lines["std"][k], digits, sign=gain) for k in kinds]
-        rows.append([f"**{text}**" if gain else text for text in (words, *shown)])
-        if gain and lines["paper"][kinds].notna().any():
-            known = [number(lines["paper"][k], sign=True) for k in kinds]
-            rows.append(["the paper's", *("" if text == EMPTY else text for text in known)])
+        lines = group.drop_duplicates("kind").set_index("kind").reindex(kinds)
+        words = f"gain, {group['label'].iloc[0]}" if gain else str(group["label"].iloc[0])
+        values = zip(lines["value"], lines["std"], strict=True)
+        shown = [number(value, std, digits, sign=gain) for value, std in values]
+        rows.append(_row([words, *shown], bold=range(len(kinds) + 1) if gain else ()))
+        if gain and lines["paper"].notna().any():
+            rows.append(_row(["the paper's", *(number(v, sign=True) for v in lines["paper"])]))
     seeds = int(table["seeds"].max())
     mean = f", mean over {seeds} seeds ± one standard deviation" if seeds > 1 else ""
     note = f" The paper's: {EVIDENCE_NOTE}." if table["paper"].notna().any() else ""
     title = f"{METRIC_LABELS[metric]} on {table['set'].iloc[0]}{mean}.{note}"
-    return f"{title}\n\n{_markdown(rows, numeric=range(1, len(kinds) + 1))}"
+    first = Column(name="", numeric=False)
+    return f"{title}\n\n{markdown_table([first, *(Column(name=name) for name in names)], rows)}"
 
 
 def _claims(findings: Findings) -> str:
+    words = [Column(name=name, numeric=False) for name in ("claim", "verdict", "decided by")]
     confidence = f"{100 * findings.confidence:g} % interval"
-    rows = [["claim", "verdict", "decided by", "effect", confidence, "paper"]]
+    numbers = [Column(name=name) for name in ("effect", confidence, "paper")]
+    rows = []
     for claim in findings.claims:
         part = deciding_part(claim)
         if part is not None:
-            name = f"{claim.number}. {claim.title}"
-            shown = (effect_text(part), interval_text(part), paper_text(part))
-            rows.append([name, f"**{claim.verdict}**", part.name, *shown])
-    return _markdown(rows, numeric=(3, 4, 5))
+            shown = (part.name, effect_text(part), interval_text(part), paper_text(part))
+            rows.append(_row([f"{claim.number}. {claim.title}", claim.verdict, *shown], bold=[1]))
+    return markdown_table([*words, *numbers], rows)
 
 
-def _markdown(rows: Iterable[list[str]], numeric: Iterable[int]) -> str:
-    head, *body = rows
-    numeric = set(numeric)
-    rule = "|".join("---:" if column in numeric else "---" for column in range(len(head)))
-    lines = [f"| {' | '.join(head)} |", f"|{rule}|"]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in body)])
+def _row(texts: Sequence[str], bold: Container[int] = ()) -> Row:
+    marks: list[Mark] = ["best" if place in bold else "" for place in range(len(texts))]
+    return Row(cells=tuple(Cell(text=text, mark=m) for text, m in zip(texts, marks, strict=True)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from textwrap import wrap
@@ -171,28 +171,31 @@ def write_layout(stem: Path, layout: Layout) -> None:
 
 def to_markdown(layout: Layout) -> str:
     """Return the table as GitHub Markdown: best bold, second best in italics."""
-    names = [
-        f"{column.group}: {column.name}" if column.group else column.name
-        for column in layout.columns
-    ]
-    lines = [
-        f"**{layout.title}**",
-        "",
-        _md_row(map(_md_escape, names)),
-        _md_row("---:" if column.numeric else "---" for column in layout.columns),
-    ]
-    for row in layout.rows:
-        cells = [_md_cell(cell) for cell in row.cells]
-        if row.kind == "section":
-            cells = [f"**{cells[0]}**"] + [""] * (len(names) - 1)
-        lines.append(_md_row(cells))
     note = (
         " Best value **bold**, second best *in italics*; values that are equal as printed share "
         "the mark."
         if layout.marked
         else ""
     )
-    return "\n".join([*lines, "", f"{_md_escape(layout.caption)}{note}"]) + "\n"
+    table = markdown_table(layout.columns, layout.rows)
+    return f"**{layout.title}**\n\n{table}\n\n{_md_escape(layout.caption)}{note}\n"
+
+
+def markdown_table(columns: Sequence[Column], rows: Iterable[Row]) -> str:
+    """Return rows under their headings as a table of GitHub Markdown."""
+    names = [
+        f"{column.group}: {column.name}" if column.group else column.name for column in columns
+    ]
+    lines = [
+        _md_row(map(_md_escape, names)),
+        _md_row("---:" if column.numeric else "---" for column in columns),
+    ]
+    for row in rows:
+        cells = [_md_cell(cell) for cell in row.cells]
+        if row.kind == "section":
+            cells = [f"**{cells[0]}**"] + [""] * (len(names) - 1)
+        lines.append(_md_row(cells))
+    return "\n".join(lines)
 
 
 def to_latex(layout: Layout) -> str:
