@@ -165,7 +165,8 @@ def make_study(project: Path, config: Path) -> None:
             folder,
             plan.run_settings(run),
             **{"recipe": "0", "data": "1", "made_from": "", "done": 20, "seconds": 1.0},
-            **{"device": "cpu", "threads": 1, "runs_together": 1, "resumes": 0},
+            **{"device": "cpu", "precision": "fp32", "threads": 1},
+            **{"runs_together": 1, "resumes": 0},
         )
     for artefact in ("table multi_degradation", "claims", "table claims", "figure teaser_bars"):
         with suppress(SystemExit):

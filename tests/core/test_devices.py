@@ -12,14 +12,42 @@ import pytest
 import torch
 
 from reflash.core import devices
-from reflash.core.devices import choose_device, visible_gpus
+from reflash.core.devices import choose_device, has_bf16, visible_gpus
 from reflash.core.errors import ReflashError
+from reflash.core.machine import cpu_features
 
 
 def test_cpu_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert choose_device() == torch.device("cpu")
     assert choose_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "expected"),
+    [
+        ("model name\t: X\nflags\t\t: fpu sse2 avx2 avx512f avx512_bf16\n\nflags\t: fpu\n", True),
+        ("flags : fpu avx512f amx_tile amx_bf16\n", True),
+        ("model name\t: X with avx512_bf16\nflags\t\t: fpu sse2 avx2 avx512f\n", False),
+        ("processor : 0\nFeatures\t: fp asimd sve bf16 i8mm\n", True),
+        ("Features : fp asimd\n", False),
+        ("", False),
+    ],
+)
+def test_bf16_of_a_processor(
+    cpuinfo: str, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpuinfo").write_text(cpuinfo)
+    monkeypatch.setattr(devices, "cpu_features", lambda: cpu_features(tmp_path / "cpuinfo"))
+    assert has_bf16(torch.device("cpu")) is expected
+    assert not has_bf16(torch.device("meta"))
+
+
+def test_bf16_of_this_processor() -> None:
+    """PyTorch knows, too."""
+    assert has_bf16(torch.device("cpu")) == (
+        torch.cpu._is_avx512_bf16_supported() or "amx_bf16" in cpu_features()
+    )
 
 
 @pytest.mark.parametrize("name", ["cuda:99", "mps:9", "xpu:7"])

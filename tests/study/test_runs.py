@@ -49,6 +49,7 @@ def finish(made: Plan, run: str, folder: Path, hours: float = 0.0) -> Path:
         done=made.scale.training.iterations,
         seconds=3600 * hours,
         device="cpu",
+        precision="fp32",
         threads=1,
         runs_together=1,
         resumes=0,

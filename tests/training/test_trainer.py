@@ -15,6 +15,8 @@ import pytest
 import torch
 from toy_run import run_settings
 
+import reflash.training.run as training_run
+from reflash.core.devices import has_bf16
 from reflash.core.errors import ReflashError
 from reflash.core.keys import key_seed
 from reflash.datasets.cache import ImageCache
@@ -244,6 +246,43 @@ def test_bf16_follows_fp32(cache: ImageCache) -> None:
         assert next(run.network.parameters()).dtype == torch.float32
     np.testing.assert_allclose(curves["bf16"], curves["fp32"], rtol=0.03)
     assert curves["bf16"] != curves["fp32"]
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_auto_is_bf16_where_the_processor_has_it(
+    native: bool, cache: ImageCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a run that moves to another processor goes on in what it began with."""
+    monkeypatch.setattr(training_run, "has_bf16", lambda device: native)
+    pairs = OnlinePairs(run_settings(), cache, CPU)
+    first, second = pairs.batch(0), pairs.batch(1)
+
+    def run_in(precision: str) -> Run:
+        return Run(run_settings(training={"batch": 4, "precision": precision}), CPU)
+
+    auto, plain = run_in("auto"), run_in("bf16" if native else "fp32")
+    other = run_in("fp32" if native else "bf16")
+    for run in (auto, plain, other):
+        run.step(0, *first)
+    assert torch.equal(auto.loss, plain.loss)
+    assert not torch.equal(auto.loss, other.loss)
+    monkeypatch.setattr(training_run, "has_bf16", lambda device: not native)
+    moved = run_in("auto")
+    moved.load_state_dict(auto.state_dict())
+    for run in (moved, plain):
+        run.step(1, *second)
+    assert torch.equal(moved.loss, plain.loss)
+
+
+def test_the_record_says_the_arithmetic(
+    cache: ImageCache, image_folder: Path, tmp_path: Path
+) -> None:
+    settings = run_settings(training={"iterations": 1, "precision": "auto"})
+    start(settings, cache, image_folder, tmp_path)
+    record = read_record(tmp_path)
+    assert record is not None
+    assert record.precision == ("bf16" if has_bf16(CPU) else "fp32")
+    assert record.settings["training"]["precision"] == "auto"
 
 
 @pytest.fixture

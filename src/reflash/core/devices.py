@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from reflash.core.errors import ReflashError
+from reflash.core.machine import cpu_features
 
 if TYPE_CHECKING:  # slow to import, and not needed to check a name
     import torch
@@ -156,3 +157,16 @@ def choose_device(name: str = "auto", poll: float = 1.0) -> torch.device:
         device = torch.device("cuda", device.index or 0)
         torch.cuda.set_device(device)
     return device
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether a device has instructions for bf16; where it has none, bf16 is slower than fp32.
+
+    On a CPU these are AVX512-BF16, AMX-BF16 or those of ARM.
+    """
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    names = {"avx512_bf16", "amx_bf16", "bf16"}
+    return device.type == "cpu" and not names.isdisjoint(cpu_features())

@@ -29,6 +29,30 @@ def cpu_name() -> str:
         return platform.processor() or platform.machine()
 
 
+def cpu_features(cpuinfo: Path | str = "/proc/cpuinfo") -> frozenset[str]:
+    """Return what the processor's instructions are called, e.g. avx2; empty where nobody tells.
+
+    Examples
+    --------
+    >>> cpu_features("/nowhere")
+    frozenset()
+    """
+    try:
+        lines = Path(cpuinfo).read_text().splitlines()
+    except OSError:
+        return frozenset()
+    told = (line.partition(":") for line in lines)
+    # x86 calls them flags, ARM Features; every core is told, and one is enough.
+    return next(
+        (
+            frozenset(names.split())
+            for key, _, names in told
+            if key.strip() in ("flags", "Features")
+        ),
+        frozenset(),
+    )
+
+
 def package_versions(names: Iterable[str]) -> dict[str, str]:
     """Return the version of each of some packages, without those that are not installed."""
     found = {}

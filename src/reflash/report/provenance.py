@@ -90,7 +90,7 @@ def run_row(record: Record) -> dict[str, str]:
             "batch": f"{training['batch']} × {record.settings['pairs']['patch']} px",
             "time": duration(record.seconds),
             "resumed": str(record.resumes or "–"),
-            "device": record.device,
+            "device": ", ".join(filter(None, (record.device, record.precision))),
             "finished": (record.finished or "not finished")[:10],
             "commit": short(record.commit),
         }
@@ -106,10 +106,7 @@ def training_facts(records: Sequence[Record]) -> dict[str, Any]:
     resumed = [record for record in records if record.resumes]
     times = sum(record.resumes for record in resumed)
     machines = Counter(
-        f"{record.processor}, {_count(record.threads, 'thread')}"
-        if record.device == "cpu"
-        else record.device
-        for record in records
+        ", ".join(filter(None, (_machine(record), record.precision))) for record in records
     )
     torch = dict.fromkeys(record.versions["torch"] for record in records if record.versions)
     return {
@@ -126,6 +123,12 @@ def training_facts(records: Sequence[Record]) -> dict[str, Any]:
         ],
         "torch": listing(list(torch)),
     }
+
+
+def _machine(record: Record) -> str:
+    if record.device != "cpu":
+        return record.device
+    return f"{record.processor}, {_count(record.threads, 'thread')}"
 
 
 def _count(number: int, what: str) -> str:

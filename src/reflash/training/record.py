@@ -62,6 +62,8 @@ class Record(BaseModel):
     device: str
     """Name of the GPU, or cpu."""
     processor: str
+    precision: str = ""
+    """Arithmetic of the network, fp32 or bf16; empty: not recorded."""
     threads: int
     """Threads of PyTorch."""
     runs_together: int
@@ -118,6 +120,7 @@ def write_record(
     done: int,
     seconds: float,
     device: str,
+    precision: str,
     threads: int,
     runs_together: int,
     resumes: int,
@@ -143,6 +146,7 @@ def write_record(
         seconds=seconds,
         device=device,
         processor=cpu_name(),
+        precision=precision,
         threads=threads,
         runs_together=runs_together,
         versions={"python": python_version(), "torch": version("torch"), "reflash": __version__},

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from reflash.core.devices import has_bf16
 from reflash.core.keys import key_seed
 from reflash.models.build import build_network
 from reflash.models.weights import save_weights
@@ -71,6 +72,9 @@ class Run:
         self._weights = list(self.network.parameters())
         self._averaged = list(self.average.module.parameters())
         self._average_weights = get_ema_multi_avg_fn(settings.training.ema)
+        precision = settings.training.precision
+        native = precision == "auto" and has_bf16(device)
+        self.precision = "bf16" if precision == "bf16" or native else "fp32"
         gpu = device.type == "cuda"
         if gpu:  # the same bytes again: cuDNN may otherwise add gradients in any order
             torch.backends.cudnn.deterministic = True
@@ -123,7 +127,7 @@ class Run:
         for regulariser in self.regularisers_of("pairs"):
             lr, hr = regulariser.pairs(lr, hr)
         lr = lr.contiguous(memory_format=torch.channels_last)
-        bf16 = self.settings.training.precision == "bf16"
+        bf16 = self.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
             sr = self.forward(lr)
             penalties = [r.penalty(self.forward, lr, hr) for r in self.regularisers_of("loss")]
@@ -202,16 +206,21 @@ class Run:
             "loss_sum": self.loss_sum,
             "loss_count": self.loss_count,
             "rows": self.rows,
+            "precision": self.precision,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from ``state_dict``, taken on this device or another, before the first step."""
+        """Continue from ``state_dict``, taken on this device or another, before the first step.
+
+        A run goes on in the arithmetic it began with, also where another device has it.
+        """
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.loss_sum.copy_(state["loss_sum"])
         self.loss_count = state["loss_count"]
         self.rows = state["rows"]
+        self.precision = state["precision"]
 
     def save_weights(self, folder: Path, metadata: dict[str, Any]) -> None:
         """Write raw and averaged weights with what ``load_network`` needs to read them."""

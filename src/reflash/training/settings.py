@@ -103,8 +103,9 @@ class TrainingSettings(Settings):
     """Learning-rate schedule."""
     ema: Decay = 0.999
     """Decay of the exponential moving average of the weights."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Arithmetic of the network; bf16 is autocast over fp32 master weights."""
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"
+    """Arithmetic of the network; bf16 is autocast over fp32 master weights, auto is bf16 where the
+    device has instructions for it and fp32 elsewhere. The record says which it was."""
     validation: ValidationSettings = ValidationSettings()
     """The validation curve."""
     tensorboard: Annotated[bool, Field(exclude=True)] = False

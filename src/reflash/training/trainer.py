@@ -221,6 +221,7 @@ class Trainer:
             done=done,
             seconds=self.elapsed + seconds,
             device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+            precision=self.run.precision,
             threads=torch.get_num_threads(),
             runs_together=self.together,
             resumes=self.resumes,
