@@ -47,6 +47,7 @@ reproduce: $(BIN)/.installed  ## Run the whole study (SCALE=demo, hour or paper;
 record: WHOLE = srresnet/multi/none/seed0 srresnet/multi/last_conv-channel-p0.7/seed0
 record: $(BIN)/.installed  ## Make the results that README shows (hours; CONFIG=mirror=FOLDER)
 	@$(EXPORTED) snakemake --cores $(CORES) --config scale=cpu study=record $(CONFIG)
+	-@$(EXPORTED) reflash runs --results results/cpu/record --against results/cpu/record
 	@cd results/cpu/runs && for run in srresnet/multi/*/seed*; do \
 	  mkdir -p ../record/runs/$$run && cp $$run/log.csv $$run/run.json ../record/runs/$$run/; done
 	@$(EXPORTED) for run in $(WHOLE); do reflash convert results/cpu/runs/$$run/params.safetensors \

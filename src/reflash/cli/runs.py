@@ -16,6 +16,7 @@ app = make_app("")
     epilog=examples(
         "reflash runs --results results/demo",
         "reflash runs --results results/demo --tensorboard curves/",
+        "reflash runs --results results/cpu --against results/cpu/record",
     )
 )
 def runs(
@@ -30,12 +31,32 @@ def runs(
             "were trained without training.tensorboard."
         ),
     ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with runs/ on record: say how the same runs made here agree with them."
+        ),
+    ] = None,
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="dB of validation PSNR by which a run on another machine may end off its record.",
+        ),
+    ] = 0.1,
 ) -> None:
-    """List runs: state, iterations, hours, device, and what has changed since they were trained."""
+    """List runs: state, iterations, hours, device, and what has changed since they were trained.
+
+    With --against it ends with status 1 where a run of the recorded settings, images and code ends
+    further from its record than the tolerance.
+    """
+    from reflash.paper.repetition import compare_runs
     from reflash.study.runs import all_states
     from reflash.study.saved import open_results
 
     plan, root = open_results(results)
+    found = [] if against is None else compare_runs(root / plan.files.runs, against / "runs")
+    repeated = {one.run: one for one in found}
     states = all_states(plan, root, verify)
     width = max((len(one.run) for one in states), default=0)
     for one in states:
@@ -52,6 +73,8 @@ def runs(
             typer.echo(f"    changed since: {line}")
         for line in one.problems if record else ():
             typer.echo(f"    {line}")
+        if one.run in repeated:
+            typer.echo(f"    against the record: {repeated[one.run]}")
     if tensorboard is not None:
         from reflash.study.events import write_events
 
@@ -62,3 +85,12 @@ def runs(
     finished = [one for one in states if one.state == "finished"]
     hours = sum(one.hours for one in finished)
     typer.echo(f"{len(finished)} of {len(states)} runs finished, {hours:.1f} hours of training")
+    if against is not None:
+        equal = sum(one.equal for one in found)
+        beyond = [one.run for one in found if not one.recipe and abs(one.last) > tolerance]
+        typer.echo(
+            f"{against}: {len(found)} of its runs made here, {equal} bit for bit, "
+            f"{len(beyond)} more than {tolerance:g} dB apart at the end"
+        )
+        if beyond:
+            raise typer.Exit(1)

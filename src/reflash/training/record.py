@@ -62,6 +62,7 @@ class Record(BaseModel):
     device: str
     """Name of the GPU, or cpu."""
     processor: str
+    """Name of the processor, and the widest vector instructions that PyTorch uses there."""
     precision: str = ""
     """Arithmetic of the network, fp32 or bf16; empty: not recorded."""
     threads: int
@@ -130,6 +131,8 @@ def write_record(
 
     ``log`` is the text of the ``log.csv`` that will lie beside them.
     """
+    import torch
+
     total = settings.training.iterations
     record = Record(
         run=settings.id,
@@ -145,7 +148,7 @@ def write_record(
         done=done,
         seconds=seconds,
         device=device,
-        processor=cpu_name(),
+        processor=f"{cpu_name()}, {torch.backends.cpu.get_cpu_capability()}",
         precision=precision,
         threads=threads,
         runs_together=runs_together,
