@@ -44,16 +44,19 @@ reproduce: $(BIN)/.installed  ## Run the whole study (SCALE=demo, hour or paper;
 	  exit $$status; }
 	@echo "tables: results/$(SCALE), figures: figures/$(SCALE); next: source $(VENV)/bin/activate, then a comparison of your own: snakemake --cores all --config study=mine (README.md)"
 
-record: WHOLE = srresnet/multi/none/seed0 srresnet/multi/last_conv-channel-p0.7/seed0
-record: $(BIN)/.installed  ## Make the results that README shows (hours; CONFIG=mirror=FOLDER)
-	@$(EXPORTED) snakemake --cores $(CORES) --config scale=cpu study=record $(CONFIG)
-	-@$(EXPORTED) reflash runs --results results/cpu/record --against results/cpu/record
-	@cd results/cpu/runs && for run in srresnet/multi/*/seed*; do \
-	  mkdir -p ../record/runs/$$run && cp $$run/log.csv $$run/run.json ../record/runs/$$run/; done
-	@$(EXPORTED) for run in $(WHOLE); do reflash convert results/cpu/runs/$$run/params.safetensors \
-	  results/cpu/record/runs/$$run/half.safetensors --half || exit 1; done
-	@cp results/cpu/record/runs/$(lastword $(WHOLE))/half.safetensors src/reflash/evaluation/weights/upscale.safetensors
+RECORD ?= cpu/record cpu/record_places cpu_no_usm/record
+SHIPPED := srresnet/multi/last_conv-channel-p0.7/seed0
+record: $(BIN)/.installed  ## Make the results that README shows (hours; RECORD=cpu/record, CONFIG=mirror=FOLDER)
+	@$(EXPORTED) for one in $(RECORD); do \
+	  snakemake --cores $(CORES) --config scale=$${one%/*} study=$${one#*/} $(CONFIG) || exit 1; \
+	  reflash runs --results results/$$one --against results/$$one; \
+	  reflash store keep --results results/$$one || exit 1; done
+ifneq ($(filter cpu/record,$(RECORD)),)
+	@$(EXPORTED) for run in srresnet/multi/none/seed0 $(SHIPPED); do \
+	  reflash convert results/cpu/runs/$$run/params.safetensors results/cpu/record/runs/$$run/half.safetensors --half || exit 1; done
+	@cp results/cpu/record/runs/$(SHIPPED)/half.safetensors src/reflash/evaluation/weights/upscale.safetensors
 	@$(EXPORTED) reflash findings README.md --results results/cpu/record
+endif
 
 unlock: $(BIN)/.installed  ## Remove the lock that a killed snakemake left in this folder
 	@$(EXPORTED) snakemake --unlock --config scale=$(SCALE) $(CONFIG)

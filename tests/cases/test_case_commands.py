@@ -106,6 +106,7 @@ COMMANDS = {
     "report": f"--results {RESULTS} --out OUT.html",
     "findings": f"IN:page.md --results {RESULTS} --out OUT.md",
     "runs": f"--results {RESULTS}",
+    "store keep": f"--results {RESULTS}",
     "plan": "--folder IN:config --scale tiny --study main --iterations 1 --device cpu",
     "bench": "degradation --quick --folder IN:scripts",
     "init": "OUT",

@@ -1,4 +1,4 @@
-"""Publishing and restoring results with DVC."""
+"""Publishing and restoring results with DVC; keeping the small ones in git."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from reflash.cli.common import examples, make_app
+from reflash.cli.common import DEMO, Results, examples, make_app
 
-store_app = make_app("Publish and restore results with DVC.")
+store_app = make_app("Publish and restore results with DVC, and keep the small ones in git.")
 
 
 @store_app.command("publish", epilog=examples("reflash store publish --scale demo"))
@@ -32,3 +32,16 @@ def store_restore(
     from reflash.study.store import restore
 
     restore(scale)
+
+
+@store_app.command("keep", epilog=examples("reflash store keep --results results/cpu/record"))
+def store_keep(results: Results = DEMO) -> None:
+    """Copy records, logs and scores of a study's runs into its results, for a repository to hold.
+
+    With them the study's claims, tables and figures are made again without training.
+    """
+    from reflash.study.kept import keep
+
+    files = keep(results)
+    size = sum(file.stat().st_size for file in files) / 1e6
+    typer.echo(f"{results}/runs: {len(files)} files, {size:.1f} MB")
