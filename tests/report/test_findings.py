@@ -124,6 +124,9 @@ def test_the_rest_of_the_page_stays(results: Path, tmp_path: Path) -> None:
 
 def test_what_is_wrong_is_said_and_the_page_kept(results: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
+    page.write_text(PAGE)
+    with pytest.raises(ReflashError, match="names no results; write <!-- findings FOLDER -->"):
+        write_findings(page)
     page.write_text("# Mine\n")
     with pytest.raises(ReflashError, match=r"page.md: no part to fill; give it a line <!-- find"):
         write_findings(page, results)
@@ -140,3 +143,30 @@ def test_what_is_wrong_is_said_and_the_page_kept(results: Path, tmp_path: Path) 
         write_findings(page, results)
     with pytest.raises(ReflashError, match=r"no.md: no such file; name a Markdown page"):
         write_findings(tmp_path / "no.md", RECORD)
+
+
+def test_parts_name_their_results_and_claims(results: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    head = ("<!-- findings results -->", "<!-- findings results claims 2, 1 -->")
+    page.write_text("".join(f"{line}\n<!-- end -->\n" for line in head))
+    write_findings(page)
+    text = page.read_text().removeprefix(f"{head[0]}\n")
+    whole, _, some = text.partition(f"\n<!-- end -->\n{head[1]}\n")
+    assert whole == findings_text(results)
+    assert some == findings_text(results, [2, 1]) + "\n<!-- end -->\n"
+
+
+def test_all_that_was_measured_for_some_claims(results: Path) -> None:
+    text = findings_text(results, [5, 2])
+    assert "Set5" not in text
+    assert "Not tested" not in text
+    claims = {c["number"]: c for c in json.loads((results / "claims.json").read_text())["claims"]}
+    lines = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")][2:]
+    expected = [(n, part) for n in (5, 2) for part in claims[n]["parts"]]
+    assert len(lines) == len(expected) > 2
+    for cells, (number, part) in zip(lines, expected, strict=True):
+        assert cells[0].startswith(f"| {number}. ")
+        assert cells[1] == f"**{part['verdict']}**"
+        assert cells[2] == part["name"]
+    with pytest.raises(ReflashError, match="nothing was measured for claim 3"):
+        findings_text(results, [3])

@@ -180,18 +180,25 @@ def report(
     )
 
 
-@app.command(epilog=examples("reflash findings README.md --results results/cpu/record"))
+@app.command(
+    epilog=examples(
+        "reflash findings README.md", "reflash findings notes.md --results results/demo"
+    )
+)
 def findings(
     page: Annotated[
         Path,
-        typer.Argument(help="Markdown with a line <!-- findings --> and a line <!-- end -->."),
+        typer.Argument(
+            help="Markdown with lines <!-- findings FOLDER --> and <!-- end -->; FOLDER holds a "
+            "study's claims.json and tables. FOLDER claims 1, 3 shows these claims alone."
+        ),
     ],
     results: Annotated[
-        Path, typer.Option(help="Folder with claims.json and tables/multi_degradation.csv.")
-    ] = DEMO,
+        Path | None, typer.Option(help="Results for lines that name no folder.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Page to write; default: the same.")] = None,
 ) -> None:
-    """Write PSNR, claims and how sure they are between the two lines of a page."""
+    """Write PSNR, claims and how sure they are between two such lines of a page."""
     from reflash.report.findings import write_findings
 
     write_findings(page, results, out)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Sequence
 from pathlib import Path
 
 from reflash.core.errors import ReflashError
 from reflash.core.files import require_file, write_text
-from reflash.paper.claims.model import Findings, effect_text, interval_text, paper_text, read_claims
+from reflash.paper.claims.model import (
+    Claim,
+    Findings,
+    Part,
+    effect_text,
+    interval_text,
+    paper_text,
+    read_claims,
+)
 from reflash.paper.reference import EVIDENCE_NOTE
 from reflash.paper.scores import MEAN, METRIC_LABELS, read_table
 from reflash.paper.tables.layout import Cell, Column, Mark, Row, markdown_table, number
@@ -19,53 +28,90 @@ SHOWN = ("clean", "blur", "noise", "jpeg", "blur_noise_jpeg", MEAN)
 """The kinds of a table that a first screen has room for."""
 
 
-def write_findings(page: Path, results: Path, out: Path | None = None) -> None:
-    """Make the part ``<!-- findings -->`` of a page anew from a study's results.
+MARKER = r"findings(?: (?P<results>(?!claims )\S+))?(?: claims (?P<claims>\d+(?:, \d+)*))?"
+"""What a part to fill says of itself, each of both may be missing: folder, numbers of claims."""
+
+
+def write_findings(page: Path, results: Path | None = None, out: Path | None = None) -> None:
+    """Make the parts of a page anew that studies' results fill.
 
     Parameters
     ----------
     page
-        A Markdown file with the marker, and ``<!-- end -->`` after it.
+        A Markdown file with parts to fill. Each begins with a line ``<!-- findings FOLDER -->`` and
+        ends with ``<!-- end -->``; FOLDER holds a study's results and is seen from the page, such
+        as ``results/cpu/record``. ``<!-- findings FOLDER claims 1, 3 -->`` shows all numbers of
+        some claims instead of scores and a number of each claim.
     results
-        Folder of a study's results, such as ``results/cpu/record``.
+        Results for the parts that name no folder.
     out
         The page to write; None: ``page``.
 
     Raises
     ------
     ReflashError
-        The page is no text or has no such marker, or a file of the results is missing.
+        The page is no text or has no such part, a part names no results and none are given, or a
+        file of the results is missing.
     """
     try:
         before = require_file(page, "name a Markdown page").read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ReflashError(f"{page}: cannot be read as text; save it in UTF-8") from error
-    text = findings_text(results)
-    after, count = replace_marked(before, "findings", lambda found: text)
+
+    def fill(found: re.Match[str]) -> str:
+        named = page.parent / found["results"] if found["results"] else results
+        if named is None:
+            raise ReflashError(
+                f"{page}: <!-- findings --> names no results; write <!-- findings FOLDER -->, or "
+                "give --results"
+            )
+        numbers = found["claims"]
+        return findings_text(named, [int(n) for n in numbers.split(",")] if numbers else None)
+
+    after, count = replace_marked(before, MARKER, fill)
     if not count:
         raise ReflashError(
-            f"{page}: no part to fill; give it a line <!-- findings --> and a line <!-- end -->"
+            f"{page}: no part to fill; give it a line <!-- findings FOLDER --> and a line "
+            "<!-- end -->"
         )
     write_text(out or page, after)
 
 
-def findings_text(results: Path) -> str:
+def findings_text(results: Path, claims: Sequence[int] | None = None) -> str:
     """Return what was found as Markdown.
 
     Parameters
     ----------
     results
         Folder of a study's results with ``claims.json`` and ``tables/multi_degradation.csv``.
+    claims
+        Numbers of claims to show alone, each with all that was measured for it.
 
     Returns
     -------
     str
         The scores of the first test set by kind, with gains and the paper's; every claim that was
         tested with verdict, effect and interval; then what was not, and what the scale is worth.
+
+    Raises
+    ------
+    ReflashError
+        A file is missing, or nothing was measured for one of ``claims``.
     """
     findings = read_claims(results / "claims.json")
-    parts = [_scores(results / "tables/multi_degradation.csv"), _claims(findings)]
-    missing = [f"{claim.number} ({claim.title})" for claim in findings.claims if not claim.parts]
+    if claims is None:
+        decided = [(c, [part]) for c in findings.claims if (part := deciding_part(c))]
+        parts = [_scores(results / "tables/multi_degradation.csv"), _claims(findings, decided)]
+        missing = [
+            f"{claim.number} ({claim.title})" for claim in findings.claims if not claim.parts
+        ]
+    else:
+        measured = {claim.number: claim for claim in findings.claims if claim.parts}
+        for one in claims:
+            if one not in measured:
+                raise ReflashError(f"{results}: nothing was measured for claim {one}")
+        shown = [(measured[one], measured[one].parts) for one in claims]
+        parts, missing = [_claims(findings, shown)], []
     closing = [f"Not tested: {listing(missing)}."] if missing else []
     seeds = ", ".join(map(str, findings.seeds))
     if len(findings.seeds) == 1:
@@ -104,16 +150,17 @@ def _scores(path: Path) -> str:
     return f"{title}\n\n{markdown_table([first, *(Column(name=name) for name in names)], rows)}"
 
 
-def _claims(findings: Findings) -> str:
-    words = [Column(name=name, numeric=False) for name in ("claim", "verdict", "decided by")]
+def _claims(findings: Findings, shown: Sequence[tuple[Claim, Sequence[Part]]]) -> str:
+    words = [Column(name=name, numeric=False) for name in ("claim", "verdict", "measured")]
     confidence = f"{100 * findings.confidence:g} % interval"
     numbers = [Column(name=name) for name in ("effect", confidence, "paper")]
     rows = []
-    for claim in findings.claims:
-        part = deciding_part(claim)
-        if part is not None:
-            shown = (part.name, effect_text(part), interval_text(part), paper_text(part))
-            rows.append(_row([f"{claim.number}. {claim.title}", claim.verdict, *shown], bold=[1]))
+    for claim, parts in shown:
+        title = f"{claim.number}. {claim.title}"
+        for part in parts:
+            verdict = claim.verdict if len(parts) == 1 else part.verdict
+            values = (part.name, effect_text(part), interval_text(part), paper_text(part))
+            rows.append(_row([title, verdict, *values], bold=[1]))
     return markdown_table([*words, *numbers], rows)
 
 
