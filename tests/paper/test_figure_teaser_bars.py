@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import statistics
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import matplotlib.colors
 import numpy as np
@@ -133,6 +133,26 @@ def test_paper_is_shown_on_its_test_set_at_a_scale_with_evidence(make_context, e
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert "the paper (digitised)" in labels
     assert "digitised from the authors' bar chart" in drawing.caption
+
+
+def test_printed_values_touch_nothing(make_context, write_evaluation):
+    """Neither the paper's marks nor each other, also where a network is far behind."""
+    context = make_context(evidence="paper", scale="paper", test_sets=("Set5",))
+    for low in (23.5, 6.0):
+        values = {"bicubic": 26.7, f"{PLAIN}/seed0": low, f"{DROPPED}/seed0": 24.9}
+        paths = [write_evaluation(run, [value], "Set5") for run, value in values.items()]
+        with rc(STYLE):
+            figure = draw(gather(context, TeaserBars(), paths), STYLE)
+            figure.canvas.draw()
+        (axes,) = figure.axes
+        texts = [text.get_window_extent() for text in axes.texts]
+        assert len(texts) == 12
+        assert not any(a.overlaps(b) for a, b in combinations(texts, 2))
+        marks = [x.get_window_extent() for x in axes.lines if x.get_gid() == "paper"]
+        assert len(marks) == 8
+        assert not any(text.overlaps(mark) for text in texts for mark in marks)
+        box = axes.get_window_extent()
+        assert all(box.y0 <= text.y0 and text.y1 <= box.y1 for text in texts)
 
 
 @pytest.mark.parametrize(

@@ -51,10 +51,13 @@ from reflash.study.context import (
 NAME = "teaser_bars"
 
 PITCH = 8.4
-"""Points from bar to bar, so that a value printed upright fits above its bar."""
+"""Points from bar to bar, so that a value printed upright fits into its bar."""
 
 MOST_VALUE_SIZE = 7.0
 """Points of a printed value at most, so that it is not wider than its bar."""
+
+VALUE_ROOM = 0.3
+"""Height of a printed value as a share of the axis: in a shorter bar it stands above the bar."""
 
 GAP = 1.0
 """Room between two groups, in bars."""
@@ -163,9 +166,9 @@ def draw(drawing: Drawing, style: FigureStyle) -> Figure:
     bottom, top = _limits(frame, metric)
     for row, axes in enumerate(figure.subplots(rows, 1, squeeze=False)[:, 0]):
         of_row = kinds[row * per_row : (row + 1) * per_row]
+        axes.set_ylim(bottom, top)
         _draw_row(axes, frame[frame["kind"].isin(of_row)], of_row, look, style, metric)
         axes.set_xlim(-0.5, per_row - 0.5)
-        axes.set_ylim(bottom, top)
         _mark_cut_axis(axes)
     handles: list[Patch | Line2D] = [
         Patch(facecolor=k.color, edgecolor=k.edge, hatch=k.hatch, linewidth=0.6)
@@ -223,7 +226,7 @@ def _draw_row(
 def _annotate(
     axes: Axes, bar: Rectangle, row: dict[Hashable, Any], style: FigureStyle, metric: str
 ) -> None:
-    """Print the value above the bar and its error bar, and draw the paper's value across it."""
+    """Print the value at the foot of the bar, and draw the paper's value across it."""
     middle, half = bar.get_x() + bar.get_width() / 2, 0.56 * bar.get_width()
     if row["paper"] == row["paper"]:
         axes.plot(
@@ -235,31 +238,48 @@ def _annotate(
             zorder=2.5,
             gid="paper",
         )
-    std = row["std"] if row["std"] == row["std"] else 0.0
+    bottom, top = axes.get_ylim()
+    within = row["value"] - bottom > VALUE_ROOM * (top - bottom)
     axes.annotate(
         f"{row['value']:.{2 if metric.startswith('psnr') else 3}f}",
-        (middle, row["value"] + std),
-        xytext=(0, 2.5),
+        (middle, bottom if within else row["value"] + _std(row)),
+        xytext=(0, 3),
         textcoords="offset points",
         rotation=90,
         ha="center",
         va="bottom",
         fontsize=min(small(style), MOST_VALUE_SIZE),
-        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
+        color=_text_color(bar.get_facecolor()) if within else INK,
+        bbox={
+            "facecolor": bar.get_facecolor() if within else "white",
+            "edgecolor": "none",
+            "pad": 0.8,
+        },
     )
 
 
+def _std(row: dict[Hashable, Any]) -> float:
+    return row["std"] if row["std"] == row["std"] else 0.0
+
+
+def _text_color(background: Any) -> str:
+    """Return the colour that text is read best in: WCAG's relative luminance decides."""
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in background[:3]]
+    luminance = float(np.dot([0.2126, 0.7152, 0.0722], linear))
+    return INK if luminance > 0.18 else "white"
+
+
 def _limits(frame: pd.DataFrame, metric: str) -> tuple[float, float]:
-    """Axis from a little below the lowest bar, so that differences show, or 0, to above labels."""
+    """Axis from below the lowest bar, so that a value fits into it, or from 0."""
     std = frame["std"].fillna(0)
     low = np.nanmin([frame["value"] - std, frame["paper"]])
     high = np.nanmax([frame["value"] + std, frame["paper"]])
     step = 0.5 if metric.startswith("psnr") else 0.02
     span = max(high - low, step)
-    bottom = math.floor((low - 0.25 * span) / step) * step
+    bottom = math.floor((low - 0.6 * span) / step) * step
     if bottom < high / 4:  # a network far behind: hardly anything of the axis would be cut
         bottom = 0.0
-    return bottom, high + 0.38 * (high - bottom)
+    return bottom, high + 0.06 * (high - bottom)
 
 
 def _mark_cut_axis(axes: Axes) -> None:
