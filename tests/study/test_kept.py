@@ -11,9 +11,10 @@ from test_runs import finish
 from reflash.cli import main
 from reflash.core.errors import ReflashError
 from reflash.study.checks import load_plan
-from reflash.study.inputs import needed_files
+from reflash.study.inputs import needed_files, read_inputs
 from reflash.study.kept import keep
 from reflash.study.plan import Plan
+from reflash.study.runs import artefact_context
 from reflash.study.saved import save_config
 
 
@@ -45,13 +46,25 @@ def test_all_that_claims_tables_and_figures_read_of_runs_is_kept(
     tables = {path.relative_to(runs) for path in runs.rglob("*.csv") if path.name != "manifest.csv"}
     assert kept == tables | {Path(run, "run.json") for run in made.trained_runs}
     assert {path.suffix for path in kept} == {".csv", ".json"}
-    assert Path("bicubic/evaluation/Toy.csv") in kept or any("bicubic" in str(p) for p in kept)
+    assert any("bicubic" in path.parts for path in kept)
     for path in kept:
         assert (results / "runs" / path).read_bytes() == (runs / path).read_bytes()
+
+
+def test_results_made_from_what_is_kept_bear_no_warning(made: Plan, tmp_path: Path) -> None:
+    results, runs = tmp_path / made.files.results, tmp_path / made.files.runs
+    keep(results)
     shutil.rmtree(runs)
     shutil.copytree(results / "runs", runs)
-    missing = [f for f in needed_files(made) if f.startswith(f"{made.files.runs}/")]
-    assert all((tmp_path / f).is_file() for f in missing if Path(f).name in {p.name for p in kept})
+    for kind in ("tables", "figures"):
+        for name in made.artefacts(kind):
+            assert artefact_context(made, kind, name, tmp_path).not_recorded == ()
+    read_inputs(made, "claims", root=tmp_path)
+    other = runs / made.trained_runs[0] / "params.safetensors"
+    other.write_text("weights of somebody")
+    assert artefact_context(made, "tables", "claims", tmp_path).not_recorded == (
+        made.trained_runs[0],
+    )
 
 
 @pytest.mark.parametrize(

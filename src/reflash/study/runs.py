@@ -154,5 +154,6 @@ def artefact_context(plan: Plan, kind: str, name: str, root: Path | str = ".") -
 
 def _with_replaced(context: Context, root: Path | str, plan: Plan) -> Context:
     trained = [run for run in context.runs if run in plan.trained_runs]
-    foreign = [run for run in trained if check_record(Path(root) / plan.files.run(run), run)]
+    folder = Path(root) / plan.files.runs
+    foreign = [run for run in trained if check_record(folder / run, run, weights="if any")]
     return context.model_copy(update={"not_recorded": tuple(foreign)})

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -182,12 +182,15 @@ def read_record(folder: Path | str) -> Record | None:
         ) from error
 
 
-def check_record(folder: Path | str, run: str | None = None) -> list[str]:
+def check_record(
+    folder: Path | str, run: str | None = None, weights: Literal["all", "if any"] = "all"
+) -> list[str]:
     """Return what is wrong with the run in ``folder``: one line for each problem, none if sound.
 
     Found are a missing or damaged record, weights or a log that are missing or not those the
     training ended with, a run that was stopped before its end, and another run than ``run`` (by
-    default, any will do).
+    default, any will do). With ``weights="if any"`` a run may be without its weights, as a repository
+    keeps it (`reflash.study.kept`).
 
     Examples
     --------
@@ -209,7 +212,8 @@ def check_record(folder: Path | str, run: str | None = None) -> list[str]:
             f"{folder}: holds run {record.run} instead of {run}; "
             "restore it, or train it again with reflash train --again"
         )
-    for name, file in WEIGHTS.items():
+    held = any((folder / file).is_file() for file in WEIGHTS.values())
+    for name, file in WEIGHTS.items() if held or weights == "all" else ():
         path = folder / file
         if not path.is_file():
             problems.append(f"{path}: no such file; train the run with reflash train")
