@@ -189,8 +189,8 @@ def check_record(
 
     Found are a missing or damaged record, weights or a log that are missing or not those the
     training ended with, a run that was stopped before its end, and another run than ``run`` (by
-    default, any will do). With ``weights="if any"`` a run may be without its weights, as a repository
-    keeps it (`reflash.study.kept`).
+    default, any will do). With ``weights="if any"`` a run may be without its weights, as a
+    repository keeps it (`reflash.study.kept`).
 
     Examples
     --------
