@@ -18,7 +18,7 @@ from reflash.core.fingerprint import stage_fingerprint
 from reflash.study.context import Context, first
 from reflash.study.plan import Plan
 from reflash.study.workflow import folder_key, text
-from reflash.training.record import Record, check_record, read_record
+from reflash.training.record import WEIGHTS, Record, check_record, read_record
 
 
 @dataclass(frozen=True)
@@ -154,5 +154,11 @@ def artefact_context(plan: Plan, kind: str, name: str, root: Path | str = ".") -
 
 def _with_replaced(context: Context, root: Path | str, plan: Plan) -> Context:
     trained = [run for run in context.runs if run in plan.trained_runs]
-    foreign = [run for run in trained if check_record(Path(root) / plan.files.run(run), run)]
+    foreign = [run for run in trained if _contradicted(Path(root) / plan.files.run(run), run)]
     return context.model_copy(update={"not_recorded": tuple(foreign)})
+
+
+def _contradicted(folder: Path, run: str) -> bool:
+    """Whether a run is not what its record says; a repository keeps runs without weights."""
+    absent = tuple(f"{folder / file}: no such file" for file in WEIGHTS.values())
+    return any(not problem.startswith(absent) for problem in check_record(folder, run))
