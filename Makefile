@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 EXPORTED := export PATH="$$PWD/$(BIN):$$PATH" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help install reproduce unlock test check bench format docs rulegraph publish restore site clean
+.PHONY: help install reproduce record unlock test check bench format docs rulegraph publish restore site clean
 
 # A virtual environment is bound to its folder: in a copied or moved project it is made anew, so that
 # a copy never runs the original's source. The marker holds the folder it was made in.
@@ -49,7 +49,7 @@ SHIPPED := srresnet/multi/last_conv-channel-p0.7/seed0
 record: $(BIN)/.installed  ## Make the results that README shows (hours; RECORD=cpu/record, CONFIG=mirror=FOLDER)
 	@$(EXPORTED) for one in $(RECORD); do \
 	  snakemake --cores $(CORES) --config scale=$${one%/*} study=$${one#*/} $(CONFIG) || exit 1; \
-	  reflash runs --results results/$$one --against results/$$one; \
+	  ! test -d results/$$one/runs || reflash runs --results results/$$one --against results/$$one; \
 	  reflash store keep --results results/$$one || exit 1; done
 ifneq ($(filter cpu/record,$(RECORD)),)
 	@$(EXPORTED) for run in srresnet/multi/none/seed0 $(SHIPPED); do \

@@ -104,6 +104,8 @@ def test_runs_of_other_names_are_not_compared(made: Plan, tmp_path: Path) -> Non
         (lambda run: (run / "run.json").unlink(), "no such file"),
         (lambda run: (run / "log.csv").write_text(""), "log.csv: "),
         (lambda run: (run / "log.csv").write_text("a,b\n1,2\n"), "log.csv: "),
+        (lambda run: (run / "log.csv").write_text(LOG[: LOG.rindex(",24.5")]), "not a number"),
+        (lambda run: (run / "log.csv").write_text(LOG.replace("24.5", "x")), "not a number"),
     ],
 )
 def test_what_cannot_be_compared(made: Plan, tmp_path: Path, damage, message: str) -> None:
@@ -138,4 +140,24 @@ def test_the_command(
     with pytest.raises(SystemExit) as ended:
         main(command)
     assert ended.value.code == 1
-    assert "record/runs: no records of runs below it" in capsys.readouterr().err
+    assert "record: no records of runs below it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("named", ["record", "record/runs"])
+def test_a_run_of_other_settings_is_not_called_near(
+    made: Plan, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], named: str
+) -> None:
+    other = load_plan(
+        {"scale": "tiny", "study": "main", "overrides": {"training": {"lr": 0.5}}}, root / "config"
+    )
+    finish(other, tmp_path / made.files.runs, LOG.replace("24.5", "9.5"), "others")
+    finish(made, tmp_path / "record/runs")
+    save_config(made, tmp_path / made.files.config)
+    results, against = tmp_path / made.files.results, tmp_path / named
+    with pytest.raises(SystemExit) as ended:
+        main(["runs", "--results", str(results), "--against", str(against)])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        f"{against}: 1 of its runs made here, 0 bit for bit, 0 more than 0.1 dB apart at the end; "
+        "not judged: 1 of other settings, images or code"
+    )

@@ -67,6 +67,18 @@ def test_results_made_from_what_is_kept_bear_no_warning(made: Plan, tmp_path: Pa
     )
 
 
+def test_what_the_study_has_no_longer_is_not_kept(made: Plan, tmp_path: Path) -> None:
+    results = tmp_path / made.files.results
+    old = results / "runs/srresnet/multi/b8-channel-p0.2/seed0"
+    old.mkdir(parents=True)
+    for name in ("run.json", "log.csv", "half.safetensors"):
+        (old / name).write_text("old")
+    kept = keep(results)
+    assert [path.name for path in old.iterdir()] == ["half.safetensors"]
+    assert keep(results) == kept
+    assert all(path.is_file() for path in kept)
+
+
 @pytest.mark.parametrize(
     ("file", "message"),
     [

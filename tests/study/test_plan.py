@@ -47,6 +47,26 @@ def test_a_study_may_name_its_own_seeds(root: Path, tmp_path: Path) -> None:
     assert plan(tmp_path, study="one", weights="released").scale.seeds == (0,)
 
 
+@pytest.mark.parametrize("name", ["released", "runs", "tables", "report"])
+def test_no_study_lies_in_another_folder_of_its_scale(
+    root: Path, tmp_path: Path, name: str
+) -> None:
+    shutil.copytree(root / "config", tmp_path / "config")
+    (tmp_path / f"config/study/{name}.yaml").write_text("title: T\nmodels: [srresnet/multi/none]\n")
+    with pytest.raises(ReflashError, match=f"config/study/{name}.yaml: {name} is the name of"):
+        plan(tmp_path, study=name)
+    # As the scale's own it has no folder of its name.
+    plan(tmp_path, study=name, scale="tiny", overrides={"study": name})
+
+
+def test_no_scale_lies_in_a_folder_that_all_share(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / "config", tmp_path / "config")
+    scale = tmp_path / "config/scale/weights.yaml"
+    scale.write_text("extends: tiny\ndescription: whatever\n")
+    with pytest.raises(ReflashError, match=r"config/scale/weights.yaml: weights is the name of"):
+        plan(tmp_path, scale="weights")
+
+
 def test_a_run_depends_on_no_test_setting(root: Path) -> None:
     run = "srresnet/multi/last_conv-channel-p0.7/seed0"
     benchmark = {"noise_sigma": 40, "noise_rounding": "round", "mod": 4, "jpeg_quality": 10}

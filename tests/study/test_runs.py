@@ -132,6 +132,16 @@ def test_other_weights_are_said_in_every_caption(root: Path, tmp_path: Path) -> 
     assert RUN in not_recorded_sentence(marked)
 
 
+def test_a_run_kept_without_weights_is_as_recorded(root: Path, tmp_path: Path) -> None:
+    made = plan(root)
+    for run in made.trained_runs:
+        for weights in finish(made, run, tmp_path).glob("*.safetensors"):
+            weights.unlink()
+    assert not artefact_context(made, "tables", "multi_degradation", tmp_path).not_recorded
+    (tmp_path / made.files.run(RUN) / "run.json").unlink()
+    assert artefact_context(made, "tables", "multi_degradation", tmp_path).not_recorded == (RUN,)
+
+
 def test_the_folder_of_another_run_is_said_too(root: Path, tmp_path: Path) -> None:
     """Copied as a whole, its record is right, and of another run."""
     made = plan(root)

@@ -16,7 +16,7 @@ app = make_app("")
     epilog=examples(
         "reflash runs --results results/demo",
         "reflash runs --results results/demo --tensorboard curves/",
-        "reflash runs --results results/cpu --against results/cpu/record",
+        "reflash runs --results results/cpu/record --against results/cpu/record",
     )
 )
 def runs(
@@ -34,7 +34,8 @@ def runs(
     against: Annotated[
         Path | None,
         typer.Option(
-            help="Folder with runs/ on record: say how the same runs made here agree with them."
+            help="Folder of runs on record, or with runs/ in it: say how the same runs made here "
+            "agree with them."
         ),
     ] = None,
     tolerance: Annotated[
@@ -55,7 +56,10 @@ def runs(
     from reflash.study.saved import open_results
 
     plan, root = open_results(results)
-    found = [] if against is None else compare_runs(root / plan.files.runs, against / "runs")
+    found = []
+    if against is not None:
+        below = against / "runs"
+        found = compare_runs(root / plan.files.runs, below if below.is_dir() else against)
     repeated = {one.run: one for one in found}
     states = all_states(plan, root, verify)
     width = max((len(one.run) for one in states), default=0)
@@ -87,10 +91,12 @@ def runs(
     typer.echo(f"{len(finished)} of {len(states)} runs finished, {hours:.1f} hours of training")
     if against is not None:
         equal = sum(one.equal for one in found)
+        others = sum(bool(one.recipe) and not one.equal for one in found)
         beyond = [one.run for one in found if not one.recipe and abs(one.last) > tolerance]
         typer.echo(
             f"{against}: {len(found)} of its runs made here, {equal} bit for bit, "
             f"{len(beyond)} more than {tolerance:g} dB apart at the end"
+            + (f"; not judged: {others} of other settings, images or code" if others else "")
         )
         if beyond:
             raise typer.Exit(1)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from reflash.core.errors import ReflashError
@@ -117,7 +118,11 @@ def _read(folder: Path) -> Record:
 
 def _curves(folder: Path) -> pd.DataFrame:
     log = read_table(folder / LOG, ("iteration", "psnr"), REMEDY).set_index("iteration")
-    return log[["psnr", *(f"psnr_{kind}" for kind in validated_kinds([log]))]]
+    curves = log[["psnr", *(f"psnr_{kind}" for kind in validated_kinds([log]))]]
+    numbers = curves.apply(pd.to_numeric, errors="coerce")
+    if not np.isfinite(numbers).all(axis=None):
+        raise ReflashError(f"{folder / LOG}: contains a PSNR that is not a number; {REMEDY}")
+    return numbers
 
 
 def _recipe(before: Record, now: Record) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from reflash.core.errors import ReflashError
 from reflash.core.files import require_file, write_text
 from reflash.paper.claims.model import (
+    OTHER_INTERVALS,
     Claim,
     Findings,
     Part,
@@ -16,8 +17,9 @@ from reflash.paper.claims.model import (
     interval_text,
     paper_text,
     read_claims,
+    verdict_text,
 )
-from reflash.paper.reference import EVIDENCE_NOTE
+from reflash.paper.reference import COMPARABLE_SET, EVIDENCE_NOTE
 from reflash.paper.scores import MEAN, METRIC_LABELS, read_table
 from reflash.paper.tables.layout import Cell, Column, Mark, Row, markdown_table, number
 from reflash.report.claims import deciding_part
@@ -99,25 +101,29 @@ def findings_text(results: Path, claims: Sequence[int] | None = None) -> str:
         A file is missing, or nothing was measured for one of ``claims``.
     """
     findings = read_claims(results / "claims.json")
+    measured = {claim.number: claim for claim in findings.claims if claim.parts}
     if claims is None:
-        decided = [(c, [part]) for c in findings.claims if (part := deciding_part(c))]
-        parts = [_scores(results / "tables/multi_degradation.csv"), _claims(findings, decided)]
-        missing = [
-            f"{claim.number} ({claim.title})" for claim in findings.claims if not claim.parts
-        ]
+        shown = [(c, [part]) for c in measured.values() if (part := deciding_part(c))]
+        parts = [_scores(results / "tables/multi_degradation.csv")]
+        missing = [f"{c.number} ({c.title})" for c in findings.claims if not c.parts]
     else:
-        measured = {claim.number: claim for claim in findings.claims if claim.parts}
         for one in claims:
             if one not in measured:
                 raise ReflashError(f"{results}: nothing was measured for claim {one}")
-        shown = [(measured[one], measured[one].parts) for one in claims]
-        parts, missing = [_claims(findings, shown)], []
+        shown = [(measured[one], list(measured[one].parts)) for one in claims]
+        parts, missing = [], []
+    parts.append(_claims(findings, shown))
     closing = [f"Not tested: {listing(missing)}."] if missing else []
     seeds = ", ".join(map(str, findings.seeds))
+    over = f"seeds ({seeds}) and images"
     if len(findings.seeds) == 1:
-        closing.append(f"Intervals are over images alone: there is one seed ({seeds}).")
-    else:
-        closing.append(f"Intervals are over seeds ({seeds}) and images.")
+        over = f"images alone, as there is one seed ({seeds})"
+    closing.append(f"Intervals are over {over}; {OTHER_INTERVALS}.")
+    if any(part.paper is not None for _, measures in shown for part in measures):
+        closing.append(
+            f"Paper, of a claim: mean of its known kinds on {COMPARABLE_SET}; effects are of all "
+            "test sets and kinds."
+        )
     closing += [findings.warning] * bool(findings.warning)
     return "\n\n".join([*parts, " ".join(closing)])
 
@@ -132,7 +138,7 @@ def _scores(path: Path) -> str:
     known = set(table["kind"])
     kinds = [kind for kind in SHOWN if kind in known]
     names = [f"mean of {len(known - {MEAN})}" if k == MEAN else kind_label(k) for k in kinds]
-    rows = []
+    rows, compared = [], False
     for (row, _), group in table.groupby(["row", "model"], sort=False):
         gain = row == "gain"
         lines = group.drop_duplicates("kind").set_index("kind").reindex(kinds)
@@ -141,10 +147,11 @@ def _scores(path: Path) -> str:
         shown = [number(value, std, digits, sign=gain) for value, std in values]
         rows.append(_row([words, *shown], bold=range(len(kinds) + 1) if gain else ()))
         if gain and lines["paper"].notna().any():
+            compared = True
             rows.append(_row(["the paper's", *(number(v, sign=True) for v in lines["paper"])]))
     seeds = int(table["seeds"].max())
     mean = f", mean over {seeds} seeds ± one standard deviation" if seeds > 1 else ""
-    note = f" The paper's: {EVIDENCE_NOTE}." if table["paper"].notna().any() else ""
+    note = f" The paper's: {EVIDENCE_NOTE}." if compared else ""
     title = f"{METRIC_LABELS[metric]} on {table['set'].iloc[0]}{mean}.{note}"
     first = Column(name="", numeric=False)
     return f"{title}\n\n{markdown_table([first, *(Column(name=name) for name in names)], rows)}"
@@ -155,10 +162,11 @@ def _claims(findings: Findings, shown: Sequence[tuple[Claim, Sequence[Part]]]) -
     confidence = f"{100 * findings.confidence:g} % interval"
     numbers = [Column(name=name) for name in ("effect", confidence, "paper")]
     rows = []
+    at_any_scale = findings.model_copy(update={"warning": ""})  # it is said once, at the end
     for claim, parts in shown:
         title = f"{claim.number}. {claim.title}"
         for part in parts:
-            verdict = claim.verdict if len(parts) == 1 else part.verdict
+            verdict = verdict_text(claim, at_any_scale) if len(parts) == 1 else part.verdict
             values = (part.name, effect_text(part), interval_text(part), paper_text(part))
             rows.append(_row([title, verdict, *values], bold=[1]))
     return markdown_table([*words, *numbers], rows)

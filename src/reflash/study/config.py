@@ -29,6 +29,7 @@ from reflash.models.settings import (
 )
 from reflash.study.artefacts import Figures, FigureStyle, Tables
 from reflash.study.context import Evidence, listing
+from reflash.study.files import TAKEN
 from reflash.study.reading import TAGS, read_yaml, validate
 from reflash.training.settings import OwnRegulariser, PairSettings, TrainingSettings
 
@@ -222,6 +223,15 @@ class Resolved(BaseModel):
                 raise ReflashError(
                     f"{where}: {name}.scale: {factor}, but training and tests are made for "
                     f"{SCALE}; leave it out"
+                )
+        names = {"scale": self.scale_name}
+        if self.study_name != scale.study:
+            names["study"] = self.study_name
+        for kind, name in names.items():
+            if name in TAKEN[kind]:
+                raise ReflashError(
+                    f"config/{kind}/{name}.yaml: {name} is the name of another folder where its "
+                    "results would lie; rename the file"
                 )
         if EXTERNAL in scale.networks:
             raise ReflashError(

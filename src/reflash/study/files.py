@@ -14,6 +14,7 @@ images stand for themselves by their manifest, which is written last.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from reflash.datasets.manifest import MANIFEST
 from reflash.datasets.public_weights import FOLDER as WEIGHTS
@@ -29,6 +30,12 @@ COST = "benchmarks/results/cost.csv"
 
 SET14_MOD12 = f"data/Set14_mod12/{MANIFEST}"
 """HR images of SEAL's degradations, shared by all scales."""
+
+TAKEN = {
+    "study": ("benchmarks", "logs", RELEASED, "report", "runs", "tables", "tensorboard"),
+    "scale": (*(Path(shared).name for shared in (RAW, WEIGHTS)), Path(SET14_MOD12).parts[1]),
+}
+"""Names that a study or a scale cannot have: folders of a scale's results, and of all images."""
 
 ANALYSES = {
     "saliency": "saliency.csv",

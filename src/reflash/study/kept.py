@@ -23,6 +23,8 @@ KEPT = "runs"
 def keep(results: Path | str) -> list[Path]:
     """Copy records, logs, scores and analyses of a study's runs into its results.
 
+    What was kept of other runs before is removed.
+
     Parameters
     ----------
     results : path
@@ -63,4 +65,7 @@ def keep(results: Path | str) -> list[Path]:
         with atomic(results / KEPT / name) as temporary:
             shutil.copyfile(root / runs / name, temporary)
         written.append(results / KEPT / name)
+    for path in (results / KEPT).rglob("*"):  # of models and sets that the study has no longer
+        if path.suffix in (".csv", ".json") and path not in written:
+            path.unlink()
     return written

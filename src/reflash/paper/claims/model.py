@@ -37,6 +37,11 @@ ONE_RULE = (
 )
 """How the parts make the verdict on a claim that one of them may bear out."""
 
+OTHER_INTERVALS = (
+    "features dropped at test time: over random choices instead of images; cost: standard errors"
+)
+"""Which intervals are not over seeds and images."""
+
 
 class Text(Settings):
     """One claim in words (see the head of ``texts.yaml``)."""

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from reflash.paper.claims.model import (
+    OTHER_INTERVALS,
     Part,
     claim_texts,
     effect_text,
@@ -123,8 +124,8 @@ def _caption(frame: pd.DataFrame, context: Context) -> str:
             f"them is not{_other_rule(claims)}.",
             "Effects are means of differences between models with the same seed on the same image, "
             "every image of all test sets with the same weight; intervals by paired bootstrap over "
-            f"{_resampled(context)}, as wide as Student's t where these are few (features dropped "
-            "at test time: over random choices instead of images; cost: standard errors).",
+            f"{_resampled(context)}, as wide as Student's t where these are few "
+            f"({OTHER_INTERVALS}).",
             f"Paper: its value where one is known ({EVIDENCE_NOTE}), mean of the known kinds; ours "
             "are of all test sets and kinds, so the two show size and direction only.",
             *([f"Not tested, or not all of it: {listing(missing)}."] if missing else []),
