@@ -112,7 +112,7 @@ def findings_text(results: Path, claims: Sequence[int] | None = None) -> str:
                 raise ReflashError(f"{results}: nothing was measured for claim {one}")
         shown = [(measured[one], list(measured[one].parts)) for one in claims]
         parts, missing = [], []
-    parts.append(_claims(findings, shown))
+    parts.append(_claims(findings, shown, of_parts=claims is not None))
     closing = [f"Not tested: {listing(missing)}."] if missing else []
     seeds = ", ".join(map(str, findings.seeds))
     over = f"seeds ({seeds}) and images"
@@ -157,7 +157,9 @@ def _scores(path: Path) -> str:
     return f"{title}\n\n{markdown_table([first, *(Column(name=name) for name in names)], rows)}"
 
 
-def _claims(findings: Findings, shown: Sequence[tuple[Claim, Sequence[Part]]]) -> str:
+def _claims(
+    findings: Findings, shown: Sequence[tuple[Claim, Sequence[Part]]], of_parts: bool
+) -> str:
     words = [Column(name=name, numeric=False) for name in ("claim", "verdict", "measured")]
     confidence = f"{100 * findings.confidence:g} % interval"
     numbers = [Column(name=name) for name in ("effect", confidence, "paper")]
@@ -166,7 +168,7 @@ def _claims(findings: Findings, shown: Sequence[tuple[Claim, Sequence[Part]]]) -
     for claim, parts in shown:
         title = f"{claim.number}. {claim.title}"
         for part in parts:
-            verdict = verdict_text(claim, at_any_scale) if len(parts) == 1 else part.verdict
+            verdict = part.verdict if of_parts else verdict_text(claim, at_any_scale)
             values = (part.name, effect_text(part), interval_text(part), paper_text(part))
             rows.append(_row([title, verdict, *values], bold=[1]))
     return markdown_table([*words, *numbers], rows)
