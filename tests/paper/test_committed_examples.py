@@ -11,11 +11,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from reflash.cli import main
 from reflash.evaluation.shipped import WEIGHTS
 from reflash.models.weights import load_weights
 from reflash.paper.figures.drawing import redraw
 from reflash.report.findings import write_findings
 from reflash.study.checks import load_plan
+from reflash.study.files import COST
+from reflash.study.saved import save_config
 from reflash.training.record import read_record
 
 ROOT = Path(__file__).parents[2]
@@ -122,3 +125,39 @@ def test_weights_of_the_record_are_those_of_its_runs() -> None:
         _, about = load_weights(folder / "half.safetensors")
         assert (about["run"], about["data"]) == (record.run, record.data)
     assert WEIGHTS.read_bytes() == (folder / "half.safetensors").read_bytes()
+
+
+def kept() -> list[Path]:
+    """The results of record whose runs have their scores beside them."""
+    found = ROOT.glob("results/*/record*/runs/**/evaluation")
+    return sorted({ROOT.joinpath(*path.relative_to(ROOT).parts[:3]) for path in found})
+
+
+@pytest.mark.parametrize("results", kept(), ids=lambda path: "/".join(path.parts[-2:]))
+def test_claims_tables_and_figures_are_made_again_from_what_is_kept(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without training, weights or images."""
+    scale, study = results.parts[-2:]
+    plan = load_plan({"scale": scale, "study": study}, ROOT / "config")
+    save_config(plan, tmp_path / plan.files.config)
+    shutil.copytree(results / "runs", tmp_path / plan.files.runs)
+    (tmp_path / COST).parent.mkdir(parents=True)
+    shutil.copy(ROOT / COST, tmp_path / COST)
+    monkeypatch.chdir(tmp_path)
+
+    def make(*command: str) -> None:
+        with pytest.raises(SystemExit) as ended:
+            main([*command, "--results", plan.files.results])
+        assert ended.value.code == 0
+
+    make("claims")
+    made = [Path(plan.files.claims)]
+    for table in plan.artefacts("tables"):
+        make("table", table)
+        made += [Path(f"{plan.files.table(table)}{end}") for end in (".csv", ".md", ".tex")]
+    for figure in ("teaser_bars", "training_curves"):
+        make("figure", figure)
+        made.append(Path(f"{plan.files.figure(figure)}.csv"))
+    for file in made:
+        assert file.read_text() == (ROOT / file).read_text(), file
