@@ -69,9 +69,11 @@ test: $(BIN)/.tested  ## Run the tests
 	@$(EXPORTED) pytest -n 3 --dist loadgroup
 
 check: $(BIN)/.tested  ## Lint, types, formatting, spelling, workflow
-	@$(EXPORTED) ruff check . && codespell && ruff format --check . && mypy && snakemake --list-rules > /dev/null && snakefmt --check Snakefile workflow \
+	@$(EXPORTED) { mypy & types=$$!; \
+	  ruff check . && codespell && ruff format --check . && snakemake --list-rules > /dev/null && snakefmt --check Snakefile workflow \
 	  && { snakemake --lint > .snakemake/lint.log 2>&1; grep -q 'Lints for rule' .snakemake/lint.log; } \
-	  && ! grep '^    \* ' .snakemake/lint.log | grep -v 'Specify a conda environment or container'
+	  && ! grep '^    \* ' .snakemake/lint.log | grep -v 'Specify a conda environment or container'; \
+	  others=$$?; wait $$types && exit $$others; }
 
 $(BIN)/.site: $(BIN)/.installed
 	$(INSTALL) -e ".[docs]"
