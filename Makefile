@@ -66,7 +66,7 @@ unlock: $(BIN)/.installed  ## Remove the lock that a killed snakemake left in th
 
 # More workers than processors: tests of DVC and Slurm wait a good deal.
 test: $(BIN)/.tested  ## Run the tests
-	@$(EXPORTED) pytest -n 3 --dist loadgroup
+	@$(EXPORTED) pytest -n 3 --dist loadgroup --no-loadscope-reorder
 
 check: $(BIN)/.tested  ## Lint, types, formatting, spelling, workflow
 	@$(EXPORTED) { mypy & types=$$!; \
