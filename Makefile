@@ -4,6 +4,8 @@ CORES ?= all
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+EXTRAS = workflow,dvc
 # The folder is asked of the shell: a path may have $$, quotes or backticks.
 EXPORTED := export PATH="$$PWD/$(BIN):$$PATH" &&
 
@@ -25,15 +27,16 @@ $(BIN)/.installed: pyproject.toml constraints.txt $(ELSEWHERE)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "error: $(PYTHON) is older than 3.11; run make PYTHON=python3.11" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[workflow,dvc]"
+	$(INSTALL) -e ".[$(EXTRAS)]"
+	@echo "$(EXTRAS)" > $(BIN)/.extras
 	@pwd -P > $@
 
+$(BIN)/.tested: EXTRAS = workflow,dvc,tensorboard,docs,test
 $(BIN)/.tested: $(BIN)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[workflow,dvc,tensorboard,docs,test]"
-	# Without the torchvision that it asks for and that does not load beside a torch for CPUs (docs/external.md).
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps spandrel einops
-	# Of this one nothing but axe-core, which tests load into Chromium; the browsers it asks for are not needed.
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps axe-playwright-python
+	grep -qsx "$(EXTRAS)" $(BIN)/.extras || $(INSTALL) -e ".[$(EXTRAS)]"
+	# spandrel without the torchvision that it asks for and that does not load beside a torch for CPUs
+	# (docs/external.md); of the last nothing but axe-core, which tests load into Chromium: no browsers.
+	$(INSTALL) --no-deps spandrel einops axe-playwright-python
 	touch $@
 
 install: $(BIN)/.installed  ## Create .venv with the package and the workflow
@@ -63,15 +66,17 @@ unlock: $(BIN)/.installed  ## Remove the lock that a killed snakemake left in th
 
 # More workers than processors: tests of DVC and Slurm wait a good deal.
 test: $(BIN)/.tested  ## Run the tests
-	@$(EXPORTED) pytest -n 3 --dist loadgroup
+	@$(EXPORTED) pytest -n 3 --dist loadgroup --no-loadscope-reorder
 
 check: $(BIN)/.tested  ## Lint, types, formatting, spelling, workflow
-	@$(EXPORTED) ruff check . && codespell && ruff format --check . && mypy && snakemake --list-rules > /dev/null && snakefmt --check Snakefile workflow \
+	@$(EXPORTED) { mypy & types=$$!; \
+	  ruff check . && codespell && ruff format --check . && snakemake --list-rules > /dev/null && snakefmt --check Snakefile workflow \
 	  && { snakemake --lint > .snakemake/lint.log 2>&1; grep -q 'Lints for rule' .snakemake/lint.log; } \
-	  && ! grep '^    \* ' .snakemake/lint.log | grep -v 'Specify a conda environment or container'
+	  && ! grep '^    \* ' .snakemake/lint.log | grep -v 'Specify a conda environment or container'; \
+	  others=$$?; wait $$types && exit $$others; }
 
 $(BIN)/.site: $(BIN)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	$(INSTALL) -e ".[docs]"
 	touch $@
 
 site: $(BIN)/.site  ## Build the documentation in build/site, links checked

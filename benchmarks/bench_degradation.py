@@ -159,7 +159,7 @@ def main() -> None:
     result = Result(
         "degradation", device.type, {"threads": given.threads, "rounds": rounds, "calls": times}
     )
-    with image_cache() as cache:
+    with image_cache(2 if given.quick else 6) as cache:
         found = sides(cache, device)
         slow = {RELEASED: 1}
         work = {name: repeated(call, slow.get(name, times)) for name, (_, call) in found.items()}

@@ -123,7 +123,7 @@ def main() -> None:
         title = f"Enlarging an image, SRResNet of {width} features: LR side"
         add(result, title, "side", sides, rounds, device)
     size = "paper" if gpu else "demo"
-    with image_cache() as cache:
+    with image_cache(2 if given.quick else 6) as cache:
         sides = {}
         for runs in (1, 2) if given.quick else (1, 2, 4, 8):
             settings = run_settings(size, precision="bf16" if gpu else "fp32")

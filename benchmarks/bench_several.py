@@ -108,7 +108,7 @@ def main() -> None:
     device = given.device
     settings = {"threads": given.threads, "runs": RUNS, "iterations": ITERATIONS, "pairs": COUNT}
     result = Result("several", device.type, settings)
-    with image_cache() as cache, tempfile.TemporaryDirectory() as folder:
+    with image_cache(2 if given.quick else 6) as cache, tempfile.TemporaryDirectory() as folder:
         build_pool(pool_settings(64), cache, Path(folder))
         seconds, making = measure(cache, Path(folder), given.quick, device)
     made = making.times(COUNT)

@@ -109,7 +109,7 @@ def shares(result: Result, quick: bool, rounds: int, device: torch.device) -> No
         "The share of the data: a batch of pairs beside a step of SRResNet (fp32; bf16)",
         ["size", "pairs", "ms per batch", "share of an fp32 iteration", "share with bf16"],
     )
-    with image_cache() as cache:
+    with image_cache(2 if quick else 6) as cache:
         for size in ("demo",) if quick else ("paper", "demo"):
             windows = {"paper": (400, 192), "demo": (400, 96)}[size]
             steps = {}

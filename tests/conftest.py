@@ -16,8 +16,28 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[1]
+LONG = ("workflow", "slow")
 
 torch.set_num_threads(1)
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give workers the long tests first, so that they end together, and most files as a whole.
+
+    What a file's tests share is then made by one worker. Long tests go one by one, except for those
+    of the workflow, which share most.
+    """
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+
+    def place(item: pytest.Item) -> int:
+        return next((n for n, mark in enumerate(LONG) if item.get_closest_marker(mark)), len(LONG))
+
+    items.sort(key=place)
+    for item in items:
+        if place(item) != LONG.index("slow"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="session")

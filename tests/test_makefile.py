@@ -12,7 +12,8 @@ import pytest
 STUB_PYTHON = """#!/bin/sh
 case "$1 $2" in
   "-m venv") mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
-  "-m pip") pwd -P >> installed.txt; cp snakemake.stub .venv/bin/snakemake ;;
+  "-m pip") pwd -P >> installed.txt; echo "$*" >> asked.txt
+    cp snakemake.stub .venv/bin/snakemake ;;
 esac
 """
 
@@ -55,6 +56,18 @@ def test_an_environment_is_made_once(project: Path) -> None:
     assert make(project, "install").returncode == 0
     assert make(project, "install").returncode == 0
     assert installations(project) == [str(project)]
+
+
+@pytest.mark.parametrize("before", [[], ["install"]])
+def test_what_tests_need_is_installed_in_one_go_or_added(before: list[str], project: Path) -> None:
+    for target in before:
+        assert make(project, target).returncode == 0
+    assert make(project, ".venv/bin/.tested").returncode == 0
+    asked = (project / "asked.txt").read_text().splitlines()
+    extras = [line.split("-e ")[1] for line in asked if " -e " in line]
+    wanted = ".[workflow,dvc,tensorboard,docs,test]"
+    assert extras == [*(".[workflow,dvc]" for _ in before), wanted]
+    assert "--no-deps spandrel einops axe-playwright-python" in asked[-1]
 
 
 @pytest.mark.parametrize("how", [shutil.copytree, shutil.move])

@@ -4,7 +4,8 @@ A study of the tests is a hundred commands of a second's work, each of which imp
 `warm_commands` starts a server that imports once and forks for each command, and returns a folder
 for the front of PATH whose programs ask it; its file `functions` does the same as BASH_ENV, where
 PATH is changed on the way. What runs are the same functions, with the arguments, folder,
-environment and output of the caller. Tests of how commands start, end and are stopped do without.
+environment and output of the caller; where that sets OWN_CODE, the package is imported again, from
+its PYTHONPATH. Tests of how commands start, end and are stopped do without.
 """
 
 from __future__ import annotations
@@ -117,6 +118,11 @@ def _run(caller: socket.socket) -> None:
         os.environ.clear()
         os.environ.update(call["environment"])
         sys.argv = call["arguments"]
+        if "OWN_CODE" in os.environ:  # a copy whose code is not this project's
+            for name in [name for name in sys.modules if name.split(".")[0] == "reflash"]:
+                del sys.modules[name]
+            own = os.environ["PYTHONPATH"].split(os.pathsep)[0]
+            sys.path[sys.path.index(str(ROOT / "src"))] = own
         if sys.argv[0] == "snakemake":
             from snakemake.cli import main
         else:

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 
 from project_copy import PARTS, ROOT, copy_project
 
-pytestmark = [pytest.mark.slow, pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 
 
 def test_a_killed_snakemake_is_unlocked(tmp_path: Path) -> None:

@@ -88,10 +88,8 @@ def test_the_sums_are_those_of_sha256sum(toy: Path) -> None:
     subprocess.run(["sha256sum", "--check", "--quiet", SUMS], cwd=toy, check=True)
 
 
-@pytest.mark.parametrize("name", ["Set5", "Set14", "BSD100"])
-def test_real_sets_are_fetched_and_one_changed_byte_is_found(
-    tmp_path: Path, mirror: Path, name: str
-) -> None:
+def test_a_real_set_is_fetched_and_one_changed_byte_is_found(tmp_path: Path, mirror: Path) -> None:
+    name = "Set14"
     folder = fetch(name, mirror, tmp_path).parent
     assert verify(name, tmp_path) == []
     path = list_images(folder)[-1]

@@ -156,13 +156,23 @@ def test_stages_that_fail(tmp_path: Path) -> None:
     require_weights(tmp_path)
 
 
-@pytest.mark.slow
-def test_a_training_that_fails_is_tried_in_simpler_ways(tmp_path: Path) -> None:
-    options = ["--fail", "training", "--fail", "check", "--fail", "timing"]
-    done, record = rehearse(tmp_path, "--seconds", "900", *options)
-    assert done.returncode == 1
-    assert outcomes(record)[3:] == ["failed (status 1)", "failed (no weights)"]
-    assert record["training"][-1]["online"] is False
+def test_a_training_that_fails_is_tried_in_simpler_ways(
+    script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail = ["training"]
+    given = argparse.Namespace(device="cpu", out=tmp_path, seconds=600.0, wheels=None, fail=fail)
+    given.model, given.iterations = list(script.MODELS), 20
+    work = script.Allocation(given)
+    work.record["images"] = {"source": "dead_leaves"}
+    work.trusted = dict.fromkeys(script.NEEDED, True)
+    monkeypatch.setattr(work, "pool_is_ready", lambda: True)
+    for name in ("training", "archive"):
+        work.stage(name, getattr(work, name))
+    ended = [stage["outcome"] for stage in work.record["stages"].values()]
+    assert ended == ["failed (status 1)", "failed (no weights)"]
+    tried = [(one["graphs"], one["online"], one["outcome"]) for one in work.record["training"]]
+    ways = [(True, True), (False, True), (False, False)]
+    assert tried == [(*way, "failed (status 1)") for way in ways]
 
 
 @pytest.mark.slow

@@ -80,6 +80,9 @@ def test_sides_take_turns_after_a_warm_up() -> None:
     found = in_turns(sides, 3, CPU, warm_up=2)
     assert "".join(calls) == "aabb" + "ababab"
     assert all(len(spread.values) == 3 for spread in found.values())
+    del calls[:]
+    in_turns(sides, 1, CPU, warm_up=2)
+    assert calls == ["a", "b"]
 
 
 def test_time_is_processor_time() -> None:

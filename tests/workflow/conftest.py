@@ -11,15 +11,6 @@ import pytest
 from project_copy import ROOT, Project, copy_project
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the long tests of this folder to two workers, store and Slurm to one of them."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            group = "store" if item.path.stem in ("test_store", "test_slurm") else "workflow"
-            item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A copy in which a study of every artefact was run at scale tiny, from an empty folder.

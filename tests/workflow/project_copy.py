@@ -40,17 +40,18 @@ class Project:
     ) -> subprocess.CompletedProcess[str]:
         """Run a command in the copy, with the copy's own package first on the path.
 
-        With ``warm`` it and its jobs are those of `warm_commands`, where the copy's code is this
-        project's.
+        With ``warm`` it and its jobs are those of `warm_commands`.
         """
         environment = {
             **os.environ,
             "PYTHONPATH": str(self.folder / "src"),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
-        if warm and self._same_code():
+        if warm:
             environment["PATH"] = f"{warm_commands()}{os.pathsep}{environment['PATH']}"
             environment["BASH_ENV"] = str(warm_commands() / "functions")
+            if not self._same_code():
+                environment["OWN_CODE"] = "yes"
         result = subprocess.run(
             command, cwd=self.folder, env=environment, capture_output=True, text=True
         )

@@ -188,9 +188,12 @@ def timed(work: Callable[[], object], device: torch.device) -> float:
 def in_turns(
     sides: Mapping[str, Callable[[], object]], rounds: int, device: torch.device, warm_up: int = 1
 ) -> dict[str, Spread]:
-    """Measure the sides of a comparison, one after another in every round."""
+    """Measure the sides of a comparison, one after another in every round.
+
+    A single round is a try whose times mean nothing: it has no warm-up.
+    """
     for work in sides.values():
-        for _ in range(warm_up):
+        for _ in range(warm_up if rounds > 1 else 0):
             work()
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(rounds):

@@ -42,7 +42,7 @@ def publish(scale: str, datasets: bool = False) -> None:
     ReflashError
         The workflow has something left to do, DVC is missing or misconfigured, or a push failed.
     """
-    _check_dvc()
+    remote = _checked_remote()
     declared = yaml.safe_load(require_file("dvc.yaml", "take it from git").read_text())
     scales = declared["stages"]["publish"]["foreach"]
     if scale not in scales:
@@ -62,11 +62,11 @@ def publish(scale: str, datasets: bool = False) -> None:
     for stage in stages:
         _dvc("commit", "--force", stage, remedy="fix what DVC names")
         print(f"{stage}: recorded in dvc.lock; commit it to git")
-    if _remote() is None:
+    if remote is None:
         print("no DVC remote is set: nothing was pushed (dvc remote add --default NAME PLACE)")
         return
     _dvc("push", *stages, remedy="check the remote and publish again")
-    print(f"pushed to the remote {_remote()}")
+    print(f"pushed to the remote {remote}")
 
 
 def restore(scale: str) -> None:
@@ -80,7 +80,7 @@ def restore(scale: str) -> None:
     ReflashError
         Nothing was published, the remote is missing or incomplete, or a file is damaged.
     """
-    _check_dvc()
+    remote = _checked_remote()
     stage = f"publish@{scale}"
     text = require_file("dvc.lock", "nothing was published").read_text()
     try:
@@ -89,7 +89,7 @@ def restore(scale: str) -> None:
         raise ReflashError("dvc.lock: not valid YAML; resolve its conflicts with git") from error
     if stage not in recorded.get("stages", {}):
         raise ReflashError(f"dvc.lock: scale {scale} was not published; run make publish first")
-    if _remote() is None:
+    if remote is None:
         _dvc("checkout", stage, remedy="set the remote: dvc remote add --default …")
     else:
         remedy = "the remote is missing, incomplete or damaged: publish to an empty one"
@@ -175,20 +175,21 @@ def _damaged(outs: list[dict[str, Any]]) -> Iterator[Path]:
                 yield path
 
 
-def _check_dvc() -> None:
+def _checked_remote() -> str | None:
+    """Return the name of DVC's remote, None without; raise where DVC cannot be used."""
     if shutil.which("dvc", path=_search_path()) is None:
         raise ReflashError("DVC is not installed; pip install 'reflash[dvc]'")
-    types = _run("dvc", "config", "cache.type").stdout.strip()
+    # Of a key that several files set, the last is DVC's choice.
+    lines = _run("dvc", "config", "--list").stdout.splitlines()
+    settings = dict(line.split("=", 1) for line in lines if "=" in line)
+    types = settings.get("cache.type", "")
     read_only = [kind for kind in types.split(",") if kind and kind not in WRITABLE_CACHES]
     if read_only:
         raise ReflashError(
             f".dvc/config: cache.type {types}: {read_only[0]}s make outputs read-only and the "
             "workflow fails; set it with: dvc config --local cache.type reflink,copy"
         )
-
-
-def _remote() -> str | None:
-    return _run("dvc", "config", "core.remote").stdout.strip() or None
+    return settings.get("core.remote") or None
 
 
 def _dvc(*arguments: str, remedy: str) -> subprocess.CompletedProcess[str]:
