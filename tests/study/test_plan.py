@@ -47,6 +47,23 @@ def test_a_study_may_name_its_own_seeds(root: Path, tmp_path: Path) -> None:
     assert plan(tmp_path, study="one", weights="released").scale.seeds == (0,)
 
 
+def test_no_two_models_are_shown_by_one_name(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / "config", tmp_path / "config")
+    study = tmp_path / "config/study/both.yaml"
+    text = "title: T\nmodels: ['srresnet/{single,multi}/none', rrdb/multi/none, external/x]\n"
+    (tmp_path / "x.pth").touch()
+    text += f"external: {{x: {{weights: '{tmp_path}/x.pth', label: RRDB}}}}\n"
+    study.write_text(text)
+    labels = plan(tmp_path, study="both").main_labels
+    assert list(labels.values()) == [
+        *("Bicubic", "SRResNet (single)", "SRResNet (multi)", "RRDB (multi)", "RRDB (x)")
+    ]
+    study.write_text(text + "labels: {srresnet/multi/none: SRResNet}\n")
+    made = plan(tmp_path, study="both")
+    assert list(made.main_labels.values())[1:3] == ["SRResNet (single)", "SRResNet"]
+    assert made.context(made.models).network_label("srresnet", "single") == "SRResNet"
+
+
 @pytest.mark.parametrize("name", ["released", "runs", "tables", "report"])
 def test_no_study_lies_in_another_folder_of_its_scale(
     root: Path, tmp_path: Path, name: str

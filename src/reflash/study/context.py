@@ -70,6 +70,10 @@ class Context(Settings):
         """Return the name shown for ``model``."""
         return self.labels.get(model, "Bicubic" if model == BICUBIC else model)
 
+    def network_label(self, network: str, setting: str) -> str:
+        """Return the name shown for a network where its setting is named beside it."""
+        return self.label(f"{network}/{setting}/none").removesuffix(f" ({setting})")
+
     @property
     def runs(self) -> tuple[str, ...]:
         """Every run of the models, one per seed; of external models one."""

@@ -2,7 +2,7 @@
 
 Weights and images are DVC's (`reflash.study.store`). Records, logs, scores of every image and
 tables of analyses are small: with them beside its tables a study can be looked into, and its
-claims, tables and figures are made again without training anything.
+claims, tables and figures (but those of images) are made again without training anything.
 """
 
 from __future__ import annotations

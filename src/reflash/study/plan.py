@@ -8,6 +8,7 @@ is known to :mod:`reflash.study.files`, what an artefact reads to :mod:`reflash.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -116,8 +117,13 @@ class Plan:
             f"{EXTERNAL}/{name}": one.label or files.get(one.weights or "")
             for name, one in self.study.external.items()
         }
-        labels = {name: label for name, label in given.items() if label} | dict(self.study.labels)
-        return {model: describe_model(model, labels) for model in (BICUBIC, *models)}
+        known = {name: label for name, label in given.items() if label}
+        own = self.study.labels
+        labels = {m: describe_model(m, known | dict(own)) for m in (BICUBIC, *models)}
+        # Settings do not name the setting, nor a file of weights which of its keys is meant.
+        often = {label for label, count in Counter(labels.values()).items() if count > 1}
+        apart = {m: m.split("/")[1] for m in models if labels[m] in often and m not in own}
+        return labels | {model: f"{labels[model]} ({part})" for model, part in apart.items()}
 
     def described_network(self, name: str) -> str:
         """Return the settings of the network that a figure draws; empty for other figures."""

@@ -71,7 +71,7 @@ def gather_positions(
     shown: list[str] = [place for place in settings.places if place in set(frame["place"])]
     frame.insert(4, "position", [_position(place, shown) for place in frame["place"]])
     frame = frame.sort_values("position", kind="stable", na_position="first", ignore_index=True)
-    label = context.label(f"{network}/{setting}/none")
+    label = context.network_label(network, setting)
     return Drawing(
         name=name,
         frame=frame,

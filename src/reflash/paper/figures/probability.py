@@ -76,7 +76,7 @@ def _caption(
 ) -> str:
     images = {str(frame["set"].iloc[0]): int(frame["images"].iloc[0])}
     tested = listing([f"{setting}: {kinds_phrase(setting)}" for setting in shown])
-    label = context.label(f"{settings.network}/{shown[0]}/none")
+    label = context.network_label(settings.network, shown[0])
     return sentences(
         f"{label} with one dropout layer at {place_label(settings.place)}; dashed: the same "
         "network without dropout.",

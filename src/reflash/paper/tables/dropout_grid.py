@@ -146,7 +146,7 @@ def arrange(frame: pd.DataFrame, context: Context, settings: DropoutGrid) -> Lay
         if is_external(network):
             heading = f"{context.label(network)}, not trained here: {measure}"
         else:
-            network_label = context.label(f"{network}/{setting}/none")
+            network_label = context.network_label(network, setting)
             network_label = network if "/" in network_label else network_label
             heading = f"{network_label}, {setting}-degradation setting: {measure}"
         rows.append(Row(kind="section", cells=(Cell(text=heading),)))
