@@ -161,3 +161,15 @@ def test_a_run_of_other_settings_is_not_called_near(
         f"{against}: 1 of its runs made here, 0 bit for bit, 0 more than 0.1 dB apart at the end; "
         "not judged: 1 of other settings, images or code"
     )
+
+
+def test_a_comparison_with_nothing_fails(
+    made: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finish(made, tmp_path / "record/runs")
+    save_config(made, tmp_path / made.files.config)
+    command = ["runs", "--results", str(tmp_path / made.files.results)]
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--against", str(tmp_path / "record")])
+    assert ended.value.code == 1
+    assert "none of its runs is finished here" in capsys.readouterr().err

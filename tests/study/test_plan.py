@@ -36,7 +36,9 @@ def test_a_study_may_name_its_own_seeds(root: Path, tmp_path: Path) -> None:
     study = tmp_path / "config/study/one.yaml"
     text = "title: One seed\nmodels: [srresnet/multi/none]\n"
     study.write_text(text + "seeds: [4]\n")
-    made = plan(tmp_path, study="one", overrides={"seeds": [0, 1, 2]})
+    changed = plan(tmp_path, study="one", overrides={"seeds": [0, 1]})
+    assert changed.scale.seeds == (0, 1)
+    made = plan(tmp_path, study="one")
     assert made.runs("srresnet/multi/none") == ["srresnet/multi/none/seed4"]
     assert made.context(["srresnet/multi/none"]).seeds == (4,)
     study.write_text(text + "seeds: [1, 1]\n")

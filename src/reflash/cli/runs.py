@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from reflash.cli.common import DEMO, Results, examples, make_app
+from reflash.core.errors import ReflashError
 
 app = make_app("")
 
@@ -90,6 +91,8 @@ def runs(
     hours = sum(one.hours for one in finished)
     typer.echo(f"{len(finished)} of {len(states)} runs finished, {hours:.1f} hours of training")
     if against is not None:
+        if not found:
+            raise ReflashError(f"{against}: none of its runs is finished here; nothing to compare")
         equal = sum(one.equal for one in found)
         others = sum(bool(one.recipe) and not one.equal for one in found)
         beyond = [one.run for one in found if not one.recipe and abs(one.last) > tolerance]

@@ -168,7 +168,7 @@ class Study(Settings):
     external: Mapping[FolderName, ExternalSettings] = Field(default_factory=dict)
     """Networks with weights from elsewhere by name; the model NAME is called external/NAME."""
     seeds: Seeds | None = None
-    """Seeds of this study; null: those of the scale."""
+    """Seeds of this study; null: those of the scale. Overrides of the scale go before both."""
     labels: Mapping[str, str] = Field(default_factory=dict)
     """Names shown for models; a model without one is described by its settings."""
     tables: Tables = Tables()
@@ -337,7 +337,7 @@ def load(values: Mapping[str, Any], folder: Path | str = "config") -> Resolved:
     study_name = config.study or scale.study
     study_file = folder / "study" / f"{study_name}.yaml"
     study = validate(Study, read_yaml(study_file), str(study_file))
-    if study.seeds and config.weights != "released":
+    if study.seeds and config.weights != "released" and "seeds" not in config.overrides:
         scale = scale.model_copy(update={"seeds": study.seeds})
     return Resolved(
         config=config,
