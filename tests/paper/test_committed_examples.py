@@ -15,6 +15,7 @@ from reflash.cli import main
 from reflash.evaluation.shipped import WEIGHTS
 from reflash.models.weights import load_weights
 from reflash.paper.figures.drawing import redraw
+from reflash.paper.repetition import compare_runs
 from reflash.report.findings import write_findings
 from reflash.study.checks import load_plan
 from reflash.study.files import COST
@@ -161,3 +162,13 @@ def test_claims_tables_and_figures_are_made_again_from_what_is_kept(
         made.append(Path(f"{plan.files.figure(figure)}.csv"))
     for file in made:
         assert file.read_text() == (ROOT / file).read_text(), file
+
+
+def test_a_run_made_again_on_another_machine_is_within_the_tolerance() -> None:
+    """And the document says how far from its record it ended."""
+    found = compare_runs(ROOT / "results/cpu/record_places/runs", ROOT / "results/cpu/record/runs")
+    assert [one.run for one in found] == [f"{DROPPED}/seed0", f"{PLAIN}/seed0"]
+    assert all(not one.recipe and abs(one.last) < 0.1 for one in found)
+    dropped, plain = (f"{one.last:.3f} dB higher" for one in found)
+    words = f"ends {plain} without dropout and {dropped} with it"
+    assert words in " ".join((ROOT / "docs/reruns.md").read_text().split())

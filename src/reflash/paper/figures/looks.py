@@ -2,7 +2,7 @@
 
 The colour says network and training setting; shade and marker, hatch or line say the dropout:
 a network without dropout is pale and dashed, marker and hatch name the place, line and dots in
-the hatch the dimension; a later place and a larger p are darker. Nothing here depends on which
+the hatch the dimension; a later place, channels and a larger p are darker. Nothing here depends on which
 other models a figure shows, except that two models never look the same.
 """
 
@@ -101,7 +101,7 @@ def _look(model: str, hue: str) -> Look:
     p = sum(layer.p for layer in layers) / len(layers)
     element = all(layer.dimension == "element" for layer in layers)
     marker, hatch, paler = _PLACES.get(layers[0].where if len(layers) == 1 else "", _OTHER)
-    color = shade(hue, max(-0.4, paler + 0.5 * (0.5 - p)))
+    color = shade(hue, max(-0.4, paler + 0.3 * element + 0.5 * (0.5 - p)))
     hatch = hatch[: len(hatch) // 2] + ".." if element else hatch
     return Look(color, edge, hatch, marker, "-." if element else "-", True)
 
