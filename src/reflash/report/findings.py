@@ -9,12 +9,12 @@ from pathlib import Path
 from reflash.core.errors import ReflashError
 from reflash.core.files import require_file, write_text
 from reflash.paper.claims.model import (
-    OTHER_INTERVALS,
     Claim,
     Findings,
     Part,
     effect_text,
     interval_text,
+    other_intervals,
     paper_text,
     read_claims,
     verdict_text,
@@ -118,7 +118,8 @@ def findings_text(results: Path, claims: Sequence[int] | None = None) -> str:
     over = f"seeds ({seeds}) and images"
     if len(findings.seeds) == 1:
         over = f"images alone, as there is one seed ({seeds})"
-    closing.append(f"Intervals are over {over}; {OTHER_INTERVALS}.")
+    others = other_intervals(part.method for _, measures in shown for part in measures)
+    closing.append(f"Intervals are over {'; '.join([over, *others])}.")
     if any(part.paper is not None for _, measures in shown for part in measures):
         closing.append(
             f"Paper, of a claim: mean of its known kinds on {COMPARABLE_SET}; effects are of all "

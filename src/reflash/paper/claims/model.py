@@ -7,7 +7,7 @@ between models, compared with 0 and with the smallest difference that matters.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -37,10 +37,11 @@ ONE_RULE = (
 )
 """How the parts make the verdict on a claim that one of them may bear out."""
 
-OTHER_INTERVALS = (
-    "features dropped at test time: over random choices instead of images; cost: standard errors"
-)
-"""Which intervals are not over seeds and images."""
+OTHER_INTERVALS = {
+    "random choices": "features dropped at test time: over random choices instead of images",
+    "standard errors": "cost: standard errors",
+}
+"""Which intervals are not over seeds and images, by words of a part's ``method``."""
 
 
 class Text(Settings):
@@ -195,6 +196,18 @@ def combine(parts: Sequence[Part], rule: Literal["every", "one"] = "every") -> V
     if "not supported" in verdicts:
         return "not supported"
     return "supported" if verdicts and set(verdicts) == {"supported"} else "inconclusive"
+
+
+def other_intervals(methods: Iterable[str]) -> list[str]:
+    """Say which intervals are not over seeds and images, of parts with these methods.
+
+    Examples
+    --------
+    >>> other_intervals(["paired bootstrap over 100 images", "2.00 standard errors of 60 rounds"])
+    ['cost: standard errors']
+    """
+    methods = list(methods)
+    return [text for words, text in OTHER_INTERVALS.items() if any(words in m for m in methods)]
 
 
 def verdict_text(claim: Claim, findings: Findings) -> str:

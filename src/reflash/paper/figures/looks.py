@@ -2,8 +2,8 @@
 
 The colour says network and training setting; shade and marker, hatch or line say the dropout:
 a network without dropout is pale and dashed, marker and hatch name the place, line and dots in
-the hatch the dimension; a later place, channels and a larger p are darker. Nothing here depends on which
-other models a figure shows, except that two models never look the same.
+the hatch the dimension; a later place, channels and a larger p are darker. Nothing here depends
+on which other models a figure shows, except that two models never look the same.
 """
 
 from __future__ import annotations

@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 
 from reflash.paper.claims.model import (
-    OTHER_INTERVALS,
     Part,
     claim_texts,
     effect_text,
     interval_text,
+    other_intervals,
     paper_text,
     read_claims,
     verdict_text,
@@ -118,14 +118,15 @@ def _row(line: dict[Hashable, Any]) -> Row:
 def _caption(frame: pd.DataFrame, context: Context) -> str:
     claims = frame.drop_duplicates("number")
     missing = [str(number) for number in claims.loc[claims["missing"] != "", "number"]]
+    others = "; ".join(other_intervals(frame["method"].dropna().astype(str)))
     return " ".join(
         [
             "A claim is supported if all its parts that are judged are, not supported if one of "
             f"them is not{_other_rule(claims)}.",
             "Effects are means of differences between models with the same seed on the same image, "
             "every image of all test sets with the same weight; intervals by paired bootstrap over "
-            f"{_resampled(context)}, as wide as Student's t where these are few "
-            f"({OTHER_INTERVALS}).",
+            f"{_resampled(context)}, as wide as Student's t where these are few"
+            f"{f' ({others})' if others else ''}.",
             f"Paper: its value where one is known ({EVIDENCE_NOTE}), mean of the known kinds; ours "
             "are of all test sets and kinds, so the two show size and direction only.",
             *([f"Not tested, or not all of it: {listing(missing)}."] if missing else []),
