@@ -144,6 +144,7 @@ def main() -> None:
                     "ms_std": f"{pstdev(each.values):.3f}",
                     "extra": f"{ratio - 1:.5f}" if known else "",
                     "extra_error": f"{error:.5f}" if known else "",
+                    "rounds": len(ratios[name]) if known else "",
                     "peak_mib": f"{memory[name]:.2f}",
                     "workload": f"{size} size, batch {settled.training.batch}, patch "
                     f"{settled.pairs.patch}, {settled.training.precision}",

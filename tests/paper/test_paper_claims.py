@@ -512,7 +512,7 @@ def test_area_of_stretched_curves():
 )
 def test_cost(examine, write_rows, extra, std, verdict):
     rows = [
-        ("srresnet", "none", "", "", 100.0, 9.0, "", "", 200.0, "here", "cpu"),
+        ("srresnet", "none", "", "", 100.0, 9.0, "", "", "", 200.0, "here", "cpu"),
         (
             "srresnet",
             "last_conv",
@@ -522,20 +522,21 @@ def test_cost(examine, write_rows, extra, std, verdict):
             9.0,
             extra / 100,
             std / 100,
+            9,
             210.0,
             "here",
             "cpu",
         ),
-        ("srresnet", "last_conv", "channel", 0.2, 900.0, 9.0, 8.0, 0.1, 990.0, "here", "cpu"),
-        ("srresnet", "last_conv", "element", 0.7, 900.0, 9.0, 8.0, 0.1, 990.0, "here", "cpu"),
+        ("srresnet", "last_conv", "channel", 0.2, 900.0, 9.0, 8.0, 0.1, 9, 990.0, "here", "cpu"),
+        ("srresnet", "last_conv", "element", 0.7, 900.0, 9.0, 8.0, 0.1, 9, 990.0, "here", "cpu"),
     ]
-    columns = "network,where,dimension,p,ms_per_iteration,ms_std,extra,extra_error,peak_mib,"
-    columns += "workload,device"
+    columns = "network,where,dimension,p,ms_per_iteration,ms_std,extra,extra_error,rounds,"
+    columns += "peak_mib,workload,device"
     findings = examine({PLAIN: 0.0}, cost=write_rows("cost", columns, rows))
     time, memory = claim(findings, 6).parts
     assert time.effect == pytest.approx(extra)
     assert time.verdict == claim(findings, 6).verdict == verdict
-    around = 1.959964 * std
+    around = 2.306004 * std  # Student's t with 8 degrees of freedom
     assert time.high - time.effect == pytest.approx(around, rel=1e-3)
     assert (memory.effect, memory.verdict) == (pytest.approx(5.0), "not judged")
 

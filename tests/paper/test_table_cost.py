@@ -9,13 +9,40 @@ from reflash.paper.tables.cost import arrange, gather
 from reflash.study.artefacts import Cost
 
 COLUMNS = (
-    "network,where,dimension,p,ms_per_iteration,ms_std,extra,extra_error,peak_mib,workload,device"
+    "network,where,dimension,p,ms_per_iteration,ms_std,extra,extra_error,rounds,peak_mib,"
+    "workload,device"
 )
 ROWS = [
-    ("srresnet", "none", "", "", 40.0, 0.4, "", "", 300.0, "paper size", "cpu"),
-    ("srresnet", "last_conv", "channel", 0.7, 42.0, 0.6, 0.048, 0.018, 306.5, "paper size", "cpu"),
-    ("srresnet", "none", "", "", 4.0, 0.1, "", "", 900.0, "paper size", "cuda"),
-    ("srresnet", "last_conv", "element", 0.5, 3.9, 0.1, -0.025, 0.003, 990.0, "paper size", "cuda"),
+    ("srresnet", "none", "", "", 40.0, 0.4, "", "", "", 300.0, "paper size", "cpu"),
+    (
+        "srresnet",
+        "last_conv",
+        "channel",
+        0.7,
+        42.0,
+        0.6,
+        0.048,
+        0.018,
+        15,
+        306.5,
+        "paper size",
+        "cpu",
+    ),
+    ("srresnet", "none", "", "", 4.0, 0.1, "", "", "", 900.0, "paper size", "cuda"),
+    (
+        "srresnet",
+        "last_conv",
+        "element",
+        0.5,
+        3.9,
+        0.1,
+        -0.025,
+        0.003,
+        15,
+        990.0,
+        "paper size",
+        "cuda",
+    ),
 ]
 
 

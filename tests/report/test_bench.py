@@ -40,8 +40,8 @@ def test_results_of_record_say_where_they_come_from() -> None:
 def test_the_cost_of_dropout_is_there_for_its_table() -> None:
     with (ROOT / "benchmarks/results/cost.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    columns = "network,where,dimension,p,ms_per_iteration,ms_std,extra,extra_error,peak_mib,"
-    columns += "workload,device"
+    columns = "network,where,dimension,p,ms_per_iteration,ms_std,extra,extra_error,rounds,"
+    columns += "peak_mib,workload,device"
     assert list(rows[0]) == columns.split(",")
     assert {(row["network"], row["where"]) for row in rows} >= {
         ("srresnet", "none"),

@@ -18,6 +18,7 @@ COLUMNS = (
     "ms_std",
     "extra",
     "extra_error",
+    "rounds",
     "peak_mib",
     "workload",
     "device",
@@ -33,7 +34,7 @@ def read_cost(path: Path | str) -> pd.DataFrame:
     pandas.DataFrame
         Columns of the file, dimension, p and extra empty for no dropout, and extra_mib. ``extra``
         is the share of time beyond that of the same network without dropout, mean over rounds in
-        which both were measured, and ``extra_error`` its standard error.
+        which both were measured, ``extra_error`` its standard error and ``rounds`` their number.
 
     Raises
     ------

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
+from scipy.special import stdtrit
 
 from reflash.degradations.settings import KINDS
 from reflash.degradations.tasks import TASKS, Task
@@ -364,11 +364,11 @@ def cost_is_small(data: Data, text: Text) -> Tested:
     table = read_cost(data.inputs.cost)
     rows = table[(table["where"] == "last_conv") & (table["dimension"] == "channel")]
     limit, parts = 100 * data.settings.cost_limit, []
-    spread = NormalDist().inv_cdf((1 + data.settings.confidence) / 2)
     for (network, device), group in rows.groupby(["network", "device"], sort=False):
         wanted = data.settings.last_conv.get(f"{network}/multi", 0.5)
         one = group.iloc[int((group["p"] - wanted).abs().to_numpy().argmin())]
-        effect, around = 100 * float(one["extra"]), 100 * spread * float(one["extra_error"])
+        spread = stdtrit(one["rounds"] - 1, (1 + data.settings.confidence) / 2)
+        effect, around = 100 * float(one["extra"]), 100 * float(spread * one["extra_error"])
         low, high = (effect - around, effect + around) if around == around else (None, None)
         time = Part(
             name=text.part("time", network=network, device=device),
@@ -377,7 +377,7 @@ def cost_is_small(data: Data, text: Text) -> Tested:
             high=high,
             unit="%",
             digits=1,
-            method=f"{spread:.2f} standard errors of paired rounds; no bootstrap",
+            method=f"{spread:.2f} standard errors of {one['rounds']:g} paired rounds; no bootstrap",
             compared=(f"{network} with - without ({one['workload']})",),
             rule=f"supported if the interval lies below {limit:g} %, not supported if it lies "
             "above, else inconclusive",
