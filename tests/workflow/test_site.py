@@ -64,7 +64,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def place(request: pytest.FixtureRequest, tmp_path: Path, weights: Path) -> Project:
-    """A project with what the page at hand presupposes: photos, weights, finished results."""
+    """A project with what the page at hand presupposes: photos, weights, results, those of record."""
     name = request.getfixturevalue("name")
     parts = (*PARTS, "Makefile", "pyproject.toml", "constraints.txt")
     if name not in RESULTS:
@@ -74,6 +74,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, weights: Path) -> Proj
         for kind in ("results", "figures"):
             (made.folder / kind / "demo").symlink_to("tiny")
     folder = made.folder
+    of_record = "results/cpu/record_places/runs"
+    shutil.copytree(ROOT / of_record, folder / of_record)
     photos = [hr[:120, :120] for hr in map(read, list(sample_photos().values())[:2])]
     for number, hr in enumerate(photos):
         write_png(folder / f"photos/day {number}/{number}.png", hr)
