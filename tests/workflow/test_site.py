@@ -64,7 +64,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def place(request: pytest.FixtureRequest, tmp_path: Path, weights: Path) -> Project:
-    """A project with what the page at hand presupposes: photos, weights, results, those of record."""
+    """A project with what the page at hand presupposes: photos, weights and results."""
     name = request.getfixturevalue("name")
     parts = (*PARTS, "Makefile", "pyproject.toml", "constraints.txt")
     if name not in RESULTS:
