@@ -58,8 +58,8 @@ ifneq ($(filter cpu/record,$(RECORD)),)
 	@$(EXPORTED) for run in srresnet/multi/none/seed0 $(SHIPPED); do \
 	  reflash convert results/cpu/runs/$$run/params.safetensors results/cpu/record/runs/$$run/half.safetensors --half || exit 1; done
 	@cp results/cpu/record/runs/$(SHIPPED)/half.safetensors src/reflash/evaluation/weights/upscale.safetensors
-	@$(EXPORTED) reflash findings README.md
 endif
+	@$(EXPORTED) reflash findings README.md
 
 unlock: $(BIN)/.installed  ## Remove the lock that a killed snakemake left in this folder
 	@$(EXPORTED) snakemake --unlock --config scale=$(SCALE) $(CONFIG)
