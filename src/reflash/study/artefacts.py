@@ -92,7 +92,7 @@ class DropoutGrid(MetricTable):
 
 
 class Anatomy(Artefact, Printed):
-    """Table: PSNR by frequency of the error and against the sharpened target, with gains."""
+    """Table: PSNR by frequency of the error and against the sharpened image, with gains."""
 
     inputs: ClassVar[tuple[str, ...]] = ("evaluations",)
 
@@ -377,7 +377,7 @@ class Tables(Settings):
     dropout_grid: DropoutGrid | None = DropoutGrid()
     """Placement x dimension x probability, gains over the network without dropout."""
     anatomy: Anatomy | None = Anatomy()
-    """PSNR by frequency and against the sharpened target, and the parts of the gain."""
+    """PSNR by frequency and against the sharpened image, and the parts of the gain."""
     regularisers: Regularisers | None = None
     """Regularisers against dropout and none: PSNR, saliency, separation (study regularisers)."""
     tasks: Tasks | None = Tasks()

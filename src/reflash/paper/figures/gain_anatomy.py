@@ -61,7 +61,7 @@ def gather(
     """Compare every model that has dropout with the same network and setting without.
 
     The frame has a row per model and, for panel ``bands``, kind and part (low, middle, high,
-    which add up to gain; sharpened: gain in PSNR against the sharpened target), mean over the
+    which add up to gain; sharpened: gain in PSNR against the sharpened image), mean over the
     images of all test sets; for panel ``training``, kind validated and iteration: value, low and
     high (95 % interval, the paired bootstrap of the claims; empty without one), seeds, images
     (empty for panel ``training``, whose logs do not say).
@@ -190,9 +190,10 @@ def draw(drawing: Drawing, style: FigureStyle) -> Figure:
     handles += [Line2D([], [], color=look[model].stroke) for model in models]
     names = [f"{band} frequencies" for band in BANDS]
     labels = [str(bands.loc[bands["model"] == model, "label"].iloc[0]) for model in models]
-    names += ["whole gain", "gain against the sharpened target", *labels]
+    names += ["whole gain", "gain against the sharpened image", *labels]
     legend_above(figure, handles, names, style)
-    note_below(figure, "whiskers and bands: 95 % interval", style)
+    banded = " and bands" if training["low"].notna().any() else ""
+    note_below(figure, f"whiskers{banded}: 95 % interval", style)
     return figure
 
 

@@ -1,4 +1,4 @@
-"""Table: where the error and the gain lie, by frequency and against the sharpened target."""
+"""Table: where the error and the gain lie, by frequency and against the sharpened image."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def arrange(frame: pd.DataFrame, context: Context, settings: Anatomy) -> Layout:
     )
     return Layout(
         name=NAME,
-        title="Anatomy of the gain: PSNR by frequency and against the sharpened target",
+        title="Anatomy of the gain: PSNR by frequency and against the sharpened image",
         caption=caption,
         columns=tuple(columns),
         rows=tuple(rows),
