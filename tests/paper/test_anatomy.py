@@ -115,6 +115,10 @@ def test_a_network_of_others_is_one_training_beside_three_seeds(make_context, wr
     frame = anatomy.gather(context, Anatomy(), files)
     assert frame.groupby("model")["seeds"].unique().to_dict() == {PLAIN: [3], theirs: [1]}
     assert frame.groupby("model")["value"].mean().nunique() == 1
+    assert "trained on sharpened" in anatomy.arrange(frame, context, Anatomy()).caption
+    alone = context.model_copy(update={"models": (theirs,)})
+    shown = frame[frame["model"] == theirs]
+    assert "were trained on" not in anatomy.arrange(shown, alone, Anatomy()).caption
 
 
 @pytest.mark.parametrize(

@@ -430,6 +430,24 @@ def test_the_paired_index_decides_where_it_is_known(
     assert found.verdict == verdict
 
 
+@pytest.mark.parametrize("index", ["plane", "components"])
+def test_an_index_of_zero_has_no_ratio(examine, represent, index):
+    files = represent(3.0, 1.0)
+    points, chi = (pd.read_csv(files[name][0]) for name in ("points", "chi"))
+    if index == "plane":  # every kind lies where the others do
+        points.loc[points["run"] == f"{DROPPED}/seed0", ["x", "y"]] = 0.5, 0.5
+    else:
+        chi.loc[chi["run"] == f"{DROPPED}/seed0", "chi"] = 0.0
+    points.to_csv(files["points"][0], index=False)
+    chi.to_csv(files["chi"][0], index=False)
+    found = claim(examine({PLAIN: 0.0, DROPPED: 0.0}, **files), 5)
+    other = {"plane": "principal components", "components": "plane"}[index]
+    assert [other in part.name for part in found.parts] == [True]
+    assert found.missing == (
+        f"a ratio of the {index} index at last (of some run it is 0 or infinite)",
+    )
+
+
 def test_weighted_index_is_that_of_repeated_images():
     rng = np.random.default_rng(0)
     cloud = rng.normal(size=(12, 2, 4)) + np.arange(4)

@@ -117,6 +117,32 @@ def test_table(context: Context, files: Inputs) -> None:
     assert "Mean over 2 seeds (0, 1)." in caption  # intervals are printed, no ±
 
 
+def test_the_study_says_which_dropout_is_the_papers_and_how_wide_intervals_are(
+    make_context: Callable[..., Context], write_rows: Callable[..., Path]
+) -> None:
+    other = DROPOUT.replace("0.7", "0.3")
+    effects = {NONE: 0.0, DROPOUT: 0.5, other: 0.2}
+    evaluations, logs, rng = [], [], np.random.default_rng(0)
+    for model, effect in effects.items():
+        logs.append((f"{model}/seed0", 10, 20.0))
+        for image, level in enumerate(25 + effect + rng.normal(0, 0.1, IMAGES)):
+            evaluations += [(f"{model}/seed0", "photos", k, f"{image}", level) for k in KINDS]
+    given = {
+        "evaluations": [write_rows("evaluation", "run,set,kind,image,psnr", evaluations)],
+        "logs": [write_rows("log", "run,iteration,psnr", logs)],
+    }
+    own = Claims(last_conv={"srresnet/multi": 0.3}, confidence=0.6)
+    widths = []
+    for claims, paper in ((Claims(), DROPOUT), (own, other)):
+        context = make_context(models=tuple(effects), claims=claims)
+        drawing = regulariser_gains.gather(context, RegulariserGains(), **given)
+        frame = drawing.frame.set_index("model")
+        assert list(frame.index[frame["dropout"] == 1]) == [paper]
+        assert f"{100 * claims.confidence:g} % interval" in drawing.caption
+        widths.append(frame.loc[DROPOUT, "high"] - frame.loc[DROPOUT, "low"])
+    assert widths[1] < 0.6 * widths[0]
+
+
 def test_figure(context: Context, files: Inputs, tmp_path: Path) -> None:
     given = files.required(RegulariserGains.inputs, "figure")
     drawing = regulariser_gains.gather(context, RegulariserGains(), **given)

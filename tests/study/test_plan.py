@@ -11,6 +11,7 @@ import pytest
 
 from reflash.core.errors import ReflashError
 from reflash.study import checks
+from reflash.study.artefacts import Claims
 from reflash.study.checks import check_images, check_tensorboard, load_plan
 from reflash.study.plan import Plan
 from reflash.study.runs import made_from
@@ -47,6 +48,21 @@ def test_a_study_may_name_its_own_seeds(root: Path, tmp_path: Path) -> None:
     # The authors trained each of their networks once.
     study.write_text(text + "seeds: [4]\n")
     assert plan(tmp_path, study="one", weights="released").scale.seeds == (0,)
+
+
+def test_what_makes_intervals_does_so_as_the_claims_do(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / "config", tmp_path / "config")
+    study = tmp_path / "config/study/one.yaml"
+    text = "title: T\nmodels: ['srresnet/multi/{none,last_conv-channel-p0.7}']\n"
+    text += "figures: {gain_anatomy: {}}\ntables: {claims: %s}\n"
+    study.write_text(text % "{confidence: 0.9}")
+    made = plan(tmp_path, study="one")
+    assert made.artefact_context("figures", "gain_anatomy").claims.confidence == 0.9
+    # A figure without intervals is not made again where only they change.
+    assert made.artefact_context("figures", "teaser_bars").claims == Claims()
+    study.write_text(text % "null")
+    made = plan(tmp_path, study="one")
+    assert made.artefact_context("figures", "gain_anatomy").claims == Claims()
 
 
 def test_no_two_models_are_shown_by_one_name(root: Path, tmp_path: Path) -> None:

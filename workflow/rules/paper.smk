@@ -24,9 +24,7 @@ rule make_table:
     params:
         results=results_folder,
         settings=lambda wildcards: text(PLAN.artefacts("tables")[wildcards.name]),
-        context=lambda wildcards: text(
-            PLAN.context(PLAN.artefact_models(wildcards.name, "tables"))
-        ),
+        context=lambda wildcards: text(PLAN.artefact_context("tables", wildcards.name)),
         code=code("table/{name}"),
     message:
         "Table {wildcards.name}"
@@ -57,9 +55,7 @@ rule make_figure:
     params:
         results=results_folder,
         settings=lambda wildcards: text(PLAN.artefacts("figures")[wildcards.name]),
-        context=lambda wildcards: text(
-            PLAN.context(PLAN.artefact_models(wildcards.name, "figures"))
-        ),
+        context=lambda wildcards: text(PLAN.artefact_context("figures", wildcards.name)),
         networks=lambda wildcards: PLAN.described_network(wildcards.name),
         style=text(PLAN.config.style),
         code=code("figure/{name}"),
@@ -93,9 +89,7 @@ if PLAN.claim_needs:
         params:
             results=results_folder,
             settings=lambda wildcards: text(PLAN.artefacts("tables")["claims"]),
-            context=lambda wildcards: text(
-                PLAN.context(PLAN.artefact_models("claims", "tables"))
-            ),
+            context=lambda wildcards: text(PLAN.artefact_context("tables", "claims")),
             code=code("claims"),
         message:
             "Testing the paper's claims"

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from reflash.degradations.settings import KINDS
 from reflash.evaluation.metrics import BANDS
+from reflash.models.names import setting_of
 from reflash.paper.scores import read_values
 from reflash.study.context import Context
 
@@ -34,7 +35,9 @@ PARTS_SENTENCE = (
 
 
 def target_sentence(context: Context) -> str:
-    """Say what networks of the multi setting were trained to make."""
+    """Say what networks of the multi setting were trained to make; empty where none is shown."""
+    if not any(setting_of(model) == "multi" for model in context.models):
+        return ""
     if context.sharpened:
         return "Networks of the multi setting were trained on sharpened images, the targets here."
     return "Networks of the multi setting were trained on images that were not sharpened."

@@ -53,11 +53,6 @@ def metric_sentence(metric: str, context: Context) -> str:
     )
 
 
-def sentences(*parts: str) -> str:
-    """Join the sentences of a caption, without empty ones."""
-    return " ".join(part for part in parts if part)
-
-
 def perfect_sentence(count: int) -> str:
     """Say how many images of all runs and degradations were reproduced exactly; nothing for none.
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from reflash.paper.claims.bootstrap import interval_name
 from reflash.paper.claims.model import (
     Claim,
     Findings,
@@ -38,7 +39,7 @@ def claims_section(path: Path | str, files: Sequence[tuple[str, Attachment]]) ->
     return {
         "name": "claims",
         "title": "The paper’s claims",
-        "confidence": f"{100 * findings.confidence:g} %",
+        "interval": interval_name(findings.confidence),
         "resamples": f"{findings.resamples:,}",
         "seeds": len(findings.seeds),
         "warning": findings.warning,

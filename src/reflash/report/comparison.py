@@ -17,7 +17,7 @@ from reflash.paper.reference import (
 )
 from reflash.paper.scores import MEAN, metric_name, read_table
 from reflash.paper.tables.layout import Cell, Column, Layout, Row, number
-from reflash.study.context import Context, kind_label, seeds_sentence
+from reflash.study.context import Context, kind_label, seeds_sentence, sentences
 
 _REMEDY = "make it with reflash table multi_degradation"
 
@@ -67,11 +67,9 @@ def headline(context: Context, table: Path | str) -> Layout:
     return Layout(
         name="headline",
         title=f"{named}, mean of the {len(KINDS)} degradations",
-        caption=" ".join(
-            [
-                "Gain: over the same network and setting without dropout, from unrounded values.",
-                seeds_sentence(context),
-            ]
+        caption=sentences(
+            "Gain: over the same network and setting without dropout, from unrounded values.",
+            seeds_sentence(context),
         ),
         columns=(
             Column(name="model", numeric=False),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from reflash.core.errors import ReflashError
 from reflash.core.files import require_file, write_text
+from reflash.paper.claims.bootstrap import interval_name
 from reflash.paper.claims.model import (
     Claim,
     Findings,
@@ -162,7 +163,7 @@ def _claims(
     findings: Findings, shown: Sequence[tuple[Claim, Sequence[Part]]], of_parts: bool
 ) -> str:
     words = [Column(name=name, numeric=False) for name in ("claim", "verdict", "measured")]
-    confidence = f"{100 * findings.confidence:g} % interval"
+    confidence = interval_name(findings.confidence)
     numbers = [Column(name=name) for name in ("effect", confidence, "paper")]
     rows = []
     at_any_scale = findings.model_copy(update={"warning": ""})  # it is said once, at the end

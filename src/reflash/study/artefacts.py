@@ -35,6 +35,8 @@ class Artefact(Settings):
 
     of_tasks: ClassVar[bool | None] = False
     """Whether models of other tasks than super-resolution are shown; None: both."""
+    estimates: ClassVar[bool] = False
+    """Whether it makes intervals as the study's claims do, or shows the dropout they choose."""
 
     models: tuple[str, ...] = ()
     """Models shown, in this order, e.g. srresnet/multi/none; braces expand; empty: the study's."""
@@ -103,6 +105,7 @@ class Anatomy(Artefact, Printed):
 class Regularisers(TrainedHere, Printed):
     """Table: every regulariser and strength against none and the paper's dropout."""
 
+    estimates: ClassVar[bool] = True
     inputs: ClassVar[tuple[str, ...]] = ("evaluations", "logs", "concentration", "chi")
 
     layer: Tap = "last"
@@ -132,6 +135,7 @@ class Tasks(Artefact, Printed):
 
     of_tasks: ClassVar[bool | None] = True
     of_released: ClassVar[bool] = False
+    estimates: ClassVar[bool] = True
     inputs: ClassVar[tuple[str, ...]] = ("evaluations",)
 
 
@@ -202,6 +206,7 @@ class TrainingCurves(TrainedHere):
 class GainAnatomy(TrainedHere):
     """Figure: the gain of dropout by frequency, against the target, and while training."""
 
+    estimates: ClassVar[bool] = True
     inputs: ClassVar[tuple[str, ...]] = ("evaluations", "logs")
 
     kinds: Kinds = ("clean", "blur", "noise", "jpeg", "mean")
@@ -211,6 +216,7 @@ class GainAnatomy(TrainedHere):
 class RegulariserGains(TrainedHere):
     """Figure: the gain of every regulariser and strength over none, with intervals."""
 
+    estimates: ClassVar[bool] = True
     inputs: ClassVar[tuple[str, ...]] = ("evaluations", "logs")
 
 

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from reflash.core.settings import Settings
 from reflash.models.names import BICUBIC, is_external, runs_of
+from reflash.study.artefacts import Claims
 
 Evidence = Literal["none", "fraction", "paper"]
 """What results say about the paper: nothing, something (its networks, a fraction of its training),
@@ -63,6 +64,8 @@ class Context(Settings):
 
     sharpened: bool = True
     """Whether training targets of the multi setting are USM-sharpened."""
+    claims: Claims = Claims()
+    """How an artefact that ``estimates`` makes its intervals, and which dropout is the paper's."""
     not_recorded: tuple[str, ...] = ()
     """Runs whose weights are not those of their record."""
 
@@ -83,8 +86,11 @@ class Context(Settings):
 def scale_sentence(context: Context) -> str:
     """Say which scale this is, and what its results say about the paper."""
     description = context.description.strip().rstrip(".")
-    parts = [f"Scale {context.scale}: {description}.", evidence_sentence(context)]
-    return " ".join(part for part in (*parts, not_recorded_sentence(context)) if part)
+    return sentences(
+        f"Scale {context.scale}: {description}.",
+        evidence_sentence(context),
+        not_recorded_sentence(context),
+    )
 
 
 def not_recorded_sentence(context: Context) -> str:
@@ -151,6 +157,15 @@ def border_phrase(context: Context) -> str:
 def kind_label(kind: str) -> str:
     """Return the name shown for a degradation: ``blur_jpeg`` becomes ``blur+jpeg``."""
     return kind.replace("_", "+")
+
+
+def sentences(*parts: str) -> str:
+    """Join the sentences of a caption, leaving out empty ones.
+
+    >>> sentences("One seed (0).", "", "Scale demo.")
+    'One seed (0). Scale demo.'
+    """
+    return " ".join(part for part in parts if part)
 
 
 def first(words: Sequence[str], most: int) -> str:

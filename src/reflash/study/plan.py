@@ -258,6 +258,14 @@ class Plan:
             sharpened=self.scale.degradation.usm,
         )
 
+    def artefact_context(self, kind: str, name: str) -> Context:
+        """Return the context of a table or figure, with the study's claims where it estimates."""
+        context = self.context(self.artefact_models(name, kind))
+        settings, claims = self.artefacts(kind)[name], self.study.tables.claims
+        if claims is None or not (isinstance(settings, Artefact) and settings.estimates):
+            return context
+        return context.model_copy(update={"claims": claims})
+
     @cached_property
     def models(self) -> tuple[str, ...]:
         """Every model that some artefact needs, the study's own first."""

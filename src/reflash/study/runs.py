@@ -149,7 +149,7 @@ def study_context(plan: Plan, root: Path | str = ".") -> Context:
 
 def artefact_context(plan: Plan, kind: str, name: str, root: Path | str = ".") -> Context:
     """Return the context of one table or figure, with what is wrong with the weights it shows."""
-    return _with_replaced(plan.context(plan.artefact_models(name, kind)), root, plan)
+    return _with_replaced(plan.artefact_context(kind, name), root, plan)
 
 
 def _with_replaced(context: Context, root: Path | str, plan: Plan) -> Context:

@@ -14,6 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from reflash.core.keys import numpy_generator
+from reflash.study.artefacts import Claims
+
 Array = NDArray[np.float64]
 
 ROUNDING = 1e-12
@@ -37,6 +40,35 @@ class Estimate:
     """How many seeds were resampled (one: none were)."""
     units: int
     """How many images (or other units) were resampled (one: none were)."""
+
+
+def estimate(
+    differences: Array, claims: Claims, artefact: str, key: str, comparisons: int = 1
+) -> Estimate:
+    """Return the mean of paired differences with the interval that a study's claims ask for.
+
+    Parameters
+    ----------
+    differences : (seeds, images) float
+        Of two models with the same seed on the same image.
+    claims
+        Confidence, resamples and seed.
+    artefact, key
+        Names of the artefact and of the number: what else is estimated moves no interval.
+    comparisons
+        Of several, each has a wider interval, so that all cover their effects together as one
+        would (Bonferroni).
+    """
+    rng = numpy_generator(claims.seed, artefact, key)
+    confidence = claims.confidence
+    if comparisons > 1:
+        confidence = 1 - (1 - confidence) / comparisons
+    return paired_interval(differences, claims.resamples, confidence, rng)
+
+
+def interval_name(confidence: float) -> str:
+    """Return what an interval is called: ``95 % interval``."""
+    return f"{100 * confidence:g} % interval"
 
 
 def paired_interval(

@@ -21,7 +21,7 @@ from reflash.models.names import (
 )
 from reflash.paper.analyses import read_analysis
 from reflash.paper.anatomy import band_parts, read_measures
-from reflash.paper.claims.bootstrap import Array, Estimate, interval, paired_interval
+from reflash.paper.claims.bootstrap import Array, Estimate, estimate, interval
 from reflash.paper.regularisers import best_validated
 from reflash.paper.scores import read_images, same_images
 from reflash.study.artefacts import Claims
@@ -76,13 +76,13 @@ class Data:
     @cached_property
     def last_conv_pairs(self) -> dict[str, Pair]:
         """See ``last_conv_pairs``: of super-resolution."""
-        pairs = last_conv_pairs(self.context, self.settings)
+        pairs = last_conv_pairs(self.context.models, self.settings)
         return {family: pair for family, pair in pairs.items() if family in self.families}
 
     @cached_property
     def task_pairs(self) -> dict[str, Pair]:
         """See ``last_conv_pairs``: of other tasks."""
-        pairs = last_conv_pairs(self.context, self.settings)
+        pairs = last_conv_pairs(self.context.models, self.settings)
         return {family: pair for family, pair in pairs.items() if family not in self.families}
 
     def task_psnr(self, kinds: Sequence[str], model: str) -> Array:
@@ -178,25 +178,14 @@ class Data:
         return rows.loc[list(self.context.seeds), images].to_numpy(np.float64)
 
     def estimate(self, differences: Array, key: str, comparisons: int = 1) -> Estimate:
-        """Return the mean of paired differences (seeds, images) and its interval.
-
-        Of several ``comparisons`` each has a wider interval, so that all cover their effects
-        together as one would (Bonferroni).
-        """
-        resamples, confidence, rng = self._resampling(key)
-        if comparisons > 1:
-            confidence = 1 - (1 - confidence) / comparisons
-        return paired_interval(differences, resamples, confidence, rng)
+        """Return the mean of paired differences (seeds, images); see ``bootstrap.estimate``."""
+        return estimate(differences, self.settings, "claims", key, comparisons)
 
     def estimate_of(self, per_seed: Callable[[Array], Array], units: int, key: str) -> Estimate:
         """Return a statistic under weights of its units (see ``bootstrap.interval``)."""
-        return interval(per_seed, len(self.context.seeds), units, *self._resampling(key))
-
-    def _resampling(self, key: str) -> tuple[int, float, np.random.Generator]:
-        # Keyed by the part's name: a claim that is added or left out moves no other interval.
-        settings = self.settings
-        rng = numpy_generator(settings.seed, "claims", key)
-        return settings.resamples, settings.confidence, rng
+        claims, seeds = self.settings, len(self.context.seeds)
+        rng = numpy_generator(claims.seed, "claims", key)
+        return interval(per_seed, seeds, units, claims.resamples, claims.confidence, rng)
 
     def _of(self, family: str) -> list[str]:
         """Return a family's models that have dropout alone, or nothing."""
@@ -204,23 +193,23 @@ class Data:
         return [m for m in of_family if not regularisers_of(m)]
 
 
-def last_conv_pairs(context: Context, settings: Claims) -> dict[str, Pair]:
+def last_conv_pairs(models: Sequence[str], claims: Claims) -> dict[str, Pair]:
     """Return by family the model for dropout before the last convolution, with the one without.
 
     Of those with channel dropout there alone, the one whose probability is nearest to the chosen
     one (the smaller of two); families without such a pair are left out.
     """
     pairs = {}
-    for family in dict.fromkeys(f"{network_of(m)}/{setting_of(m)}" for m in context.models):
-        wanted = settings.last_conv.get(family, 0.5)
+    for family in dict.fromkeys(f"{network_of(m)}/{setting_of(m)}" for m in models):
+        wanted = claims.last_conv.get(family, 0.5)
         found = {}
-        for model in context.models:
+        for model in models:
             where = [(layer.where, layer.dimension) for layer in dropout_of(model)]
             alone = model.startswith(f"{family}/") and not regularisers_of(model)
             if alone and where == [("last_conv", "channel")]:
                 found[model] = dropout_of(model)[0].p
         baseline = f"{family}/none"
-        if found and baseline in context.models:
+        if found and baseline in models:
             best = min(found, key=lambda m: (round(abs(found[m] - wanted), 9), found[m]))
             pairs[family] = best, baseline
     return pairs

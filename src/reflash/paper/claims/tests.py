@@ -250,25 +250,35 @@ def clusters_mix(data: Data, text: Text) -> Tested:
 
     An index is compared by its ratio, so the differences are of logarithms.
     """
-    parts: list[Part] = []
+    parts: dict[str, Part] = {}
     missing, layer = [], data.settings.layer
 
+    def add(key: str, estimate: Estimate, pairs: Sequence[Pair]) -> None:
+        """Add a part, unless an index is 0 or infinite, of which there is no ratio."""
+        if np.isfinite(estimate.effect):
+            parts[key] = _ratio_part(data, text.part(key), estimate, pairs)
+        else:
+            missing.append(text.need("ratio", index=key, layer=layer))
+
     def compare(
-        name: str,
+        key: str,
         index: Callable[[str, int, Array], Array],
         units: int,
         pairs: Sequence[Pair],
     ) -> None:
-        """Add the part ``name``: an index of (model, seed) under weights of its images."""
+        """Add the part ``key``: an index of (model, seed) under weights of its images."""
 
         def logs(weights: Array, model: str) -> Array:
             values = [index(model, seed, weights) for seed in data.context.seeds]
-            return np.log(np.stack(values, axis=1))
+            with np.errstate(divide="ignore", invalid="ignore"):
+                return np.log(np.stack(values, axis=1))
 
         estimate = data.estimate_of(
-            lambda weights: mean_difference(partial(logs, weights), _reversed(pairs)), units, name
+            lambda weights: mean_difference(partial(logs, weights), _reversed(pairs)),
+            units,
+            text.part(key),
         )
-        parts.append(_ratio_part(data, name, estimate, pairs))
+        add(key, estimate, pairs)
 
     paired = data.analysis("paired", "represent", ("layer", "image", "other"), ("product",))
     answers = data.analysed_pairs(paired)
@@ -279,7 +289,7 @@ def clusters_mix(data: Data, text: Text) -> Tested:
             for key, rows in paired.groupby(["model", "seed"], sort=False)
         }
         compare(
-            text.part("paired"),
+            "paired",
             lambda model, seed, weights: paired_separation(products[model, seed], weights),
             len(images),
             answers,
@@ -296,7 +306,7 @@ def clusters_mix(data: Data, text: Text) -> Tested:
             for (model, seed), rows in points.groupby(["model", "seed"], sort=False)
         }
         compare(
-            text.part("plane"),
+            "plane",
             lambda model, seed, weights: weighted_chi(clouds[model, seed], weights),
             len(images),
             pairs,
@@ -308,21 +318,25 @@ def clusters_mix(data: Data, text: Text) -> Tested:
     chi = chi[chi["space"] == "pca"]
     pairs = data.analysed_pairs(chi)
     if pairs:
-        name = text.part("components")
         values = chi.set_index(["model", "seed"])["chi"]
-        ratios = [
-            [np.log(values[without, seed] / values[model, seed]) for seed in data.context.seeds]
-            for model, without in pairs
-        ]
-        estimate = data.estimate(np.mean(ratios, axis=0)[:, None], name)
-        parts.append(_ratio_part(data, name, estimate, pairs))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = [
+                [np.log(values[without, seed] / values[model, seed]) for seed in data.context.seeds]
+                for model, without in pairs
+            ]
+        add(
+            "components",
+            data.estimate(np.mean(ratios, axis=0)[:, None], text.part("components")),
+            pairs,
+        )
     else:
         missing.append(_unanalysed(data, text, f"represent at {layer} (chi)"))
-    if answers:
+    if "paired" in parts:
         # The published index counts what images show as spread and cannot see the kinds beside it.
         as_published = {"rule": text.part("published"), "verdict": "not judged"}
-        parts = [parts[0], *(part.model_copy(update=as_published) for part in parts[1:])]
-    return parts, missing
+        for key in parts.keys() - {"paired"}:
+            parts[key] = parts[key].model_copy(update=as_published)
+    return list(parts.values()), missing
 
 
 def _symmetric(rows: pd.DataFrame, images: list[str]) -> Array:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from reflash.core.errors import ReflashError
 from reflash.paper.analyses import layer_label, read_analysis
-from reflash.paper.figures.drawing import Drawing, sentences
+from reflash.paper.figures.drawing import Drawing
 from reflash.paper.figures.lines import (
     PSNR_SPAN,
     draw_panels,
@@ -32,6 +32,7 @@ from reflash.study.context import (
     listing,
     scale_sentence,
     seeds_sentence,
+    sentences,
 )
 
 NAME = "channel_ablation"

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from reflash.core.errors import ReflashError
 from reflash.degradations.settings import KINDS
 from reflash.paper.analyses import layer_label, read_analysis
-from reflash.paper.figures.drawing import Drawing, sentences
+from reflash.paper.figures.drawing import Drawing
 from reflash.paper.figures.lines import in_front
 from reflash.paper.figures.style import (
     fit_height,
@@ -27,7 +27,7 @@ from reflash.paper.figures.style import (
 )
 from reflash.paper.tables.layout import digits_for
 from reflash.study.artefacts import DegradationClusters, FigureStyle
-from reflash.study.context import Context, crop_phrase, kind_label, scale_sentence
+from reflash.study.context import Context, crop_phrase, kind_label, scale_sentence, sentences
 
 NAME = "degradation_clusters"
 

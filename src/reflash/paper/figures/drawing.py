@@ -48,15 +48,6 @@ class Drawing:
     """Images by the file name the frame gives them: (H, W, 3) uint8 RGB."""
 
 
-def sentences(*parts: str) -> str:
-    """Join the sentences of a caption, leaving out empty ones.
-
-    >>> sentences("One seed (0).", "", "Scale demo.")
-    'One seed (0). Scale demo.'
-    """
-    return " ".join(part for part in parts if part)
-
-
 def write_figure(drawing: Drawing, stem: Path | str, style: FigureStyle) -> None:
     """Write ``stem`` with .csv, .json, .pdf and .png, and the folder ``stem/`` with images.
 

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from reflash.paper.analyses import layer_label, read_analysis, read_classifier
-from reflash.paper.figures.drawing import Drawing, sentences
+from reflash.paper.figures.drawing import Drawing
 from reflash.paper.figures.lines import (
     PSNR_AXIS,
     PSNR_SPAN,
@@ -20,7 +20,7 @@ from reflash.paper.figures.lines import (
 )
 from reflash.paper.figures.looks import Look, looks
 from reflash.study.artefacts import FeatureDropSensitivity, FigureStyle
-from reflash.study.context import Context, border_phrase, crop_phrase, scale_sentence
+from reflash.study.context import Context, border_phrase, crop_phrase, scale_sentence, sentences
 
 NAME = "feature_drop_sensitivity"
 

@@ -15,7 +15,6 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from reflash.core.errors import ReflashError
-from reflash.core.keys import numpy_generator
 from reflash.degradations.settings import KINDS
 from reflash.evaluation.metrics import BANDS
 from reflash.models.names import baseline_of
@@ -26,8 +25,8 @@ from reflash.paper.anatomy import (
     read_measures,
     target_sentence,
 )
-from reflash.paper.claims.bootstrap import paired_interval
-from reflash.paper.figures.drawing import Drawing, sentences
+from reflash.paper.claims.bootstrap import estimate, interval_name
+from reflash.paper.figures.drawing import Drawing
 from reflash.paper.figures.lines import PSNR_SPAN, seeds_phrase, span_at_least, whole_numbers
 from reflash.paper.figures.looks import looks
 from reflash.paper.figures.style import (
@@ -41,7 +40,7 @@ from reflash.paper.figures.style import (
 from reflash.paper.logs import read_logs, validated_kinds
 from reflash.paper.scores import MEAN
 from reflash.study.artefacts import Claims, FigureStyle, GainAnatomy
-from reflash.study.context import Context, kind_label, scale_sentence, sets_phrase
+from reflash.study.context import Context, kind_label, scale_sentence, sentences, sets_phrase
 
 NAME = "gain_anatomy"
 
@@ -63,7 +62,7 @@ def gather(
     The frame has a row per model and, for panel ``bands``, kind and part (low, middle, high,
     which add up to gain; sharpened: gain in PSNR against the sharpened image), mean over the
     images of all test sets; for panel ``training``, kind validated and iteration: value, low and
-    high (95 % interval, the paired bootstrap of the claims; empty without one), seeds, images
+    high (the interval of the claims, with its confidence; empty without one), seeds, images
     (empty for panel ``training``, whose logs do not say).
 
     Raises
@@ -89,7 +88,9 @@ def gather(
             for part, values in differences.items():
                 of_kind = values.mean(2) if kind == MEAN else values[..., KINDS.index(kind)]
                 place = {"panel": "bands", "kind": kind, "part": part}
-                rows.append(key | place | _estimate(of_kind, f"{model} {kind} {part}"))
+                rows.append(
+                    key | place | _estimate(of_kind, context.claims, f"{model} {kind} {part}")
+                )
         for name in validated:
             column = f"psnr_{name}" if name else "psnr"
             of_seeds = [
@@ -99,7 +100,7 @@ def gather(
             along = pd.concat([a - b for a, b in of_seeds], axis="columns").dropna()
             for iteration, gains in zip(along.index, along.to_numpy(np.float64), strict=True):
                 place = {"panel": "training", "kind": name or MEAN, "iteration": iteration}
-                found = _estimate(gains[:, None], f"{model} {name} {iteration}")
+                found = _estimate(gains[:, None], context.claims, f"{model} {name} {iteration}")
                 rows.append(key | place | found | {"images": float("nan")})
     frame = pd.DataFrame(rows)
     images = {name: _images(evaluations, context, name) for name in context.test_sets}
@@ -117,15 +118,14 @@ def _images(evaluations: Sequence[Path | str], context: Context, test_set: str) 
     return next(iter(read_measures(evaluations, one).values())).shape[1]
 
 
-def _estimate(differences: NDArray[np.float64], name: str) -> dict[str, object]:
+def _estimate(differences: NDArray[np.float64], claims: Claims, name: str) -> dict[str, object]:
     """Return the mean of (seeds, images) with the interval that claims would give it."""
-    usual = Claims()
-    rng = numpy_generator(usual.seed, NAME, name)
-    found = paired_interval(differences, usual.resamples, usual.confidence, rng)
+    found = estimate(differences, claims, NAME, name)
     return {
         "value": found.effect,
         "low": found.low,
         "high": found.high,
+        "confidence": claims.confidence,
         "seeds": found.seeds,
         "images": found.units,
     }
@@ -133,16 +133,18 @@ def _estimate(differences: NDArray[np.float64], name: str) -> dict[str, object]:
 
 def _caption(context: Context, images: dict[str, int]) -> str:
     seeds = len(context.seeds)
+    interval = interval_name(context.claims.confidence)
     over = "over images only; it says nothing about other seeds" if seeds == 1 else "over both"
     return sentences(
         "Gain in PSNR (dB) of dropout over the same network and setting without.",
-        f"Above: by frequency, mean over {sets_phrase(images)}; whiskers: 95 % interval, "
+        f"Above: by frequency, mean over {sets_phrase(images)}; whiskers: {interval}, "
         f"paired bootstrap of {seeds} seed{'s' if seeds > 1 else ''} and images ({over}).",
         BANDS_SENTENCE,
         PARTS_SENTENCE,
-        f"Circles: gain of PSNR against the sharpened HR image. {target_sentence(context)}",
+        "Circles: gain of PSNR against the sharpened HR image.",
+        target_sentence(context),
         "Below: on the validation images while training, moving average of the weights"
-        + (", band: 95 % interval over seeds." if seeds > 1 else ", one seed: no interval."),
+        + (f", band: {interval} over seeds." if seeds > 1 else ", one seed: no interval."),
         scale_sentence(context),
     )
 
@@ -193,7 +195,7 @@ def draw(drawing: Drawing, style: FigureStyle) -> Figure:
     names += ["whole gain", "gain against the sharpened image", *labels]
     legend_above(figure, handles, names, style)
     banded = " and bands" if training["low"].notna().any() else ""
-    note_below(figure, f"whiskers{banded}: 95 % interval", style)
+    note_below(figure, f"whiskers{banded}: {interval_name(bands['confidence'].iloc[0])}", style)
     return figure
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from reflash.core.errors import ReflashError
 from reflash.models.names import place_label
-from reflash.paper.figures.drawing import Drawing, sentences
+from reflash.paper.figures.drawing import Drawing
 from reflash.paper.figures.lines import PSNR_AXIS
 from reflash.paper.figures.placements import (
     alt_values,
@@ -22,7 +22,7 @@ from reflash.paper.figures.placements import (
 from reflash.paper.figures.style import legend_above, new_figure, one_column, small, wrap
 from reflash.paper.scores import metric_sentence
 from reflash.study.artefacts import FigureStyle, Positions
-from reflash.study.context import Context, scale_sentence, seeds_sentence, sets_phrase
+from reflash.study.context import Context, scale_sentence, seeds_sentence, sentences, sets_phrase
 
 APART = 0.06
 """Distance of channel and element from the middle of their position: equal values are both seen."""

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from reflash.core.errors import ReflashError
 from reflash.models.names import place_label
-from reflash.paper.figures.drawing import Drawing, sentences
+from reflash.paper.figures.drawing import Drawing
 from reflash.paper.figures.lines import PSNR_AXIS
 from reflash.paper.figures.placements import (
     MEASURED,
@@ -25,7 +25,14 @@ from reflash.paper.figures.placements import (
 from reflash.paper.figures.style import legend_above, new_figure, one_column, two_columns
 from reflash.paper.scores import metric_sentence
 from reflash.study.artefacts import FigureStyle, ProbabilityCurves
-from reflash.study.context import Context, listing, scale_sentence, seeds_sentence, sets_phrase
+from reflash.study.context import (
+    Context,
+    listing,
+    scale_sentence,
+    seeds_sentence,
+    sentences,
+    sets_phrase,
+)
 
 NAME = "probability"
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from reflash.core.errors import ReflashError
 from reflash.datasets.images import Pixels, list_images, read_rgba
 from reflash.models.names import BICUBIC
-from reflash.paper.figures.drawing import Drawing, sentences
+from reflash.paper.figures.drawing import Drawing
 from reflash.paper.figures.image_grid import (
     Cell,
     add_example,
@@ -23,7 +23,7 @@ from reflash.paper.figures.image_grid import (
     thumbnail,
 )
 from reflash.study.artefacts import FigureStyle, RealWorld
-from reflash.study.context import Context, listing, scale_sentence
+from reflash.study.context import Context, listing, scale_sentence, sentences
 
 NAME = "real_world"
 

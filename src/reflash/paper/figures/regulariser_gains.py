@@ -13,17 +13,16 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from reflash.core.errors import ReflashError
-from reflash.core.keys import numpy_generator
 from reflash.degradations.settings import KINDS
 from reflash.models.names import baseline_of, network_of
-from reflash.paper.claims.bootstrap import paired_interval
+from reflash.paper.claims.bootstrap import estimate, interval_name
 from reflash.paper.claims.data import last_conv_pairs
-from reflash.paper.figures.drawing import Drawing, sentences
+from reflash.paper.figures.drawing import Drawing
 from reflash.paper.figures.style import ACCENT, INK, legend_above, new_figure, shade, two_columns
 from reflash.paper.regularisers import best_validated, family_of, kind_of, strength_of
 from reflash.paper.scores import metric_sentence, read_images
-from reflash.study.artefacts import Claims, FigureStyle, RegulariserGains
-from reflash.study.context import Context, scale_sentence, seeds_sentence
+from reflash.study.artefacts import FigureStyle, RegulariserGains
+from reflash.study.context import Context, scale_sentence, seeds_sentence, sentences
 
 NAME = "regulariser_gains"
 
@@ -41,7 +40,7 @@ def gather(
     """Compare every model with the same network and setting without a regulariser.
 
     The frame has a row per model that has one: family, kind, name (kind and strength), model,
-    label, value, low and high (dB, mean of the eight degradations; 95 % interval of the paired
+    label, value, low and high (dB, mean of the eight degradations; interval of the paired
     bootstrap), best (whether validation chooses this strength of its kind), dropout (whether it
     is the paper's), seeds, images.
 
@@ -52,16 +51,13 @@ def gather(
     """
     psnr = read_images(evaluations, context, "psnr", KINDS)
     best = best_validated(logs, context)
-    usual = Claims()
-    dropout = [model for model, _ in last_conv_pairs(context, usual).values()]
+    dropout = [model for model, _ in last_conv_pairs(context.models, context.claims).values()]
     rows = []
     for model in context.models:
         base = baseline_of(model)
         if base not in psnr:
             continue
-        rng = numpy_generator(usual.seed, NAME, model)
-        differences = psnr[model] - psnr[str(base)]
-        found = paired_interval(differences, usual.resamples, usual.confidence, rng)
+        found = estimate(psnr[model] - psnr[str(base)], context.claims, NAME, model)
         key = family_of(model), kind_of(model)
         rows.append(
             {
@@ -92,8 +88,8 @@ def gather(
         title="Gain of regularisers",
         caption=sentences(
             "Gain over the same network without a regulariser, mean of the eight degradations and "
-            f"of {frame['images'].iloc[0]} images; whiskers: 95 % interval, paired bootstrap over "
-            f"{over}.",
+            f"of {frame['images'].iloc[0]} images; whiskers: "
+            f"{interval_name(context.claims.confidence)}, paired bootstrap over {over}.",
             metric_sentence("psnr", context),
             "Filled: the strength of its kind that validates best.",
             "Dashed line: the paper's dropout.",

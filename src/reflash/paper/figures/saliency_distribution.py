@@ -16,7 +16,7 @@ from reflash.paper.analyses import (
     layers_there,
     read_analysis,
 )
-from reflash.paper.figures.drawing import Drawing, sentences
+from reflash.paper.figures.drawing import Drawing
 from reflash.paper.figures.lines import (
     draw_panels,
     in_front,
@@ -29,7 +29,7 @@ from reflash.paper.figures.looks import looks
 from reflash.paper.figures.style import note_below
 from reflash.paper.scores import same_images
 from reflash.study.artefacts import FigureStyle, SaliencyDistribution
-from reflash.study.context import Context, images_phrase, scale_sentence, seeds_sentence
+from reflash.study.context import Context, images_phrase, scale_sentence, seeds_sentence, sentences
 
 NAME = "saliency_distribution"
 

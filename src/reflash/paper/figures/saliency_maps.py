@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 
 from reflash.paper.analyses import depth_sentence
 from reflash.paper.figures.channel_maps import Array, draw_maps, gather_maps
-from reflash.paper.figures.drawing import Drawing, sentences
+from reflash.paper.figures.drawing import Drawing
 from reflash.study.artefacts import FigureStyle, SaliencyMaps
-from reflash.study.context import Context, images_phrase, listing, scale_sentence
+from reflash.study.context import Context, images_phrase, listing, scale_sentence, sentences
 
 NAME = "saliency_maps"
 _REMEDY = "make them with reflash saliency --arrays"

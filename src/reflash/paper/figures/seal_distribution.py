@@ -9,12 +9,12 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from reflash.paper.figures.drawing import Drawing, sentences
+from reflash.paper.figures.drawing import Drawing
 from reflash.paper.figures.lines import draw_panels, in_front, over_seeds, whole_numbers
 from reflash.paper.figures.looks import looks
 from reflash.paper.seal import CONVENTION, OURS, degradations_sentence, read_seal
 from reflash.study.artefacts import FigureStyle, SealDistribution
-from reflash.study.context import Context, scale_sentence, seeds_sentence
+from reflash.study.context import Context, scale_sentence, seeds_sentence, sentences
 
 NAME = "seal_distribution"
 

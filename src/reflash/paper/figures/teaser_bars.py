@@ -18,7 +18,7 @@ from matplotlib.patheffects import withStroke
 
 from reflash.core.errors import ReflashError
 from reflash.degradations.settings import KINDS
-from reflash.paper.figures.drawing import Drawing, sentences
+from reflash.paper.figures.drawing import Drawing
 from reflash.paper.figures.lines import interval, intervals
 from reflash.paper.figures.looks import Look, looks
 from reflash.paper.figures.style import (
@@ -45,6 +45,7 @@ from reflash.study.context import (
     listing,
     scale_sentence,
     seeds_sentence,
+    sentences,
     sets_phrase,
 )
 

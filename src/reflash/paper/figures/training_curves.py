@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from reflash.paper.figures.drawing import Drawing, sentences
+from reflash.paper.figures.drawing import Drawing
 from reflash.paper.figures.lines import (
     PSNR_AXIS,
     PSNR_SPAN,
@@ -21,7 +21,14 @@ from reflash.paper.figures.lines import (
 from reflash.paper.figures.looks import looks
 from reflash.paper.logs import read_logs, validated_kinds
 from reflash.study.artefacts import FigureStyle, TrainingCurves
-from reflash.study.context import Context, kind_label, listing, scale_sentence, seeds_sentence
+from reflash.study.context import (
+    Context,
+    kind_label,
+    listing,
+    scale_sentence,
+    seeds_sentence,
+    sentences,
+)
 
 NAME = "training_curves"
 

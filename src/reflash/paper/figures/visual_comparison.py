@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from reflash.core.errors import ReflashError
 from reflash.datasets.images import Pixels, list_images, read_rgb
 from reflash.models.names import BICUBIC
-from reflash.paper.figures.drawing import Drawing, sentences
+from reflash.paper.figures.drawing import Drawing
 from reflash.paper.figures.image_grid import (
     Cell,
     add_example,
@@ -24,7 +24,7 @@ from reflash.paper.figures.image_grid import (
 )
 from reflash.paper.scores import read_table
 from reflash.study.artefacts import FigureStyle, VisualComparison
-from reflash.study.context import Context, kind_label, listing, scale_sentence
+from reflash.study.context import Context, kind_label, listing, scale_sentence, sentences
 
 NAME = "visual_comparison"
 

@@ -24,7 +24,14 @@ from reflash.paper.anatomy import (
 from reflash.paper.scores import MEAN, gains, image_counts, metric_sentence, over_seeds, read_scores
 from reflash.paper.tables.layout import Cell, Column, Layout, Row, RowKind, number, rank_marks
 from reflash.study.artefacts import Anatomy
-from reflash.study.context import Context, kind_label, scale_sentence, seeds_sentence, sets_phrase
+from reflash.study.context import (
+    Context,
+    kind_label,
+    scale_sentence,
+    seeds_sentence,
+    sentences,
+    sets_phrase,
+)
 
 NAME = "anatomy"
 _COLUMNS = ("PSNR", "low", "middle", "high", "to sharpened")
@@ -118,18 +125,16 @@ def arrange(frame: pd.DataFrame, context: Context, settings: Anatomy) -> Layout:
     columns = [Column(name="model", numeric=False)]
     groups = ("", "of the error's band", "of the error's band", "of the error's band", "")
     columns += [Column(name=n, group=g) for n, g in zip(_COLUMNS, groups, strict=True)]
-    caption = " ".join(
-        [
-            metric_sentence("psnr", context),
-            BANDS_SENTENCE,
-            "To sharpened: against the HR image sharpened as training targets are.",
-            target_sentence(context),
-            "Gain: over the same network and setting without dropout, from unrounded values. "
-            f"{PARTS_SENTENCE}",
-            "The paper says nothing of frequencies.",
-            seeds_sentence(context),
-            scale_sentence(context),
-        ]
+    caption = sentences(
+        metric_sentence("psnr", context),
+        BANDS_SENTENCE,
+        "To sharpened: against the HR image sharpened as training targets are.",
+        target_sentence(context),
+        "Gain: over the same network and setting without dropout, from unrounded values. "
+        f"{PARTS_SENTENCE}",
+        "The paper says nothing of frequencies.",
+        seeds_sentence(context),
+        scale_sentence(context),
     )
     return Layout(
         name=NAME,

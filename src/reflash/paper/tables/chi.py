@@ -21,7 +21,7 @@ from reflash.paper.tables.layout import (
     rank_marks,
 )
 from reflash.study.artefacts import Chi
-from reflash.study.context import Context, crop_phrase, scale_sentence, seeds_sentence
+from reflash.study.context import Context, crop_phrase, scale_sentence, seeds_sentence, sentences
 
 NAME = "chi"
 
@@ -121,22 +121,20 @@ def arrange(frame: pd.DataFrame, context: Context, settings: Chi) -> Layout:
     first = frame.iloc[0]
     place = f" of {context.representation_set}" if context.representation_set else ""
     part = crop_phrase(context.representation_crop, "the largest crop they share")
-    caption = " ".join(
-        [
-            "Calinski-Harabasz index of deep features with the degradation as label, on principal "
-            "components (PCA) and in the plane (t-SNE): lower is less separated by degradation.",
-            PAIRED_SENTENCE,
-            "In brackets: the index by chance, with kinds shuffled within each image.",
-            RESIDUAL_SENTENCE,
-            f"{first['images']} images{place} ({part}) in each "
-            f"of {first['kinds']} degradations, {frame['components'].max()} components.",
-            "Change: over the same network and setting without dropout, seed by seed, from "
-            "unrounded values.",
-            seeds_sentence(context),
-            "The paper's values were not found; that dropout lowers the index is restated by "
-            "others about the paper.",
-            scale_sentence(context),
-        ]
+    caption = sentences(
+        "Calinski-Harabasz index of deep features with the degradation as label, on principal "
+        "components (PCA) and in the plane (t-SNE): lower is less separated by degradation.",
+        PAIRED_SENTENCE,
+        "In brackets: the index by chance, with kinds shuffled within each image.",
+        RESIDUAL_SENTENCE,
+        f"{first['images']} images{place} ({part}) in each "
+        f"of {first['kinds']} degradations, {frame['components'].max()} components.",
+        "Change: over the same network and setting without dropout, seed by seed, from "
+        "unrounded values.",
+        seeds_sentence(context),
+        "The paper's values were not found; that dropout lowers the index is restated by "
+        "others about the paper.",
+        scale_sentence(context),
     )
     return Layout(
         name=NAME,

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from reflash.paper.claims.bootstrap import interval_name
 from reflash.paper.claims.model import (
     Part,
     claim_texts,
@@ -21,7 +22,7 @@ from reflash.paper.claims.model import (
 from reflash.paper.reference import EVIDENCE_NOTE
 from reflash.paper.tables.layout import Cell, Column, Layout, Row
 from reflash.study.artefacts import Claims
-from reflash.study.context import Context, listing, scale_sentence
+from reflash.study.context import Context, listing, scale_sentence, sentences
 
 NAME = "claims"
 
@@ -89,7 +90,7 @@ def arrange(frame: pd.DataFrame, context: Context, settings: Claims) -> Layout:
         heading = f"{lines[0]['number']}. {lines[0]['title']}: {lines[0]['claim_verdict']}"
         rows.append(Row(kind="section", cells=(Cell(text=heading),)))
         rows += [_row(line) for line in lines if line["part"]]
-    confidence = f"{100 * frame['confidence'].iloc[0]:g} % interval"
+    confidence = interval_name(frame["confidence"].iloc[0])
     columns = (
         Column(name="part", numeric=False),
         Column(name="effect"),
@@ -119,19 +120,17 @@ def _caption(frame: pd.DataFrame, context: Context) -> str:
     claims = frame.drop_duplicates("number")
     missing = [str(number) for number in claims.loc[claims["missing"] != "", "number"]]
     others = "; ".join(other_intervals(frame["method"].dropna().astype(str)))
-    return " ".join(
-        [
-            "A claim is supported if all its parts that are judged are, not supported if one of "
-            f"them is not{_other_rule(claims)}.",
-            "Effects are means of differences between models with the same seed on the same image, "
-            "every image of all test sets with the same weight; intervals by paired bootstrap over "
-            f"{_resampled(context)}, as wide as Student's t where these are few"
-            f"{f' ({others})' if others else ''}.",
-            f"Paper: its value where one is known ({EVIDENCE_NOTE}), mean of the known kinds; ours "
-            "are of all test sets and kinds, so the two show size and direction only.",
-            *([f"Not tested, or not all of it: {listing(missing)}."] if missing else []),
-            scale_sentence(context),
-        ]
+    return sentences(
+        "A claim is supported if all its parts that are judged are, not supported if one of "
+        f"them is not{_other_rule(claims)}.",
+        "Effects are means of differences between models with the same seed on the same image, "
+        "every image of all test sets with the same weight; intervals by paired bootstrap over "
+        f"{_resampled(context)}, as wide as Student's t where these are few"
+        f"{f' ({others})' if others else ''}.",
+        f"Paper: its value where one is known ({EVIDENCE_NOTE}), mean of the known kinds; ours "
+        "are of all test sets and kinds, so the two show size and direction only.",
+        f"Not tested, or not all of it: {listing(missing)}." if missing else "",
+        scale_sentence(context),
     )
 
 

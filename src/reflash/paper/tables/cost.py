@@ -10,7 +10,7 @@ from reflash.models.names import place_label
 from reflash.paper.costs import read_cost
 from reflash.paper.tables.layout import EMPTY, Cell, Column, Layout, Row, number
 from reflash.study.artefacts import Cost
-from reflash.study.context import Context
+from reflash.study.context import Context, sentences
 
 NAME = "cost"
 
@@ -46,16 +46,14 @@ def arrange(frame: pd.DataFrame, context: Context, settings: Cost) -> Layout:
         Column(name="peak MiB", group="memory"),
         Column(name="extra MiB", group="memory"),
     ]
-    caption = " ".join(
-        [
-            "One training iteration (forward, backward, step) with dropout against the same "
-            "network without, by `reflash bench cost` with the networks and batches named: a "
-            "measurement of record, not of this run. ± is one standard deviation of an iteration "
-            "and the standard error of the extra, which is of unrounded times of rounds in which "
-            "both were measured. At test time dropout is off and costs nothing.",
-            "Of other regularisers p is the strength (docs/regularisers.md).",
-            "The paper leaves the cost open; there is no value to compare with.",
-        ]
+    caption = sentences(
+        "One training iteration (forward, backward, step) with dropout against the same "
+        "network without, by `reflash bench cost` with the networks and batches named: a "
+        "measurement of record, not of this run. ± is one standard deviation of an iteration "
+        "and the standard error of the extra, which is of unrounded times of rounds in which "
+        "both were measured. At test time dropout is off and costs nothing.",
+        "Of other regularisers p is the strength (docs/regularisers.md).",
+        "The paper leaves the cost open; there is no value to compare with.",
     )
     return Layout(
         name=NAME,

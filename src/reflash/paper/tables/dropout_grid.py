@@ -27,11 +27,10 @@ from reflash.paper.scores import (
     over_seeds,
     perfect_sentence,
     read_scores,
-    sentences,
 )
 from reflash.paper.tables.layout import Cell, Column, Layout, Row, number, rank_marks, shown_sets
 from reflash.study.artefacts import DropoutGrid
-from reflash.study.context import Context, scale_sentence, seeds_sentence, sets_phrase
+from reflash.study.context import Context, scale_sentence, seeds_sentence, sentences, sets_phrase
 
 NAME = "dropout_grid"
 MEASURES = ("clean", MEAN)

@@ -27,7 +27,6 @@ from reflash.paper.scores import (
     over_seeds,
     perfect_sentence,
     read_scores,
-    sentences,
 )
 from reflash.paper.tables.layout import (
     EMPTY,
@@ -41,7 +40,14 @@ from reflash.paper.tables.layout import (
     shown_sets,
 )
 from reflash.study.artefacts import MultiDegradation
-from reflash.study.context import Context, kind_label, scale_sentence, seeds_sentence, sets_phrase
+from reflash.study.context import (
+    Context,
+    kind_label,
+    scale_sentence,
+    seeds_sentence,
+    sentences,
+    sets_phrase,
+)
 
 NAME = "multi_degradation"
 COLUMNS = (*KINDS, MEAN)

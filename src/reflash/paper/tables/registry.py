@@ -12,10 +12,15 @@ from pandas.api.types import is_numeric_dtype
 
 from reflash.core.errors import ReflashError
 from reflash.core.files import read_csv, require_file
-from reflash.paper.scores import sentences
 from reflash.paper.tables.layout import Layout, write_layout, write_table
 from reflash.study.artefacts import Artefact, Tables
-from reflash.study.context import Context, evidence_sentence, not_recorded_sentence, seeds_sentence
+from reflash.study.context import (
+    Context,
+    evidence_sentence,
+    not_recorded_sentence,
+    seeds_sentence,
+    sentences,
+)
 from reflash.study.inputs import Inputs
 
 TABLES = tuple(Tables.model_fields)

@@ -8,17 +8,16 @@ from typing import Any
 
 import pandas as pd
 
-from reflash.core.keys import numpy_generator
 from reflash.degradations.settings import KINDS
 from reflash.models.names import baseline_of
 from reflash.paper.analyses import layer_label, read_analysis
-from reflash.paper.claims.bootstrap import paired_interval
+from reflash.paper.claims.bootstrap import estimate, interval_name
 from reflash.paper.claims.data import last_conv_pairs
 from reflash.paper.regularisers import best_validated, family_of, kind_of, strength_of
 from reflash.paper.scores import metric_sentence, read_images, same_images
 from reflash.paper.tables.layout import EMPTY, Cell, Column, Layout, Row, number, rank_marks
-from reflash.study.artefacts import Claims, Regularisers
-from reflash.study.context import Context, scale_sentence, seeds_sentence
+from reflash.study.artefacts import Regularisers
+from reflash.study.context import Context, scale_sentence, seeds_sentence, sentences
 
 NAME = "regularisers"
 
@@ -39,7 +38,7 @@ def gather(
         A row per model: family (network and setting), kind, strength, model, label, psnr and clean
         (dB, mean over the eight degradations, and of clean), best (whether validation chooses this
         strength of its kind), gain, gain_low, gain_high over ``none`` and over_dropout,
-        over_dropout_low, over_dropout_high over the paper's dropout (95 % interval, paired
+        over_dropout_low, over_dropout_high over the paper's dropout (interval: paired
         bootstrap; empty where there is no such model, or the model is it), gini (of channel
         saliency) and chi (paired), seeds, images.
 
@@ -59,7 +58,9 @@ def gather(
         table[table["layer"] == settings.layer].groupby("model")[column].mean()
         for table, column in ((saliency, "gini"), (index, "chi"))
     )
-    dropout = {family: pair[0] for family, pair in last_conv_pairs(context, Claims()).items()}
+    dropout = {
+        family: pair[0] for family, pair in last_conv_pairs(context.models, context.claims).items()
+    }
     lines = []
     for model in context.models:
         family, kind = family_of(model), kind_of(model)
@@ -71,9 +72,7 @@ def gather(
         for name, other in others.items():
             if other is None or other == model or other not in psnr:
                 continue
-            usual, differences = Claims(), psnr[model] - psnr[other]
-            rng = numpy_generator(usual.seed, NAME, f"{model} {other}")
-            found = paired_interval(differences, usual.resamples, usual.confidence, rng)
+            found = estimate(psnr[model] - psnr[other], context.claims, NAME, f"{model} {other}")
             line |= {name: found.effect, f"{name}_low": found.low, f"{name}_high": found.high}
         line |= {"gini": ginis.get(model), "chi": chis.get(model)}
         lines.append(line | {"seeds": psnr[model].shape[0], "images": psnr[model].shape[1]})
@@ -104,21 +103,19 @@ def arrange(frame: pd.DataFrame, context: Context, settings: Regularisers) -> La
         Column(name="CHI", group=layer),
     )
     images = int(frame["images"].iloc[0])
-    caption = " ".join(
-        [
-            metric_sentence("psnr", context),
-            f"Clean, and mean of the eight degradations; {images} images.",
-            "Gains: of the mean, from unrounded values; in brackets the 95 % interval, paired "
-            "bootstrap over seeds and images (one seed: images only). Dropout: the paper's, "
-            "channels before the last conv.",
-            "Chosen: the strength with the highest validation PSNR of its kind, with which it is "
-            "compared in the claims.",
-            "Gini coefficient of channel saliency: lower is more even. CHI, paired: lower is less "
-            "separated by degradation.",
-            "What a strength means: docs/regularisers.md. The paper compares with none of these.",
-            seeds_sentence(context, ""),
-            scale_sentence(context),
-        ]
+    caption = sentences(
+        metric_sentence("psnr", context),
+        f"Clean, and mean of the eight degradations; {images} images.",
+        "Gains: of the mean, from unrounded values; in brackets the "
+        f"{interval_name(context.claims.confidence)}, paired bootstrap over seeds and images "
+        "(one seed: images only). Dropout: the paper's, channels before the last conv.",
+        "Chosen: the strength with the highest validation PSNR of its kind, with which it is "
+        "compared in the claims.",
+        "Gini coefficient of channel saliency: lower is more even. CHI, paired: lower is less "
+        "separated by degradation.",
+        "What a strength means: docs/regularisers.md. The paper compares with none of these.",
+        seeds_sentence(context, ""),
+        scale_sentence(context),
     )
     return Layout(
         name=NAME,

@@ -8,11 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from reflash.paper.reference.seal import AUTHORS, MEASURES, published_models, seal_measures
-from reflash.paper.scores import sentences
 from reflash.paper.seal import CONVENTION, OURS, PUBLISHED, degradations_sentence, read_seal
 from reflash.paper.tables.layout import Cell, Column, Layout, Row, number
 from reflash.study.artefacts import Seal
-from reflash.study.context import Context, scale_sentence, seeds_sentence
+from reflash.study.context import Context, scale_sentence, seeds_sentence, sentences
 
 NAME = "seal"
 

@@ -8,14 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from reflash.core.keys import numpy_generator
 from reflash.degradations.tasks import TASKS
 from reflash.models.names import baseline_of, network_of, setting_of
-from reflash.paper.claims.bootstrap import paired_interval
+from reflash.paper.claims.bootstrap import estimate, interval_name
 from reflash.paper.scores import metric_sentence, read_values
 from reflash.paper.tables.layout import Cell, Column, Layout, Row, number
-from reflash.study.artefacts import Claims, Tasks
-from reflash.study.context import Context, listing, scale_sentence, seeds_sentence
+from reflash.study.artefacts import Tasks
+from reflash.study.context import Context, listing, scale_sentence, seeds_sentence, sentences
 
 NAME = "tasks"
 WHERE = {"inside": "in distribution", "outside": "out of distribution"}
@@ -29,15 +28,15 @@ def gather(context: Context, settings: Tasks, evaluations: Sequence[Path | str])
     pandas.DataFrame
         A row per model and kind, and per model and ``inside`` or ``outside``, the mean of its
         kinds: task, network, model, label, kind, where (inside or outside), psnr (dB, mean over
-        seeds and images of all test sets), gain, low, high over the same without dropout (95 %
-        interval, paired bootstrap; empty without), seeds, images.
+        seeds and images of all test sets), gain, low, high over the same without dropout
+        (interval: paired bootstrap; empty without), seeds, images.
 
     Raises
     ------
     ReflashError
         A file is missing, or a run was not evaluated.
     """
-    usual, lines = Claims(), []
+    lines = []
     for name in dict.fromkeys(map(setting_of, context.models)):
         task = TASKS[name]
         models = tuple(m for m in context.models if setting_of(m) == name)
@@ -62,8 +61,7 @@ def gather(context: Context, settings: Tasks, evaluations: Sequence[Path | str])
                 line |= {"psnr": float(psnr.mean()), "gain": None, "low": None, "high": None}
                 if base in measured:
                     difference = psnr - measured[base][..., chosen, 0].mean(2)
-                    rng = numpy_generator(usual.seed, NAME, f"{model} {kind}")
-                    found = paired_interval(difference, usual.resamples, usual.confidence, rng)
+                    found = estimate(difference, context.claims, NAME, f"{model} {kind}")
                     line |= {"gain": found.effect, "low": found.low, "high": found.high}
                 lines.append(line | {"seeds": psnr.shape[0], "images": psnr.shape[1]})
     return pd.DataFrame(lines).astype({"gain": float, "low": float, "high": float})
@@ -90,18 +88,17 @@ def arrange(frame: pd.DataFrame, context: Context, settings: Tasks) -> Layout:
         + " or ".join(f"{o} {a:g} to {b:g}" for o, (a, b) in TASKS[name].trained.items())
         for name in dict.fromkeys(frame["task"])
     ]
-    caption = " ".join(
-        [
-            metric_sentence("psnr", context),
-            "Networks without up-sampling, each trained for one task; means over the kinds named "
-            f"and {frame['images'].iloc[0]} images. In distribution: levels within the range "
-            f"trained ({'; '.join(trained)}); out of it: beyond.",
-            "Gain: over the same network without dropout; in brackets the 95 % interval, paired "
-            "bootstrap over seeds and images (one seed: images only).",
-            f"The paper leaves {listing([task.title for task in TASKS.values()])} open.",
-            seeds_sentence(context, ""),
-            scale_sentence(context),
-        ]
+    caption = sentences(
+        metric_sentence("psnr", context),
+        "Networks without up-sampling, each trained for one task; means over the kinds named "
+        f"and {frame['images'].iloc[0]} images. In distribution: levels within the range "
+        f"trained ({'; '.join(trained)}); out of it: beyond.",
+        "Gain: over the same network without dropout; in brackets the "
+        f"{interval_name(context.claims.confidence)}, paired bootstrap over seeds and images "
+        "(one seed: images only).",
+        f"The paper leaves {listing([task.title for task in TASKS.values()])} open.",
+        seeds_sentence(context, ""),
+        scale_sentence(context),
     )
     title = "Other tasks: dropout in and out of distribution"
     return Layout(name=NAME, title=title, caption=caption, columns=tuple(columns), rows=tuple(rows))
