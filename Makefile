@@ -47,7 +47,7 @@ reproduce: $(BIN)/.installed  ## Run the whole study (SCALE=demo, hour or paper;
 	  exit $$status; }
 	@echo "tables: results/$(SCALE), figures: figures/$(SCALE); next: source $(VENV)/bin/activate, then a comparison of your own: snakemake --cores all --config study=mine (README.md)"
 
-RECORD ?= cpu/record cpu/record_places cpu_no_usm/record_gain
+RECORD ?= cpu/record cpu/record_rrdb cpu/record_places cpu_no_usm/record_gain
 SHIPPED := srresnet/multi/last_conv-channel-p0.7/seed0
 record: $(BIN)/.installed  ## Make the results that README shows (hours; RECORD=cpu/record, CONFIG=mirror=FOLDER)
 	@$(EXPORTED) for one in $(RECORD); do \

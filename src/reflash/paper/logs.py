@@ -11,6 +11,9 @@ from reflash.core.errors import ReflashError
 from reflash.paper.scores import read_table
 from reflash.study.context import Context
 
+AVERAGED = "the moving average of the weights, which sets out from the initial ones"
+"""What is validated while training; early on it is behind the weights."""
+
 _REMEDY = "train the run again with reflash train"
 
 

@@ -37,7 +37,7 @@ from reflash.paper.figures.style import (
     shade,
     two_columns,
 )
-from reflash.paper.logs import read_logs, validated_kinds
+from reflash.paper.logs import AVERAGED, read_logs, validated_kinds
 from reflash.paper.scores import MEAN
 from reflash.study.artefacts import Claims, FigureStyle, GainAnatomy
 from reflash.study.context import Context, kind_label, scale_sentence, sentences, sets_phrase
@@ -143,7 +143,7 @@ def _caption(context: Context, images: dict[str, int]) -> str:
         PARTS_SENTENCE,
         "Circles: gain of PSNR against the sharpened HR image.",
         target_sentence(context),
-        "Below: on the validation images while training, moving average of the weights"
+        f"Below: on the validation images while training, {AVERAGED}"
         + (f", band: {interval} over seeds." if seeds > 1 else ", one seed: no interval."),
         scale_sentence(context),
     )

@@ -19,7 +19,7 @@ from reflash.paper.figures.lines import (
     whole_numbers,
 )
 from reflash.paper.figures.looks import looks
-from reflash.paper.logs import read_logs, validated_kinds
+from reflash.paper.logs import AVERAGED, read_logs, validated_kinds
 from reflash.study.artefacts import FigureStyle, TrainingCurves
 from reflash.study.context import (
     Context,
@@ -70,8 +70,8 @@ def gather(context: Context, settings: TrainingCurves, logs: Iterable[Path | str
 
 def _caption(context: Context, frame: pd.DataFrame) -> str:
     return sentences(
-        "PSNR in dB of the moving average of the weights on the validation images "
-        f"(8-bit RGB, border of {context.crop} pixels left out).",
+        f"PSNR in dB on the validation images (8-bit RGB, border of {context.crop} pixels left "
+        f"out) of {AVERAGED}.",
         *_falls(frame),
         PSNR_AXIS,
         seeds_sentence(context, "bands are"),
