@@ -132,15 +132,15 @@ def test_every_seed_of_the_record_has_its_log() -> None:
     runs = ROOT / "results/cpu/record/runs"
     assert load_plan({"scale": "cpu", "study": "record"}, ROOT / "config").scale.seeds == SEEDS
     for seed in SEEDS:
-        last = {}
+        ends = {}
         for model in (PLAIN, DROPPED):
             folder = runs / model / f"seed{seed}"
             record = read_record(folder)
             assert record is not None
             assert (record.run, record.done) == (f"{model}/seed{seed}", 6000)
             assert record.log == hashlib.sha256((folder / "log.csv").read_bytes()).hexdigest()
-            last[model] = pd.read_csv(folder / "log.csv")["psnr"].iloc[-1]
-        assert last[DROPPED] > last[PLAIN]
+            ends[model] = pd.read_csv(folder / "log.csv")["psnr"].iloc[-1]
+        assert ends[DROPPED] > ends[PLAIN]
 
 
 def test_weights_of_the_record_are_those_of_its_runs() -> None:
