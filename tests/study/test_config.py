@@ -14,7 +14,7 @@ from reflash.study.checks import load_plan, load_plan_file
 from reflash.study.config import evidence_of, merge
 from reflash.study.documents import json_schema, readme
 
-SCALES = ("benchmarks", "cpu", "cpu_no_usm", "demo", "hour", "paper", "set5", "tiny")
+SCALES = ("benchmarks", "cpu", "cpu_no_usm", "cpu_tasks", "demo", "hour", "paper", "set5", "tiny")
 
 
 def load_with(root: Path, **values: Any) -> Any:
