@@ -14,6 +14,7 @@ from PIL import Image
 from reflash.cli import main
 from reflash.evaluation.shipped import WEIGHTS
 from reflash.models.weights import load_weights
+from reflash.paper.claims.model import read_claims
 from reflash.paper.figures.drawing import redraw
 from reflash.paper.repetition import compare_runs
 from reflash.report.findings import write_findings
@@ -102,6 +103,22 @@ def test_the_bands_that_the_readme_names() -> None:
     plain = plain.query("set == 'Set5' and kind == 'clean' and row == 'model'")
     score = plain[plain["measure"] == "psnr"].set_index("model")["value"]
     assert f"here it is {score['bicubic'] - score[DROPPED]:.2f} dB ahead on clean Set5" in text
+
+
+def test_the_summary_of_the_readme() -> None:
+    found = []
+    for study in ("record", "record_rrdb"):
+        claims = read_claims(ROOT / "results/cpu" / study / "claims.json").claims
+        found.append(next(c for c in claims if c.number == 2).parts[0])
+    effects = [f"{part.effect:+.2f} dB" for part in found]
+    ends = [f"{part.low:+.2f} to {part.high:+.2f}" for part in found]
+    assert [part.verdict for part in found] == ["supported", "not supported"]
+    words = (
+        f"SRResNet gains as the paper says, if less so far: {effects[0]} (95 % interval {ends[0]}) "
+        "over three test sets and eight degradations. A shallow RRDB, trained as briefly, does "
+        f"not: {effects[1]} ({ends[1]}; one seed)."
+    )
+    assert words in " ".join((ROOT / "README.md").read_text().split())
 
 
 def last(runs: str, model: str, column: str) -> float:
