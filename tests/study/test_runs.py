@@ -14,7 +14,7 @@ from reflash.core.errors import ReflashError
 from reflash.core.fingerprint import stage_fingerprint
 from reflash.study import runs
 from reflash.study.checks import load_plan
-from reflash.study.context import not_recorded_sentence
+from reflash.study.context import records_sentence
 from reflash.study.inputs import files_read, read_inputs
 from reflash.study.plan import Plan
 from reflash.study.runs import (
@@ -125,11 +125,25 @@ def test_other_weights_are_said_in_every_caption(root: Path, tmp_path: Path) -> 
     for run in made.all_runs:
         finish(made, run, tmp_path)
     sound = artefact_context(made, "tables", "multi_degradation", tmp_path)
-    assert not_recorded_sentence(sound) == ""
+    assert records_sentence(sound) == ""
     (tmp_path / made.files.weights(RUN)).write_text("another file")
     marked = artefact_context(made, "tables", "multi_degradation", tmp_path)
     assert marked.not_recorded == (RUN,)
-    assert RUN in not_recorded_sentence(marked)
+    assert RUN in records_sentence(marked)
+
+
+def test_runs_in_different_arithmetic_are_said_in_every_caption(root: Path, tmp_path: Path) -> None:
+    made = plan(root)
+    for run in made.trained_runs:
+        record = finish(made, run, tmp_path) / "run.json"
+        values = json.loads(record.read_text()) | {"precision": "bf16"}
+        record.write_text(json.dumps(values))
+    same = artefact_context(made, "tables", "multi_degradation", tmp_path)
+    assert (same.arithmetic, records_sentence(same)) == (("bf16",), "")
+    record = tmp_path / made.files.run(RUN) / "run.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"precision": "fp32"}))
+    mixed = artefact_context(made, "tables", "multi_degradation", tmp_path)
+    assert records_sentence(mixed) == "Warning: some runs were trained in bf16 and others in fp32."
 
 
 def test_a_run_kept_without_weights_is_as_recorded(root: Path, tmp_path: Path) -> None:

@@ -68,6 +68,8 @@ class Context(Settings):
     """How an artefact that ``estimates`` makes its intervals, and which dropout is the paper's."""
     not_recorded: tuple[str, ...] = ()
     """Runs whose weights are not those of their record."""
+    arithmetic: tuple[str, ...] = ()
+    """What the runs were trained in, such as bf16 and fp32, where their records say so."""
 
     def label(self, model: str) -> str:
         """Return the name shown for ``model``."""
@@ -89,16 +91,20 @@ def scale_sentence(context: Context) -> str:
     return sentences(
         f"Scale {context.scale}: {description}.",
         evidence_sentence(context),
-        not_recorded_sentence(context),
+        records_sentence(context),
     )
 
 
-def not_recorded_sentence(context: Context) -> str:
-    """Warn of runs whose weights are not those their record describes; empty where all are."""
-    runs = context.not_recorded
-    if not runs:
-        return ""
-    return f"Warning: not the weights that were trained here, by their record: {first(runs, 3)}."
+def records_sentence(context: Context) -> str:
+    """Warn of weights that are not those of their record, and of runs trained in different ways."""
+    runs, ways = context.not_recorded, context.arithmetic
+    foreign = f"not the weights that were trained here, by their record: {first(runs, 3)}"
+    return sentences(
+        f"Warning: {foreign}." if runs else "",
+        f"Warning: some runs were trained in {' and others in '.join(ways)}."
+        if len(ways) > 1
+        else "",
+    )
 
 
 def evidence_sentence(context: Context) -> str:

@@ -144,16 +144,19 @@ def protect_finished_runs(plan: Plan, root: Path | str = ".") -> None:
 
 def study_context(plan: Plan, root: Path | str = ".") -> Context:
     """Return the context of the whole study, for the report."""
-    return _with_replaced(plan.context(plan.models), root, plan)
+    return _with_records(plan.context(plan.models), root, plan)
 
 
 def artefact_context(plan: Plan, kind: str, name: str, root: Path | str = ".") -> Context:
     """Return the context of one table or figure, with what is wrong with the weights it shows."""
-    return _with_replaced(plan.artefact_context(kind, name), root, plan)
+    return _with_records(plan.artefact_context(kind, name), root, plan)
 
 
-def _with_replaced(context: Context, root: Path | str, plan: Plan) -> Context:
+def _with_records(context: Context, root: Path | str, plan: Plan) -> Context:
     trained = [run for run in context.runs if run in plan.trained_runs]
     folder = Path(root) / plan.files.runs
     foreign = [run for run in trained if check_record(folder / run, run, weights="if any")]
-    return context.model_copy(update={"not_recorded": tuple(foreign)})
+    records = [read_record(folder / run) for run in trained if run not in foreign]
+    ways = {record.precision for record in records if record and record.precision}
+    found = {"not_recorded": tuple(foreign), "arithmetic": tuple(sorted(ways))}
+    return context.model_copy(update=found)

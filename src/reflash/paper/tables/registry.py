@@ -17,7 +17,7 @@ from reflash.study.artefacts import Artefact, Tables
 from reflash.study.context import (
     Context,
     evidence_sentence,
-    not_recorded_sentence,
+    records_sentence,
     seeds_sentence,
     sentences,
 )
@@ -110,6 +110,6 @@ def _arranged(module: ModuleType, frame: pd.DataFrame, context: Context, setting
         if isinstance(settings, Artefact)
         else "",
         evidence_sentence(context),
-        not_recorded_sentence(context),
+        records_sentence(context),
     )
     return layout.model_copy(update={"caption": sentences(*parts)})
