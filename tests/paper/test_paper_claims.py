@@ -253,6 +253,26 @@ def test_paper_value_is_of_the_same_two_models(examine):
     assert other.paper is None
 
 
+def test_the_effect_on_what_the_paper_value_is_of_is_beside_it(make_context, write_rows):
+    """A gain of 1 dB on Set5 in the kinds of the paper's bars; of -1 dB in all else."""
+    known = ("clean", "blur", "noise", "jpeg")
+    rows = [
+        (f"{model}/seed{seed}", name, kind, image, 25 + gain * (model == DROPPED) + seed)
+        for model in (PLAIN, DROPPED)
+        for seed in SEEDS
+        for name in ("Set5", "photos")
+        for kind in KINDS
+        for image in IMAGES
+        for gain in (1 if name == "Set5" and kind in known else -1,)
+    ]
+    path = write_rows("evaluation", "run,set,kind,image,psnr", rows)
+    context = make_context(models=(PLAIN, DROPPED), seeds=SEEDS, test_sets=("Set5", "photos"))
+    part = only_part(examine_claims(context, SETTINGS, Inputs(evaluations=[path])), 2)
+    assert part.comparable == pytest.approx(1)
+    assert part.effect == pytest.approx(-0.5)
+    assert paper_text(part) == "+0.53 dB (here +1.00 dB)"
+
+
 def test_one_seed_says_that_only_images_were_resampled(examine):
     part = only_part(examine({PLAIN: 0.0, DROPPED: 0.5}, seeds=(3,)), 2)
     assert part.method.startswith("one seed: paired bootstrap over 24 images only")

@@ -23,10 +23,18 @@ PART = Part(
     rule="supported if …",
     verdict="supported",
     paper=0.5275,
+    comparable=0.161,
     paper_evidence="digitised",
 )
 BARE = PART.model_copy(
-    update={"name": "memory", "low": None, "high": None, "verdict": "not judged", "paper": None}
+    update={
+        "name": "memory",
+        "low": None,
+        "high": None,
+        "verdict": "not judged",
+        "paper": None,
+        "comparable": None,
+    }
 )
 
 
@@ -77,7 +85,7 @@ def test_layout_labels_every_verdict(make_context, claims):
     layout = arrange(gather(context, Claims(), claims), context, Claims())
     assert [[cell.text for cell in row.cells] for row in layout.rows] == [
         ["1. Claim 1: supported (demo scale: no evidence about the paper)"],
-        ["gain", "+0.51 dB", "[+0.40, +0.60]", "supported", "+0.53 dB"],
+        ["gain", "+0.51 dB", "[+0.40, +0.60]", "supported", "+0.53 dB (here +0.16 dB)"],
         ["memory", "+0.51 dB", "--", "not judged", "--"],
         ["2. Claim 2: not tested"],
     ]

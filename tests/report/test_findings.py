@@ -97,7 +97,10 @@ def test_one_seed_and_several_are_told_apart(results: Path) -> None:
         assert words in findings_text(results)
         text = findings_text(results)
         assert "random choices instead of images; cost: standard errors." in text
-        assert "mean of its known kinds on Set5; effects are of all test sets and kinds." in text
+        assert (
+            "in parentheses the effect here on these; all other effects are of all test sets"
+            in text
+        )
     table = pd.read_csv(results / "tables/multi_degradation.csv")
     table.assign(std=0.125, seeds=3).to_csv(results / "tables/multi_degradation.csv", index=False)
     text = findings_text(results)

@@ -123,8 +123,8 @@ def findings_text(results: Path, claims: Sequence[int] | None = None) -> str:
     closing.append(f"Intervals are over {'; '.join([over, *others])}.")
     if any(part.paper is not None for _, measures in shown for part in measures):
         closing.append(
-            f"Paper, of a claim: mean of its known kinds on {COMPARABLE_SET}; effects are of all "
-            "test sets and kinds."
+            f"Paper, of a claim: mean of its known kinds on {COMPARABLE_SET}; in parentheses the "
+            "effect here on these; all other effects are of all test sets and kinds."
         )
     closing += [findings.warning] * bool(findings.warning)
     return "\n\n".join([*parts, " ".join(closing)])

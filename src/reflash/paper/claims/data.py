@@ -85,9 +85,12 @@ class Data:
         pairs = last_conv_pairs(self.context.models, self.settings)
         return {family: pair for family, pair in pairs.items() if family not in self.families}
 
-    def task_psnr(self, kinds: Sequence[str], model: str) -> Array:
-        """Return (seeds, images) PSNR in dB of a model of a task, mean over some kinds."""
-        only = self.context.model_copy(update={"models": (model,)})
+    def psnr_of(
+        self, kinds: Sequence[str], model: str, test_sets: Sequence[str] | None = None
+    ) -> Array:
+        """Return (seeds, images) PSNR in dB of a model, mean over some kinds; None: every set."""
+        sets = self.context.test_sets if test_sets is None else tuple(test_sets)
+        only = self.context.model_copy(update={"models": (model,), "test_sets": sets})
         return read_images(self.inputs.evaluations, only, "psnr", kinds)[model]
 
     @cached_property

@@ -105,6 +105,8 @@ class Part(Settings):
     """What the interval says about this part."""
     paper: float | None = None
     """The paper's value in the same unit; null where none is known."""
+    comparable: float | None = None
+    """The effect here on the images and kinds that the paper's value is of; null without one."""
     paper_evidence: str = ""
     """What that value is of, and how sure it is."""
 
@@ -228,8 +230,14 @@ def effect_text(part: Part) -> str:
 
 
 def paper_text(part: Part) -> str:
-    """Return the paper's value of a part, or ``--`` where none is known."""
-    return EMPTY if part.paper is None else _with_unit(part, part.paper)
+    """Return the paper's value of a part with the comparable one, or ``--`` where none is known.
+
+    Such as ``+0.53 dB (here +0.16 dB)``.
+    """
+    if part.paper is None:
+        return EMPTY
+    here = "" if part.comparable is None else f" (here {_with_unit(part, part.comparable)})"
+    return f"{_with_unit(part, part.paper)}{here}"
 
 
 def _with_unit(part: Part, value: float) -> str:

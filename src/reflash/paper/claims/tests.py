@@ -466,7 +466,7 @@ def _helps_tasks(data: Data, text: Text, kinds: Callable[[Task], Sequence[str]])
     for family, pair in data.task_pairs.items():
         task = TASKS[setting_of(pair[0])]
         name = text.part("gain", task=task.title, network=family.split("/")[0])
-        differences = mean_difference(partial(data.task_psnr, kinds(task)), [pair])
+        differences = mean_difference(partial(data.psnr_of, kinds(task)), [pair])
         parts.append(make_part(name, data.estimate(differences, name), [pair], in_db))
     return parts, [] if parts else [text.need("models")]
 
@@ -510,7 +510,9 @@ def psnr_part(data: Data, name: str, pairs: Sequence[Pair], not_worse: bool = Fa
         return part
     sources = listing(list(dict.fromkeys(evidence for _, evidence in gains.values())))
     kinds = listing([kind_label(kind) for kind in gains])
+    here = partial(data.psnr_of, tuple(gains), test_sets=[COMPARABLE_SET])
     paper = {
+        "comparable": float(mean_difference(here, pairs).mean()),
         "paper": round(sum(gain for gain, _ in gains.values()) / len(gains), 6),
         "paper_evidence": f"{sources}; mean of {kinds}; that the images are {COMPARABLE_SET} is "
         "inferred",

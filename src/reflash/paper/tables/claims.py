@@ -45,8 +45,8 @@ def gather(context: Context, settings: Claims, claims: Path | str) -> pd.DataFra
         Tidy: a row per part of a claim, or one with an empty ``part`` for a claim that was not
         tested: number, title, claim_verdict (labelled with what the scale is worth), part,
         effect, low, high, unit, digits, verdict (of the part), method, rule, compared, paper (its
-        value, if known), paper_evidence, paper_says, evidence (that it says so), missing, and
-        confidence (of the intervals).
+        value, if known), comparable (the effect here on the same images and kinds), paper_evidence,
+        paper_says, evidence (that it says so), missing, and confidence (of the intervals).
 
     Raises
     ------
@@ -127,8 +127,8 @@ def _caption(frame: pd.DataFrame, context: Context) -> str:
         "every image of all test sets with the same weight; intervals by paired bootstrap over "
         f"{_resampled(context)}, as wide as Student's t where these are few"
         f"{f' ({others})' if others else ''}.",
-        f"Paper: its value where one is known ({EVIDENCE_NOTE}), mean of the known kinds; ours "
-        "are of all test sets and kinds, so the two show size and direction only.",
+        f"Paper: its value where one is known ({EVIDENCE_NOTE}), mean of the known kinds; in "
+        "parentheses the effect here on the same images and kinds.",
         f"Not tested, or not all of it: {listing(missing)}." if missing else "",
         scale_sentence(context),
     )
