@@ -41,6 +41,29 @@ def test_a_image_of_any_size_through_a_network(tmp_path, photo, weights, size, c
     )
 
 
+def test_a_manifest_is_of_a_folder(tmp_path, photo):
+    colours(photo, 8, 8).save(tmp_path / "in.png")
+    (tmp_path / "out.png").write_bytes(b"made before")
+    with pytest.raises(ReflashError, match=r"in\.png: --manifest lists a folder's images"):
+        upscale_path(
+            tmp_path / "in.png", tmp_path / "out.png", "bicubic", manifest=True, overwrite=True
+        )
+    assert (tmp_path / "out.png").read_bytes() == b"made before"
+
+
+def test_tiles_are_computed_with_what_is_around_them(tmp_path, photo, weights):
+    colours(photo, 24, 24).save(tmp_path / "in.png")
+    made = []
+    for overlap in (0, 24):
+        out = tmp_path / f"out{overlap}.png"
+        upscale_path(tmp_path / "in.png", out, weights, tile=8, overlap=overlap, device="cpu")
+        made.append(np.array(Image.open(out)))
+    with Image.open(tmp_path / "in.png") as image:
+        whole = open_upscaler(weights, tile=0, device="cpu")(np.array(image))
+    assert np.array_equal(made[1], whole)
+    assert not np.array_equal(made[0], whole)
+
+
 def test_grey_palette_and_16_bit(tmp_path, photo):
     rgb = colours(photo, 9, 12)
     grey = rgb.convert("L")

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reflash.core.errors import ReflashError
-from reflash.paper.anatomy import band_parts
+from reflash.evaluation.metrics import BANDS
+from reflash.paper.anatomy import BAND_METRICS, MEASURES, band_parts
 from reflash.paper.claims.tests import examine_claims
 from reflash.paper.figures import gain_anatomy
 from reflash.paper.figures.drawing import write_figure
@@ -141,6 +142,32 @@ def test_the_claim_comes_out_either_way(make_context, write_rows, factors, verdi
         (part,) = claim.parts
         assert part.name.endswith("targets not sharpened")
         assert part.compared == (f"{DROPPED} - {PLAIN}",)
+
+
+@pytest.mark.parametrize("column", ["psnr_usm", "psnr_middle"])
+def test_the_claim_needs_the_bands_alone(make_context, write_rows, column):
+    files = two_runs(write_rows, (0.7, 1.0, 1.0))
+    for file in files:
+        pd.read_csv(file).drop(columns=column).to_csv(file, index=False)
+    found = examine_claims(make_context(), Claims(resamples=200), Inputs(evaluations=files))
+    if column == "psnr_usm":
+        assert found.claims[-1].verdict == "supported"
+    else:
+        assert "psnr_low" in found.claims[-1].missing[0]
+
+
+def test_a_damaged_evaluation_is_not_one_without_bands(make_context, write_rows):
+    files = two_runs(write_rows, (0.7, 1.0, 1.0))
+    table = pd.read_csv(files[0])
+    table.loc[0, "psnr_low"] = float("nan")
+    table.to_csv(files[0], index=False)
+    with pytest.raises(ReflashError, match="psnr_low"):
+        examine_claims(make_context(), Claims(resamples=200), Inputs(evaluations=files))
+
+
+def test_what_is_read_is_what_the_artefacts_declare():
+    assert tuple(f"psnr_{band}" for band in BANDS) == BAND_METRICS
+    assert Anatomy.metrics == GainAnatomy.metrics == MEASURES
 
 
 def logs(write_rows, gain):

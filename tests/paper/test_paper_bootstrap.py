@@ -103,6 +103,11 @@ def test_equal_differences_have_no_width():
     assert (found.low, found.effect, found.high) == (0.25, 0.25, 0.25)
 
 
+def test_what_cancels_over_seeds_and_over_images_has_no_width():
+    found = paired_interval(np.array([[0.0, 1.0], [1.0, 0.0]]), 500, 0.95, rng())
+    assert (found.low, found.effect, found.high) == (0.5, 0.5, 0.5)
+
+
 def test_a_single_value_has_no_interval():
     found = paired_interval(np.array([[0.7]]), 500, 0.95, rng())
     assert found.effect == 0.7

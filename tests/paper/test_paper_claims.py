@@ -464,6 +464,7 @@ def test_an_index_of_zero_has_no_ratio(examine, represent, index):
     other = {"plane": "principal components", "components": "plane"}[index]
     assert [other in part.name for part in found.parts] == [True]
     assert found.missing == (
+        f"reflash represent at last (paired) of {PLAIN} and {DROPPED}",
         f"a ratio of the {index} index at last (of some run it is 0 or infinite)",
     )
 

@@ -18,6 +18,7 @@ from reflash.paper.regularisers import best_validated, kind_of, strength_of
 from reflash.paper.tables import regularisers
 from reflash.paper.tables.dropout_grid import gather as grid
 from reflash.paper.tables.layout import to_markdown
+from reflash.paper.tables.registry import make_table, print_again
 from reflash.study.artefacts import (
     Claims,
     DropoutGrid,
@@ -183,6 +184,21 @@ def test_claim_compares_what_validation_chose_with_wider_intervals(
     one = context.model_copy(update={"models": (NONE, DROPOUT, STRONG)})
     (alone,) = [c for c in examine_claims(one, SETTINGS, files).claims if c.number == 8]
     assert alone.parts[0].high - alone.parts[0].low < mixup.high - mixup.low  # type: ignore[operator]
+
+
+def test_claim_is_of_the_models_whose_logs_there_are(context: Context, files: Inputs) -> None:
+    """Others may be shown in no artefact that reads logs."""
+    (log,) = files.logs
+    lines = Path(log).read_text().splitlines()
+    Path(log).write_text("\n".join(line for line in lines if DECAY not in line) + "\n")
+    (claim,) = [c for c in examine_claims(context, SETTINGS, files).claims if c.number == 8]
+    assert [part.name for part in claim.parts] == ["mixup (1) less dropout, srresnet/multi"]
+
+
+def test_a_table_printed_again_is_the_same(context: Context, files: Inputs, tmp_path: Path) -> None:
+    make_table("regularisers", context, Regularisers(), files, tmp_path / "made")
+    print_again("regularisers", tmp_path / "made.csv", context, Regularisers(), tmp_path / "again")
+    assert (tmp_path / "again.md").read_text() == (tmp_path / "made.md").read_text()
 
 
 def test_claim_is_left_out_where_the_study_has_no_other_regulariser(

@@ -44,6 +44,15 @@ def test_bicubic_comes_first_and_has_no_seed(make_context, write_evaluation):
     ]
 
 
+def test_a_name_may_begin_with_seed(make_context, write_evaluation):
+    model = "external/seedvr"
+    context = make_context(models=(model,))
+    scores = read_scores(
+        [write_evaluation(f"{model}/seed0", [30])], context, "psnr", ("clean",), bicubic=False
+    )
+    assert (scores["model"].tolist(), scores["seed"].tolist()) == ([model] * 2, [0] * 2)
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(st.floats(10, 50), st.floats(10, 50)).map(list), min_size=2, max_size=5))
 def test_gain_is_paired_by_seed(values):

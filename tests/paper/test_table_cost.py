@@ -71,6 +71,14 @@ def test_no_line_without_dropout_is_named(make_context, write_rows):
         gather(make_context(), Cost(), write_rows("cost", COLUMNS, ROWS[1:2]))
 
 
+@pytest.mark.parametrize("place", [6, 8, 9])
+def test_a_line_without_a_number_is_named(make_context, write_rows, place):
+    rows = [list(row) for row in ROWS]
+    rows[1][place] = ""
+    with pytest.raises(ReflashError, match=r"cost\.csv: a line lacks extra, rounds or peak_mib"):
+        gather(make_context(), Cost(), write_rows("cost", COLUMNS, rows))
+
+
 def test_missing_column_is_named(make_context, write_rows):
     columns, rows = COLUMNS.rsplit(",", 1)[0], [row[:-1] for row in ROWS]
     with pytest.raises(ReflashError, match="has no column 'device'"):

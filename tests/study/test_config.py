@@ -229,6 +229,11 @@ def study(root: Path, tmp_path: Path, **changes: Any) -> Any:
         ({"figures": {"teaser_bars": {"kinds": ["fog"]}}}, "figures.teaser_bars.kinds"),
         ({"modles": []}, "modles: unknown key; did you mean 'models'?"),
         ({"models": []}, "models: tuple should have at least 1 item"),
+        ({"figures": {"visual_comparison": {"size": 98}}}, "multiple of 4"),
+        (
+            {"figures": {"dropout_placements": {"network": "srresnett"}}},
+            "figures.dropout_placements.network: scale demo has no network 'srresnett'",
+        ),
     ],
 )
 def test_a_mistake_in_a_study(

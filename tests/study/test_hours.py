@@ -53,6 +53,25 @@ def test_hours_give_the_length_of_training(monkeypatch):
         shown(monkeypatch, sizes, hours_given=0)
 
 
+def test_hours_of_a_study_that_trains_nothing():
+    plan = load_plan({"scale": "set5", "study": "main", "weights": "released"})
+    device = torch.device("cpu")
+    lines = list(hours.estimate(plan, device, 1))
+    assert "jobs: 0 that train, 5 that evaluate" in lines
+    with pytest.raises(ReflashError, match="--hours 2: the study trains nothing; leave it out"):
+        list(hours.estimate(plan, device, 1, 2.0))
+
+
+@pytest.mark.parametrize("given", ["nan", "inf"])
+def test_hours_are_a_number(given, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["plan", "--scale", "tiny", "--hours", given])
+    assert end.value.code == 2
+    error = capsys.readouterr().err
+    assert "--hours" in error
+    assert len(error.splitlines()) == 1
+
+
 def test_pairs_made_online_count_in_every_iteration(monkeypatch):
     text = shown(monkeypatch, {"pairs": {"synthesis": "online"}, "training": {"batch": 4}})
     assert "0.54 s each (7% of it for pairs)" in text

@@ -47,7 +47,37 @@ def test_a_study_may_name_its_own_seeds(root: Path, tmp_path: Path) -> None:
         plan(tmp_path, study="one")
     # The authors trained each of their networks once.
     study.write_text(text + "seeds: [4]\n")
-    assert plan(tmp_path, study="one", weights="released").scale.seeds == (0,)
+    released = {"study": "one", "weights": "released"}
+    assert plan(tmp_path, **released).scale.seeds == (0,)
+    with pytest.raises(ReflashError, match=r"overrides\.seeds: the authors' networks were trained"):
+        plan(tmp_path, **released, overrides={"seeds": [0, 1]})
+
+
+@pytest.mark.parametrize(
+    ("metrics", "shown"),
+    [(["psnr", "ssim"], "tables.anatomy shows psnr_low"), (["ssim"], "teaser_bars shows psnr")],
+)
+def test_images_are_evaluated_in_every_metric_that_is_shown(
+    root: Path, tmp_path: Path, metrics: list[str], shown: str
+) -> None:
+    shutil.copytree(root / "config", tmp_path / "config")
+    tables = "{multi_degradation: {metric: ssim}, dropout_grid: null, claims: null, anatomy: %s}"
+    text = "title: T\nmodels: [srresnet/multi/none]\ntables: "
+    study, anatomy = tmp_path / "config/study/one.yaml", "psnr" in metrics
+    study.write_text(text + tables % ("{}" if anatomy else "null"))
+    with pytest.raises(ReflashError) as raised:
+        plan(tmp_path, study="one", overrides={"evaluation": {"metrics": metrics}})
+    assert shown in str(raised.value)
+    assert "not among evaluation.metrics of scale demo; add it there" in str(raised.value)
+    if anatomy:
+        study.write_text(text + tables % "null")
+        assert plan(tmp_path, study="one", overrides={"evaluation": {"metrics": metrics}})
+
+
+def test_images_that_are_shown_are_cut_as_those_that_are_evaluated(root: Path) -> None:
+    assert plan(root).tiles_option == ""
+    cut = plan(root, overrides={"evaluation": {"tile": 64, "overlap": 0}})
+    assert cut.tiles_option == "--tile 64 --overlap 0"
 
 
 def test_what_makes_intervals_does_so_as_the_claims_do(root: Path, tmp_path: Path) -> None:

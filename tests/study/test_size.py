@@ -44,6 +44,10 @@ def test_released_weights_train_nothing(root: Path) -> None:
     assert jobs["evaluate"] == 5  # four networks and bicubic on Set5
 
 
+def test_datasets_of_seal_are_counted(root: Path) -> None:
+    assert {"Set14", "Set14_SE"} <= set(datasets(plan(root, scale="demo", study="seal")))
+
+
 def test_what_the_command_says(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = "plan --scale tiny --study main --iterations 1 --device cpu --cost --folder"
     with pytest.raises(SystemExit) as end:

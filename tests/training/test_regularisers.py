@@ -429,3 +429,30 @@ def test_weight_decay_shrinks_by_the_rate_of_the_step() -> None:
     weight = torch.full((2,), 2.0)
     WeightDecay(0.5).decay([weight], torch.tensor(0.1))
     torch.testing.assert_close(weight, torch.full((2,), 1.9))
+
+
+def test_a_batch_may_always_be_cut_but_not_more_than_always() -> None:
+    assert CutBlur(1).p == 1
+    with pytest.raises(ReflashError, match="the probability must lie above 0 and not above 1"):
+        CutBlur(1.1)
+
+
+def test_statistics_are_aligned_in_float32_whatever_the_network_runs_in() -> None:
+    lr, hr = torch.rand(2, 3, 8, 8), torch.rand(2, 3, 32, 32)
+    features = [10 + torch.rand(2, 4, 8, 8) for _ in range(2)]
+    term, seen = FeatureAlignment(0.1), []
+
+    def network(view: Tensor) -> None:
+        seen.append(view)
+        term.tap.features = features[1]
+
+    for enabled in (False, True):
+        term.tap.features = features[0]
+        torch.manual_seed(0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            penalty = term.penalty(network, lr, hr)  # type: ignore[arg-type]
+        assert penalty == 0.1 * distance(*features)
+    assert torch.equal(*seen)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert distance(*features) != distance(features[0].clone(), features[0])
+        assert not torch.equal(second_view(lr, hr).float(), seen[0])

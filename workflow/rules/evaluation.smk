@@ -57,12 +57,13 @@ rule upscale_examples:
         weights=weights_option,
         content=weights_content,
         limit=lambda wildcards: PLAN.example_count,
+        tiles=PLAN.tiles_option,
         code=code("upscaling"),
     message:
         "Upscaling example images with {wildcards.run}"
     shell:
         "logged {log} reflash upscale $(dirname {input.lr}) $(dirname {output})"
-        " --weights {params.weights:q} --limit {params.limit} --manifest --overwrite --threads {threads}"
+        " --weights {params.weights:q} {params.tiles} --limit {params.limit} --manifest --overwrite --threads {threads}"
 
 
 rule upscale_real_photos:
@@ -85,12 +86,13 @@ rule upscale_real_photos:
     params:
         weights=weights_option,
         content=weights_content,
+        tiles=PLAN.tiles_option,
         code=code("upscaling"),
     message:
         "Upscaling real photographs with {wildcards.run}"
     shell:
         "logged {log} reflash upscale $(dirname {input.lr}) $(dirname {output})"
-        " --weights {params.weights:q} --manifest --overwrite --threads {threads}"
+        " --weights {params.weights:q} {params.tiles} --manifest --overwrite --threads {threads}"
 
 
 rule crop_set14:

@@ -128,6 +128,9 @@ def upscale(
     tile: Annotated[
         int | None, typer.Option(min=0, help="Side of a tile in LR pixels; 0: the whole image.")
     ] = None,
+    overlap: Annotated[
+        int | None, typer.Option(min=0, help="LR pixels around a tile that it is computed with.")
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(help="Only the first N images of a folder.", min=1)
     ] = None,
@@ -167,6 +170,7 @@ def upscale(
         manifest=manifest,
         overwrite=overwrite,
         recursive=recursive,
+        overlap=overlap,
     )
 
 

@@ -12,6 +12,7 @@ from reflash.cli.common import (
     Device,
     Overrides,
     examples,
+    finite,
     make_app,
     set_threads,
 )
@@ -41,7 +42,9 @@ def plan(
     hours: Annotated[
         float | None,
         typer.Option(
-            min=0, help="Say also how many iterations fit into so many hours, as a scale file."
+            min=0,
+            callback=finite,
+            help="Say also how many iterations fit into so many hours, as a scale file.",
         ),
     ] = None,
 ) -> None:

@@ -58,6 +58,8 @@ def missing_companions(results: Path, trainer: Trainer, data: str) -> list[Train
     plan, root = open_results(results)
     run = trainer.settings.id
     found: list[Trainer] = []
+    if run not in plan.batches:
+        raise ReflashError(f"--together {results}: its study has no run {run}; leave it out")
     for name in plan.batches[run]:
         if name == run:
             continue

@@ -135,7 +135,8 @@ def write_csv(path: Path | str, table: pd.DataFrame, float_format: str | None = 
 
 
 TEXT_COLUMNS = (
-    *("run", "model", "network", "set", "kind", "image", "other", "layer", "label", "file", "name"),
+    *("run", "model", "network", "set", "kind", "image", "other", "layer"),
+    *("label", "file", "name", "strength"),
 )
 """Columns of our CSVs that hold names, whatever these look like: an image may be called 0001."""
 

@@ -42,6 +42,7 @@ def upscale_path(
     manifest: bool = False,
     overwrite: bool = False,
     recursive: bool = False,
+    overlap: int | None = None,
 ) -> list[Path]:
     """Upscale an image, or every image of a folder, by the factor of the network (four).
 
@@ -73,6 +74,8 @@ def upscale_path(
         Replace files that exist.
     recursive : bool
         Also the images of a folder's subfolders, to subfolders of the same names.
+    overlap : int, optional
+        Pixels of the source around a tile that it is computed with; see ``tile``.
 
     Returns
     -------
@@ -88,11 +91,13 @@ def upscale_path(
     """
     source, destination = Path(source), Path(destination)
     failures = Failures()
+    if manifest and not source.is_dir():
+        raise ReflashError(f"{source}: --manifest lists a folder's images; name a folder")
     jobs = _plan(source, destination, recursive, failures)[:limit]
     total = len(jobs) + len(failures.errors)
     if not overwrite:
         _refuse_existing([out for _, out in jobs])
-    upscaler = open_upscaler(weights, key, tile, device=device)
+    upscaler = open_upscaler(weights, key, tile, overlap, device)
     written: list[Path] = []
     if manifest:
         (destination / MANIFEST).unlink(missing_ok=True)
@@ -103,7 +108,7 @@ def upscale_path(
             if not source.is_dir():
                 say(line)
     failures.check(source, total, "upscaled")
-    if manifest and source.is_dir():
+    if manifest:
         write_manifest(destination, [str(path.relative_to(destination)) for path in written])
     if source.is_dir():
         say(f"{source}: {len(written)} images upscaled to {destination}")

@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reflash.degradations.settings import KINDS
-from reflash.evaluation.metrics import BANDS
 from reflash.models.names import setting_of
 from reflash.paper.scores import read_values
+from reflash.study.artefacts import ANATOMY
 from reflash.study.context import Context
 
-BAND_METRICS = tuple(f"psnr_{band}" for band in BANDS)
-"""Columns of an evaluation that hold the PSNR of one band's error."""
-
-MEASURES = ("psnr", *BAND_METRICS, "psnr_usm")
+MEASURES = ANATOMY
 """Columns of an evaluation that the anatomy is made from."""
+
+BAND_METRICS = MEASURES[1:-1]
+"""Those that hold the PSNR of one band's error."""
 
 BANDS_SENTENCE = (
     "Bands of the error's spectrum by radial frequency in cycles per HR pixel: low below 1/16, "

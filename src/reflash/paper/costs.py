@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from reflash.core.errors import ReflashError
@@ -46,6 +47,9 @@ def read_cost(path: Path | str) -> pd.DataFrame:
     table["dimension"] = table["dimension"].astype(object).fillna("")
     table["p"] = pd.to_numeric(table["p"], errors="coerce").where(table["where"] != "none")
     table["ms_std"] = table["ms_std"].astype(float)
+    measured = table.loc[table["where"] != "none", ["extra", "rounds"]]
+    if not np.isfinite(table["peak_mib"]).all() or not np.isfinite(measured.to_numpy(float)).all():
+        raise ReflashError(f"{path}: a line lacks extra, rounds or peak_mib; {_REMEDY}")
     parts = []
     for (network, device), rows in table.groupby(["network", "device"], sort=False):
         plain = rows[rows["where"] == "none"]

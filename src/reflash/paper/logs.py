@@ -55,6 +55,20 @@ def read_logs(paths: Iterable[Path | str], context: Context) -> dict[str, pd.Dat
     return {run: found[run][1] for run in context.runs}
 
 
+def logged_models(paths: Iterable[Path | str], context: Context) -> tuple[str, ...]:
+    """Return the context's models of which every run has a log among ``paths``, in order.
+
+    Raises
+    ------
+    ReflashError
+        A log is missing, empty or names no runs.
+    """
+    runs = {str(run) for path in paths for run in read_table(path, ("run",), _REMEDY)["run"]}
+    return tuple(
+        m for m in context.models if all(f"{m}/seed{seed}" in runs for seed in context.seeds)
+    )
+
+
 def validated_kinds(tables: Iterable[pd.DataFrame]) -> list[str]:
     """Return the kinds that some logs have a column of, in order of appearance."""
     names = (column for table in tables for column in table.columns)

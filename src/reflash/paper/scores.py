@@ -18,9 +18,13 @@ from pandas.api.types import is_numeric_dtype
 
 from reflash.core.errors import ReflashError
 from reflash.core.files import read_csv, require_file
+from reflash.degradations.settings import KINDS
 from reflash.evaluation.metrics import PERFECT_PSNR
 from reflash.models.names import BICUBIC, runs_of
 from reflash.study.context import Context
+
+KINDS_OF = {"single": ("clean",), "multi": KINDS}
+"""What models of a setting are tested on: what they were trained for."""
 
 MEAN = "mean"
 """What the mean over the degradations is called where a degradation is named."""
@@ -67,13 +71,17 @@ def perfect_sentence(count: int) -> str:
     )
 
 
+class ColumnMissingError(ReflashError):
+    """A CSV lacks a column, as one does that was made without a metric."""
+
+
 def read_table(path: Path | str, columns: Sequence[str], remedy: str) -> pd.DataFrame:
     """Read a CSV that must have ``columns`` and at least one row.
 
     Raises
     ------
     ReflashError
-        The file is missing, empty, not a CSV, or lacks a column.
+        The file is missing, empty or not a CSV; ``ColumnMissingError``: it lacks a column.
     """
     path = require_file(path, remedy)
     try:
@@ -82,7 +90,7 @@ def read_table(path: Path | str, columns: Sequence[str], remedy: str) -> pd.Data
         raise ReflashError(f"{error}; {remedy}") from error
     missing = [name for name in columns if name not in table.columns]
     if missing:
-        raise ReflashError(f"{path}: has no column {missing[0]!r}; {remedy}")
+        raise ColumnMissingError(f"{path}: has no column {missing[0]!r}; {remedy}")
     if table.empty:
         raise ReflashError(f"{path}: has no rows; {remedy}")
     return table
@@ -380,7 +388,7 @@ def _not_evaluated(run: str, name: str, kind: str) -> ReflashError:
 def _rows(
     table: pd.DataFrame, name: str, run: str, metric: str, kinds: Sequence[str]
 ) -> list[dict[str, object]]:
-    model, _, seed = run.partition("/seed")
+    model, _, seed = run.rpartition("/seed") if "/seed" in run else (run, "", "")
     means = table.groupby("kind")[metric].mean()
     counts = table.groupby("kind").size()
     perfect = (table[metric] >= PERFECT_PSNR).groupby(table["kind"]).sum()

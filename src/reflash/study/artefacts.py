@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from reflash.core.settings import Settings
+from reflash.core.settings import SCALE, Settings
 from reflash.degradations.settings import KINDS, Kind
 
 Metric = Literal["psnr", "ssim", "psnr_y", "ssim_y"]
@@ -37,6 +37,8 @@ class Artefact(Settings):
     """Whether models of other tasks than super-resolution are shown; None: both."""
     estimates: ClassVar[bool] = False
     """Whether it makes intervals as the study's claims do, or shows the dropout they choose."""
+    metrics: ClassVar[tuple[str, ...]] = ("psnr",)
+    """Columns of the evaluations that are read, where there is no key ``metric``."""
 
     models: tuple[str, ...] = ()
     """Models shown, in this order, e.g. srresnet/multi/none; braces expand; empty: the study's."""
@@ -61,6 +63,10 @@ class Printed(Settings):
 
     caption: Literal["full", "short"] = "full"
     """Caption of the printed table; short: its title, and what its scale is worth as evidence."""
+
+
+ANATOMY = ("psnr", "psnr_low", "psnr_middle", "psnr_high", "psnr_usm")
+"""Metrics that the anatomy of a gain is made from."""
 
 
 class MetricTable(Artefact, Printed):
@@ -97,6 +103,7 @@ class Anatomy(Artefact, Printed):
     """Table: PSNR by frequency of the error and against the sharpened image, with gains."""
 
     inputs: ClassVar[tuple[str, ...]] = ("evaluations",)
+    metrics: ClassVar[tuple[str, ...]] = ANATOMY
 
     kinds: Kinds = ("clean", "mean")
     """Degradations printed, a block each; mean is the mean of all eight. The CSV has all."""
@@ -208,6 +215,7 @@ class GainAnatomy(TrainedHere):
 
     estimates: ClassVar[bool] = True
     inputs: ClassVar[tuple[str, ...]] = ("evaluations", "logs")
+    metrics: ClassVar[tuple[str, ...]] = ANATOMY
 
     kinds: Kinds = ("clean", "blur", "noise", "jpeg", "mean")
     """Degradations shown, in this order; mean is the mean of all eight."""
@@ -229,7 +237,7 @@ class VisualComparison(OfOneSet):
     """Number of images (rows): the first of the set in order of name."""
     kind: Kind = "noise_jpeg"
     """Degradation the images went through."""
-    size: Annotated[int, Field(ge=16)] = 96
+    size: Annotated[int, Field(ge=16, multiple_of=SCALE)] = 96
     """Side of the crop shown, in HR pixels; the most detailed crop of the image is chosen."""
 
 

@@ -48,6 +48,7 @@ def load_plan(values: dict[str, Any], folder: Path | str = "config") -> Plan:
     name = str(Path(folder) / "study" / f"{plan.resolved.study_name}.yaml")
     check_models(plan, name)
     check_layers(plan, name)
+    check_metrics(plan, name)
     check_external(plan, name)
     return plan
 
@@ -114,6 +115,12 @@ def check_models(plan: Plan, name: str) -> None:
             check_regularisers(plan, model)
         except ReflashError as error:
             raise ReflashError(f"{name}: model {model!r}: {error}") from error
+    placed = plan.artefacts("figures").get("dropout_placements")
+    if placed and placed.network not in networks:
+        raise ReflashError(
+            f"{name}: figures.dropout_placements.network: scale {scale} has no network "
+            f"{placed.network!r}; use one of {', '.join(networks)}, or set the figure to null"
+        )
     for label in labels:
         if label not in models and not plan.released:
             raise ReflashError(f"{name}: labels: {label!r} is not a model of the study; remove it")
@@ -185,6 +192,29 @@ def check_layers(plan: Plan, name: str) -> None:
                 f"{name}: {artefact}.layer: {layer!r} is not among analysis.layers of "
                 f"scale {plan.resolved.scale_name}; use one of {', '.join(analysis.layers)}"
             )
+
+
+def check_metrics(plan: Plan, name: str) -> None:
+    """Check that images are evaluated in every metric that a table or figure shows.
+
+    Raises
+    ------
+    ReflashError
+        One is missing; the message begins with ``name``, the study's file.
+    """
+    measured = plan.scale.evaluation.metrics
+    for kind in ("tables", "figures"):
+        for artefact, settings in plan.artefacts(kind).items():
+            if "evaluations" not in settings.inputs:
+                continue
+            metric = getattr(settings, "metric", None)
+            for needed in (metric,) if metric else settings.metrics:
+                if needed not in measured:
+                    raise ReflashError(
+                        f"{name}: {kind}.{artefact} shows {needed}, which is not among "
+                        f"evaluation.metrics of scale {plan.resolved.scale_name}; add it there, or "
+                        f"set {artefact} to null"
+                    )
 
 
 def check_external(plan: Plan, name: str) -> None:

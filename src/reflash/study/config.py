@@ -329,6 +329,11 @@ def load(values: Mapping[str, Any], folder: Path | str = "config") -> Resolved:
     if config.weights == "released":  # the authors' networks, each trained once
         scale_values |= {"networks": {name: one for name, (_, one) in PAPER_NETWORKS.items()}}
         scale_values |= {"seeds": [0]}
+        if "seeds" in config.overrides:
+            raise ReflashError(
+                f"{folder / 'config.yaml'}: overrides.seeds: the authors' networks were trained "
+                "once each (weights: released); leave it out"
+            )
     name = str(scale_file)
     if config.overrides:
         scale_values = merge(scale_values, _with_nulls(config.overrides))

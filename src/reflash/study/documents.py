@@ -149,9 +149,7 @@ def _rows(
             nested = [o for o in alternatives(schema, mapping) if "properties" in o]
             key += ".NAME"
         elif nested:
-            rows.append(
-                f"| `{key}`{form} | {_forms(nested)} | {'' if nested else default} | {text} |"
-            )
+            rows.append(f"| `{key}`{form} | {_forms(nested)} |  | {text} |")
         else:
             rows.append(f"| `{key}`{form} | {_type(schema, options)} | {default} | {text} |")
         for option in nested:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from reflash.core.errors import ReflashError
 from reflash.models.names import network_of
+from reflash.study.inputs import evaluation_files
 from reflash.study.plan import Plan
 from reflash.study.size import pool_bytes
 from reflash.training.cost import Cost, measure_cost
@@ -67,13 +68,15 @@ def estimate(
     if device.type == "cpu":
         side_by_side = max(1, (os.cpu_count() or 1) // plan.scale.threads)
         yield f"{side_by_side} side by side: {total / side_by_side:,.1f} hours, or somewhat more"
-    evaluations = (len(plan.all_runs) + 1) * len(plan.test_sets)
+    evaluations = len(evaluation_files(plan))
     yield f"jobs: {len(plan.trained_runs)} that train, {evaluations} that evaluate"
     if not online:
         gib = pool_bytes(plan) / 2**30
         yield f"disk: {gib:,.2f} GiB of pairs beside images, weights and results"
     yield "not measured: evaluation, analyses, validation, downloads"
     if hours_given is not None:
+        if not plan.trained_runs:
+            raise ReflashError(f"--hours {hours_given:g}: the study trains nothing; leave it out")
         fits = int(length * (hours_given * side_by_side - making) / (total - making))
         if fits < 1:
             raise ReflashError(

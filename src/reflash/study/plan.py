@@ -437,6 +437,12 @@ class Plan:
         return f"--photos {quote(shown.photos)}" if shown and shown.photos else ""
 
     @property
+    def tiles_option(self) -> str:
+        """Options of ``reflash upscale`` that cut images into the tiles of the evaluation."""
+        chosen = self.scale.evaluation.model_dump(include={"tile", "overlap"}, exclude_none=True)
+        return " ".join(f"--{name} {value}" for name, value in chosen.items())
+
+    @property
     def photo_count(self) -> int:
         """How many real photographs are shown."""
         shown = self.study.figures.real_world

@@ -114,4 +114,4 @@ def datasets(plan: Plan) -> list[str]:
     sets = [VALIDATION, *plan.test_sets] if plan.trained_runs else [*plan.test_sets]
     names = [name for one in sets for name in plan.dataset_of(one)]
     trained_on = plan.training_datasets if plan.trained_runs else []
-    return list(dict.fromkeys([*names, *trained_on, *plan.real_dataset]))
+    return list(dict.fromkeys([*names, *trained_on, *plan.real_dataset, *plan.seal_datasets]))

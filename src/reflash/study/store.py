@@ -152,7 +152,7 @@ def _restore_provenance(scale: str) -> None:
         if present and not output.startswith((f"{files.data}/test/", f"{files.results}/")):
             continue  # training data of this clone: what is known of them here is right
         write_json(RECORDS / known["record_name"], known["record"])
-        if present:
+        if present and known["mtime_ns"] is not None:  # null: not there when it was published
             os.utime(output, ns=(known["mtime_ns"], known["mtime_ns"]))
 
 

@@ -192,6 +192,8 @@ def _half_width(of_seeds: Array, of_resamples: Array, units: int, confidence: fl
             residual = max(0.0, (within - between_units) / (seeds - 1))
     sources = [(between_seeds, seeds - 1), (between_units, units - 1)]
     sources = [(part, freedom) for part, freedom in sources if part > 0]
+    if not sources:  # what varies does so within seeds and units alone, and cancels in the mean
+        return 0.0
     both = sum(part for part, _ in sources)
     student = sum(part * stdtrit(freedom, (1 + confidence) / 2) for part, freedom in sources) / both
     # The estimate of the residual is noisy; the variance is never less than its larger source.

@@ -8,22 +8,21 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from reflash.core.errors import ReflashError
 from reflash.core.keys import numpy_generator
 from reflash.degradations.settings import KINDS
 from reflash.models.names import (
     TASKS,
     baseline_of,
     dropout_of,
-    network_of,
     regularisers_of,
     setting_of,
 )
 from reflash.paper.analyses import read_analysis
-from reflash.paper.anatomy import band_parts, read_measures
+from reflash.paper.anatomy import BAND_METRICS, band_parts
 from reflash.paper.claims.bootstrap import Array, Estimate, estimate, interval
-from reflash.paper.regularisers import best_validated
-from reflash.paper.scores import read_images, same_images
+from reflash.paper.logs import logged_models
+from reflash.paper.regularisers import best_validated, family_of
+from reflash.paper.scores import KINDS_OF, ColumnMissingError, read_images, read_values, same_images
 from reflash.study.artefacts import Claims
 from reflash.study.context import Context
 from reflash.study.inputs import Inputs
@@ -33,9 +32,6 @@ Pair = tuple[str, str]
 
 OUTSIDE = ("conv_hr", "last_conv")
 """Places after the body of a network."""
-
-KINDS_OF = {"single": ("clean",), "multi": KINDS}
-"""What models of a setting are tested on: what they were trained for."""
 
 
 class Data:
@@ -61,7 +57,7 @@ class Data:
     def families(self) -> list[str]:
         """Network and setting of the models, e.g. srresnet/multi, in order; no other tasks."""
         models = [m for m in self.context.models if setting_of(m) not in TASKS]
-        return list(dict.fromkeys(f"{network_of(m)}/{setting_of(m)}" for m in models))
+        return list(dict.fromkeys(map(family_of, models)))
 
     def body_pairs(self, family: str) -> list[Pair]:
         """Return the network without dropout, with each that has dropout only inside the body."""
@@ -99,11 +95,10 @@ class Data:
 
         Of each kind the strength that validates best; none without the training logs.
         """
-        models = [m for m in self.context.models if regularisers_of(m)]
-        if not models or not self.inputs.logs:
-            return {}
-        only = self.context.model_copy(update={"models": tuple(models)})
-        chosen = best_validated(self.inputs.logs, only)
+        logged = logged_models(self.inputs.logs, self.context)
+        models = tuple(m for m in logged if regularisers_of(m))
+        only = self.context.model_copy(update={"models": models})
+        chosen = best_validated(self.inputs.logs, only) if models else {}
         return {
             key: (model, self.last_conv_pairs[key[0]][0])
             for key, model in chosen.items()
@@ -143,10 +138,10 @@ class Data:
         """
         only = self.context.model_copy(update={"models": pair})
         try:
-            measured = read_measures(self.inputs.evaluations, only)
-        except ReflashError:  # evaluated without these metrics; psnr was read from the same files
+            bands = read_values(self.inputs.evaluations, only, BAND_METRICS, KINDS)
+        except ColumnMissingError:  # evaluated without these metrics
             return None
-        own, other = (measured[model][..., 1:-1] for model in pair)
+        own, other = (bands[model] for model in pair)
         return np.asarray(band_parts(own, other).mean(axis=2))
 
     def analysis(
@@ -203,7 +198,7 @@ def last_conv_pairs(models: Sequence[str], claims: Claims) -> dict[str, Pair]:
     one (the smaller of two); families without such a pair are left out.
     """
     pairs = {}
-    for family in dict.fromkeys(f"{network_of(m)}/{setting_of(m)}" for m in models):
+    for family in dict.fromkeys(map(family_of, models)):
         wanted = claims.last_conv.get(family, 0.5)
         found = {}
         for model in models:

@@ -294,6 +294,8 @@ def clusters_mix(data: Data, text: Text) -> Tested:
             len(images),
             answers,
         )
+    else:
+        missing.append(_unanalysed(data, text, f"represent at {layer} (paired)"))
     points = data.analysis("points", "represent", ("layer", "image", "kind"), ("x", "y"))
     pairs = data.analysed_pairs(points)
     if pairs:

@@ -28,7 +28,7 @@ from reflash.paper.anatomy import (
 from reflash.paper.claims.bootstrap import estimate, interval_name
 from reflash.paper.figures.drawing import Drawing
 from reflash.paper.figures.lines import PSNR_SPAN, seeds_phrase, span_at_least, whole_numbers
-from reflash.paper.figures.looks import looks
+from reflash.paper.figures.looks import HUE, looks
 from reflash.paper.figures.style import (
     INK,
     legend_above,
@@ -47,7 +47,6 @@ NAME = "gain_anatomy"
 GAIN, TARGET = "gain", "sharpened"
 """What is marked beside the bars of the bands: the whole gain, and that against the target."""
 
-_HUE = {"okabe_ito": "#0072B2", "tableau_colorblind": "#006BA4"}
 _SHADES = (-0.3, 0.35, 0.75)
 
 
@@ -214,7 +213,7 @@ def _rows_of_panels(figure: Figure, *counts: int) -> list[list[Axes]]:
 
 
 def _colors(style: FigureStyle) -> list[str]:
-    return [shade(_HUE[style.palette], amount) for amount in _SHADES]
+    return [shade(HUE[style.palette], amount) for amount in _SHADES]
 
 
 def _mark(filled: bool) -> Line2D:

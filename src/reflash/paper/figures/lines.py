@@ -226,9 +226,9 @@ def span_at_least(axes: Axes, span: float) -> None:
         axes.set_ylim(low - missing / 2, high + missing / 2)
 
 
-def whole_numbers(axes: Axes, ticks: int = 6) -> None:
+def whole_numbers(axes: Axes) -> None:
     """Label the x axis at whole numbers, in thousands where it is long: 5k, 100k."""
-    axes.xaxis.set_major_locator(MaxNLocator(ticks, integer=True, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
     if axes.get_xlim()[1] >= 10_000:
         axes.xaxis.set_major_formatter(lambda x, _: f"{x / 1000:g}k" if x else "0")
 

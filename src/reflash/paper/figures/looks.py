@@ -11,13 +11,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from reflash.models.names import BICUBIC, dropout_of, network_of, regularisers_of, setting_of
+from reflash.models.names import BICUBIC, dropout_of, regularisers_of
 from reflash.paper.figures.style import shade
+from reflash.paper.regularisers import family_of
 from reflash.study.artefacts import FigureStyle
 
+HUE = {"okabe_ito": "#0072B2", "tableau_colorblind": "#006BA4"}
+"""The first colour of a palette, of what shows one network or one thing."""
+
 _HUES = {
-    "okabe_ito": ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"),
-    "tableau_colorblind": ("#006BA4", "#C85200", "#595959", "#5F9ED1", "#FF800E"),
+    "okabe_ito": (HUE["okabe_ito"], "#D55E00", "#009E73", "#CC79A7", "#E69F00"),
+    "tableau_colorblind": (HUE["tableau_colorblind"], "#C85200", "#595959", "#5F9ED1", "#FF800E"),
 }
 _MORE_HUES = ("#882255", "#999933", "#332288", "#44AA99")  # of Paul Tol, told apart from both
 _FAMILIES = ("srresnet/multi", "rrdb/multi", "srresnet/single", "rrdb/single")
@@ -86,7 +90,7 @@ def looks(models: Sequence[str], style: FigureStyle) -> dict[str, Look]:
 
 
 def _family(model: str) -> str:
-    return "" if model == BICUBIC else f"{network_of(model)}/{setting_of(model)}"
+    return "" if model == BICUBIC else family_of(model)
 
 
 def _look(model: str, hue: str) -> Look:

@@ -24,14 +24,12 @@ from reflash.paper.figures.lines import (
     span_at_least,
 )
 from reflash.paper.figures.looks import looks
-from reflash.paper.scores import MEAN, gains, over_seeds, read_scores
+from reflash.paper.scores import KINDS_OF, MEAN, gains, over_seeds, read_scores
 from reflash.study.artefacts import FigureStyle
 from reflash.study.context import Context
 
 MEASURED = {"single": "clean", "multi": MEAN}
 """What models of a setting are tested on: what they were trained for."""
-
-KINDS_OF = {"single": ("clean",), "multi": KINDS}
 
 
 def chosen_models(

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from reflash.core.errors import ReflashError
+from reflash.core.settings import SCALE
 from reflash.datasets.images import Pixels, list_images, read_rgba
 from reflash.models.names import BICUBIC
 from reflash.paper.figures.drawing import Drawing
@@ -26,9 +27,6 @@ from reflash.study.artefacts import FigureStyle, RealWorld
 from reflash.study.context import Context, listing, scale_sentence, sentences
 
 NAME = "real_world"
-
-SCALE = 4
-"""How many times larger a result is on each side."""
 
 
 def gather(

@@ -18,6 +18,7 @@ from reflash.models.names import baseline_of, network_of
 from reflash.paper.claims.bootstrap import estimate, interval_name
 from reflash.paper.claims.data import last_conv_pairs
 from reflash.paper.figures.drawing import Drawing
+from reflash.paper.figures.looks import HUE
 from reflash.paper.figures.style import ACCENT, INK, legend_above, new_figure, shade, two_columns
 from reflash.paper.regularisers import best_validated, family_of, kind_of, strength_of
 from reflash.paper.scores import metric_sentence, read_images
@@ -26,7 +27,6 @@ from reflash.study.context import Context, scale_sentence, seeds_sentence, sente
 
 NAME = "regulariser_gains"
 
-_HUE = {"okabe_ito": "#0072B2", "tableau_colorblind": "#006BA4"}
 _BAR = 0.17
 """Inches from bar to bar."""
 
@@ -120,7 +120,7 @@ def draw(drawing: Drawing, style: FigureStyle) -> Figure:
     panels = figure.subplots(1, len(families), squeeze=False)[0]
     for axes, family in zip(panels, families, strict=True):
         _panel(axes, frame[frame["family"] == family], style)
-    hue, accent = _HUE[style.palette], ACCENT[style.palette]
+    hue, accent = HUE[style.palette], ACCENT[style.palette]
     handles = [
         Patch(facecolor=hue, edgecolor=INK, linewidth=0.6),
         Patch(facecolor=shade(hue, 0.7), edgecolor=INK, linewidth=0.6),
@@ -133,7 +133,7 @@ def draw(drawing: Drawing, style: FigureStyle) -> Figure:
 
 
 def _panel(axes: Axes, rows: pd.DataFrame, style: FigureStyle) -> None:
-    hue, accent = _HUE[style.palette], ACCENT[style.palette]
+    hue, accent = HUE[style.palette], ACCENT[style.palette]
     y = np.arange(len(rows), dtype=float)
     y += 0.5 * (rows["kind"] != rows["kind"].shift()).cumsum().to_numpy()  # a gap between kinds
     colors = [

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from reflash.core.errors import ReflashError
+from reflash.core.settings import SCALE
 from reflash.datasets.images import Pixels, list_images, read_rgb
 from reflash.models.names import BICUBIC
 from reflash.paper.figures.drawing import Drawing
@@ -78,10 +79,13 @@ def gather(
     for row, path in enumerate(hr_images):
         stem, whole = path.stem, read_rgb(path)
         height, width = whole.shape[:2]
-        side = min(settings.size, *(length // 4 * 4 for length in (height, width)))
+        side = min(settings.size, *(length // SCALE * SCALE for length in (height, width)))
         x, y = detailed_crop(whole, side)
         size = {"width": side, "height": side}
-        sources = [("hr", "", "HR", path, 1), ("lr", "", "LR", find_image(lr_images, stem, lr), 4)]
+        sources = [
+            ("hr", "", "HR", path, 1),
+            ("lr", "", "LR", find_image(lr_images, stem, lr), SCALE),
+        ]
         sources += [
             ("sr", model, context.label(model), find_image(sr_images[model], stem, sr[model]), 1)
             for model in models

@@ -122,8 +122,8 @@ def number(
     return text if std is None or std != std else f"{text} ± {std:.{digits}f}"
 
 
-def digits_for(values: Iterable[float], significant: int = 3) -> int:
-    """Return how many decimals show the smallest of some values with ``significant`` digits.
+def digits_for(values: Iterable[float]) -> int:
+    """Return how many decimals show the smallest of some values with three digits.
 
     At least one and at most five; for no value above 0, two.
 
@@ -133,7 +133,7 @@ def digits_for(values: Iterable[float], significant: int = 3) -> int:
     sizes = [abs(value) for value in values if value == value and value != 0]
     if not sizes:
         return 2
-    return min(5, max(1, significant - 1 - math.floor(math.log10(min(sizes)))))
+    return min(5, max(1, 2 - math.floor(math.log10(min(sizes)))))
 
 
 def shown_sets(frame: pd.DataFrame, settings: MetricTable, table: str) -> list[str]:

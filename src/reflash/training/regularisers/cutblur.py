@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reflash.training.regulariser import Regulariser, check_positive
+from reflash.core.errors import ReflashError
+from reflash.training.regulariser import Regulariser
 
 
 class CutBlur(Regulariser):
@@ -25,7 +26,9 @@ class CutBlur(Regulariser):
     acts_on = "pairs"
 
     def __init__(self, p: float, side: float = 0.7, spread: float = 0.01) -> None:
-        self.p, self.side, self.spread = check_positive("the probability", p), side, spread
+        if not 0 < p <= 1:
+            raise ReflashError("the probability must lie above 0 and not above 1")
+        self.p, self.side, self.spread = p, side, spread
 
     def pairs(self, lr: Tensor, hr: Tensor) -> tuple[Tensor, Tensor]:
         """Return lr with a rectangle of clean lr, or clean lr with one of lr, or lr as it is."""

@@ -56,10 +56,14 @@ class FeatureAlignment(Regulariser):
     def penalty(self, network: nn.Module, lr: Tensor, hr: Tensor) -> Tensor:
         """Return the weighted distance of the statistics of this batch and of its second view."""
         first = self.tap.features
-        network(second_view(lr, hr))
+        with torch.autocast(lr.device.type, enabled=False):
+            view = second_view(lr, hr)
+        network(view)
         second = self.tap.features
         del self.tap.features  # what the step no longer needs is free before it goes backward
-        return self.weight * distance(first.float(), second.float())
+        # The network may run in bf16; small differences of statistics need the digits of float32.
+        with torch.autocast(lr.device.type, enabled=False):
+            return self.weight * distance(first.float(), second.float())
 
 
 def distance(first: Tensor, second: Tensor) -> Tensor:
