@@ -105,6 +105,6 @@ publish: $(BIN)/.installed  ## Store the finished results of SCALE with DVC (and
 restore: $(BIN)/.installed  ## Bring back stored results of SCALE instead of training
 	@$(EXPORTED) reflash store restore --scale $(SCALE)
 
-clean:  ## Remove everything that was made at SCALE
+clean:  ## Remove everything that was made at SCALE (results of record too: git checkout results figures)
 	@test -f "config/scale/$(SCALE).yaml" || { echo "error: SCALE=$(SCALE): no such scale" >&2; exit 1; }
 	rm -rf "data/$(SCALE)" "results/$(SCALE)" "figures/$(SCALE)"

@@ -168,11 +168,11 @@ def test_parts_name_their_results_and_claims(results: Path, tmp_path: Path) -> N
     text = page.read_text().removeprefix(f"{head[0]}\n")
     whole, _, some = text.partition(f"\n<!-- end -->\n{head[1]}\n")
     assert whole == findings_text(results)
-    assert some == findings_text(results, [2, 1]) + "\n<!-- end -->\n"
+    assert some == findings_text(results, "claims", [2, 1]) + "\n<!-- end -->\n"
 
 
 def test_all_that_was_measured_for_some_claims(results: Path) -> None:
-    text = findings_text(results, [5, 2])
+    text = findings_text(results, "claims", [5, 2])
     assert "PSNR (dB) on" not in text
     assert "Not tested" not in text
     claims = {c["number"]: c for c in json.loads((results / "claims.json").read_text())["claims"]}
@@ -184,4 +184,23 @@ def test_all_that_was_measured_for_some_claims(results: Path) -> None:
         assert cells[1] == f"**{part['verdict']}**"
         assert cells[2] == part["name"]
     with pytest.raises(ReflashError, match="nothing was measured for claim 3"):
-        findings_text(results, [3])
+        findings_text(results, "claims", [3])
+
+
+def test_scores_and_claims_are_both_or_either(results: Path) -> None:
+    scores, claims = findings_text(results, "scores"), findings_text(results, "claims")
+    assert findings_text(results) == f"{scores}\n\n{claims}"
+    assert scores.startswith("PSNR (dB) on Set5")
+    assert claims.startswith("| claim | verdict |")
+
+
+def test_a_part_may_name_what_it_shows(results: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    for words, part in (
+        ("findings scores", "scores"),
+        ("findings results claims", "claims"),
+        ("findings results scores", "scores"),
+    ):
+        page.write_text(f"<!-- {words} -->\n<!-- end -->\n")
+        write_findings(page, results)
+        assert findings_text(results, part) in page.read_text()

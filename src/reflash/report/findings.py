@@ -31,8 +31,11 @@ SHOWN = ("clean", "blur", "noise", "jpeg", "blur_noise_jpeg", MEAN)
 """The kinds of a table that a first screen has room for."""
 
 
-MARKER = r"findings(?: (?P<results>(?!claims )\S+))?(?: claims (?P<claims>\d+(?:, \d+)*))?"
-"""What a part to fill says of itself, each of both may be missing: folder, numbers of claims."""
+MARKER = (
+    r"findings(?: (?P<results>(?!(?:scores|claims)\b)\S+))?"
+    r"(?: (?:(?P<scores>scores)|(?P<claims>claims)(?: (?P<numbers>\d+(?:, \d+)*))?))?"
+)
+"""What a part to fill says of itself, all of it optional: folder, what is shown, which claims."""
 
 
 def write_findings(page: Path, results: Path | None = None, out: Path | None = None) -> None:
@@ -43,8 +46,8 @@ def write_findings(page: Path, results: Path | None = None, out: Path | None = N
     page
         A Markdown file with parts to fill. Each begins with a line ``<!-- findings FOLDER -->`` and
         ends with ``<!-- end -->``; FOLDER holds a study's results and is seen from the page, such
-        as ``results/cpu/record``. ``<!-- findings FOLDER claims 1, 3 -->`` shows all numbers of
-        some claims instead of scores and a number of each claim.
+        as ``results/cpu/record``. ``<!-- findings FOLDER scores -->`` shows the scores alone,
+        ``claims`` a number of each claim alone, and ``claims 1, 3`` all numbers of these.
     results
         Results for the parts that name no folder.
     out
@@ -68,8 +71,9 @@ def write_findings(page: Path, results: Path | None = None, out: Path | None = N
                 f"{page}: <!-- findings --> names no results; write <!-- findings FOLDER -->, or "
                 "give --results"
             )
-        numbers = found["claims"]
-        return findings_text(named, [int(n) for n in numbers.split(",")] if numbers else None)
+        numbers = found["numbers"]
+        claims = [int(n) for n in numbers.split(",")] if numbers else None
+        return findings_text(named, found["scores"] or found["claims"], claims)
 
     after, count = replace_marked(before, MARKER, fill)
     if not count:
@@ -80,13 +84,17 @@ def write_findings(page: Path, results: Path | None = None, out: Path | None = N
     write_text(out or page, after)
 
 
-def findings_text(results: Path, claims: Sequence[int] | None = None) -> str:
+def findings_text(
+    results: Path, part: str | None = None, claims: Sequence[int] | None = None
+) -> str:
     """Return what was found as Markdown.
 
     Parameters
     ----------
     results
         Folder of a study's results with ``claims.json`` and ``tables/multi_degradation.csv``.
+    part
+        ``scores`` or ``claims``: these alone; None: both.
     claims
         Numbers of claims to show alone, each with all that was measured for it.
 
@@ -101,11 +109,14 @@ def findings_text(results: Path, claims: Sequence[int] | None = None) -> str:
     ReflashError
         A file is missing, or nothing was measured for one of ``claims``.
     """
+    scores = results / "tables/multi_degradation.csv"
+    if part == "scores":
+        return _scores(scores)
     findings = read_claims(results / "claims.json")
     measured = {claim.number: claim for claim in findings.claims if claim.parts}
     if claims is None:
-        shown = [(c, [part]) for c in measured.values() if (part := deciding_part(c))]
-        parts = [_scores(results / "tables/multi_degradation.csv")]
+        shown = [(c, [one]) for c in measured.values() if (one := deciding_part(c))]
+        parts = [_scores(scores)] if part is None else []
         missing = [f"{c.number} ({c.title})" for c in findings.claims if not c.parts]
     else:
         for one in claims:
