@@ -121,3 +121,20 @@ def test_one_cosine_goes_from_full_to_its_minimum() -> None:
     assert rates[50] == pytest.approx((2e-4 + 1e-7) / 2)
     assert rates[100] == pytest.approx(1e-7)
     assert rates == sorted(rates, reverse=True)
+
+
+def test_a_parameter_without_gradient_stays_as_with_pytorch() -> None:
+    mine, theirs = parameters(3), parameters(3)
+    ours = FusedAdam(mine, (0.9, 0.99))
+    adam = torch.optim.Adam(theirs, lr=1e-2, betas=(0.9, 0.99), fused=True)
+    for step, absent in enumerate((1, 0, 1)):
+        for of in (mine, theirs):
+            with_gradients(of, step)
+            of[absent].grad = None
+        ours.step(1e-2)
+        adam.step()
+    assert all(torch.equal(a, b) for a, b in zip(mine, theirs, strict=True))
+    before = [p.detach().clone() for p in mine]
+    ours.zero_grad()
+    ours.step(1e-2)
+    assert all(torch.equal(a, b) for a, b in zip(mine, before, strict=True))

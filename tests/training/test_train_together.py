@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -168,6 +169,51 @@ def test_runs_beside_another_wait_for_their_own_command(
     assert results(tmp_path) == alone
     assert (tmp_path / "b/log.csv").stat().st_mtime_ns == made
     assert not list(tmp_path.glob("*/.new"))
+
+
+@pytest.mark.parametrize("killed", ["after the weights", "after the record", "before anything"])
+def test_results_on_their_way_arrive_and_older_ones_do_not(
+    cache: ImageCache,
+    image_folder: Path,
+    tmp_path: Path,
+    killed: str,
+    alone: list[dict[str, bytes]],
+) -> None:
+    """A kill while held results move, or while they are written over older ones."""
+    runs = three_runs()
+    held(runs, cache, image_folder, tmp_path)
+    folder, new = tmp_path / "b", tmp_path / "b/.new"
+    trainer = Trainer(runs[1], Validation(runs[1].training.validation, image_folder), folder)
+    if killed == "before anything":  # what was held is of other settings
+        record = json.loads((new / "run.json").read_text())
+        (new / "run.json").write_text(json.dumps(record | {"recipe": "another"}))
+        (new / "params.safetensors").write_bytes(b"of other settings")
+    else:
+        names = ["params.safetensors", "params_ema.safetensors", "run.json"]
+        for name in names[: 2 if killed == "after the weights" else 3]:
+            (new / name).rename(folder / name)
+    train([trainer], OnlinePairs(runs[1], cache, CPU), CPU)
+    assert _results(folder) == alone[1]
+    assert not new.exists()
+
+
+def test_every_run_that_fails_is_named(
+    cache: ImageCache, image_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second, third = three_runs()
+    broken = [
+        one.model_copy(
+            update={
+                "training": run_settings(
+                    training=one.training.model_dump(mode="json") | {"lr": 1e38}
+                ).training
+            }
+        )
+        for one in (first, second)
+    ]
+    with pytest.raises(ReflashError, match="last_conv-channel-p0.5/seed0: the loss is"):
+        start([*broken, third], cache, image_folder, tmp_path)
+    assert f"warning: {second.id}: the loss is" in capsys.readouterr().err
 
 
 def test_one_beside_another_that_fails_fails_nothing(

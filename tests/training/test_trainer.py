@@ -73,6 +73,47 @@ def test_weights_equal_a_plain_loop(cache: ImageCache, image_folder: Path, tmp_p
         torch.testing.assert_close(averaged[name], average[name], rtol=1e-5, atol=1e-6)
 
 
+NORMALISED = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3)
+        self.unused = nn.Linear(2, 2)
+        self.frozen = nn.Conv2d(3, 3, 1).requires_grad_(False)
+        self.last = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x):
+        x = nn.functional.interpolate(self.frozen(self.norm(x)), scale_factor=4)
+        return self.last(x)
+"""
+
+
+def test_running_statistics_and_unused_parameters_of_a_users_network(
+    cache: ImageCache, image_folder: Path, tmp_path: Path
+) -> None:
+    """The average has the statistics of the network; what no gradient reaches stays."""
+    (tmp_path / "net.py").write_text(NORMALISED)
+    network = {"name": "factory", "factory": f"{tmp_path / 'net.py'}:Net"}
+    settings = run_settings(id="mine/multi/none/seed0", network=network, dropout="none")
+    start(settings, cache, image_folder, tmp_path / "run")
+    raw, average = (
+        load_weights(tmp_path / f"run/{name}.safetensors")[0] for name in ("params", "params_ema")
+    )
+    torch.manual_seed(key_seed(0, "initial weights"))
+    initial = build_network(settings.network, settings.dropout).state_dict()
+    for name in ("norm.running_mean", "norm.running_var"):
+        assert torch.equal(raw[name], average[name])
+        assert not torch.equal(raw[name], initial[name])
+    for name in ("unused.weight", "frozen.weight"):
+        assert torch.equal(raw[name], initial[name])
+    assert not torch.equal(raw["last.weight"], initial["last.weight"])
+    assert not torch.equal(raw["last.weight"], average["last.weight"])
+
+
 def test_log_has_loss_rate_and_validation_of_the_average(
     cache: ImageCache, image_folder: Path, tmp_path: Path
 ) -> None:

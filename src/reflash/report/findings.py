@@ -119,10 +119,10 @@ def findings_text(
         parts = [_scores(scores)] if part is None else []
         missing = [f"{c.number} ({c.title})" for c in findings.claims if not c.parts]
     else:
-        for one in claims:
-            if one not in measured:
-                raise ReflashError(f"{results}: nothing was measured for claim {one}")
-        shown = [(measured[one], list(measured[one].parts)) for one in claims]
+        for number in claims:
+            if number not in measured:
+                raise ReflashError(f"{results}: nothing was measured for claim {number}")
+        shown = [(measured[number], list(measured[number].parts)) for number in claims]
         parts, missing = [], []
     parts.append(_claims(findings, shown, of_parts=claims is not None))
     closing = [f"Not tested: {listing(missing)}."] if missing else []

@@ -48,15 +48,27 @@ class FusedAdam:
 
     @torch.no_grad()
     def step(self, lr: float | Tensor) -> None:
-        """Take a step with the gradients there are; ``lr`` is a number, on a GPU a tensor."""
-        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        """Take a step with the gradients there are; ``lr`` is a number, on a GPU a tensor.
+
+        A parameter without one (frozen, or unused by the network) stays as it is.
+        """
+        stepped = [
+            (parameter, parameter.grad, *state)
+            for parameter, *state in zip(
+                self.parameters, self.exp_avgs, self.exp_avg_sqs, self.steps, strict=True
+            )
+            if parameter.grad is not None
+        ]
+        if not stepped:
+            return
+        parameters, gradients, exp_avgs, exp_avg_sqs, steps = map(list, zip(*stepped, strict=True))
         adam(
-            list[Tensor](self.parameters),
+            parameters,
             gradients,
-            self.exp_avgs,
-            self.exp_avg_sqs,
+            exp_avgs,
+            exp_avg_sqs,
             [],
-            self.steps,
+            steps,
             fused=True,
             amsgrad=False,
             beta1=self.betas[0],

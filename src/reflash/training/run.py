@@ -71,6 +71,8 @@ class Run:
         self.average.n_averaged.fill_(1)  # the average starts at the initial weights, as released
         self._weights = list(self.network.parameters())
         self._averaged = list(self.average.module.parameters())
+        self._buffers = list(self.network.buffers())
+        self._averaged_buffers = list(self.average.module.buffers())
         self._average_weights = get_ema_multi_avg_fn(settings.training.ema)
         precision = settings.training.precision
         native = precision == "auto" and has_bf16(device)
@@ -101,7 +103,7 @@ class Run:
         iteration : int
             Counted from 0; decides learning rate and dropout masks.
         lr, hr : Tensor
-            (B, 3, h, w) and (B, 3, 4h, 4w), float in [0, 1].
+            (B, 3, h, w) and (B, 3, 4h, 4w), of other tasks (B, 3, h, w); float in [0, 1].
 
         Notes
         -----
@@ -138,6 +140,9 @@ class Run:
             regulariser.decay(self._weights, self.rate)
         self.optimiser.step(self.rate)
         self._average_weights(self._averaged, self._weights, 1)
+        with torch.no_grad():  # such as running statistics of BatchNorm: as they are, not averaged
+            for average, buffer in zip(self._averaged_buffers, self._buffers, strict=True):
+                average.copy_(buffer)
         loss = loss.detach()
         self.loss_sum += loss
         return (loss,)
@@ -156,7 +161,8 @@ class Run:
 
     def _tensors(self) -> list[tuple[Tensor, Tensor]]:
         """Return all tensors that a step changes, each with a copy."""
-        tensors = [*self._weights, *self._averaged, self.loss_sum, *self.optimiser.tensors()]
+        tensors = [*self._weights, *self._averaged, *self._buffers, *self._averaged_buffers]
+        tensors += [self.loss_sum, *self.optimiser.tensors()]
         return [(tensor, tensor.detach().clone()) for tensor in tensors]
 
     @torch.no_grad()

@@ -75,7 +75,7 @@ class Options:
     tensorboard: Path | None = None
     """Folder to write TensorBoard events to."""
     report: Callable[[int, float, float], None] | None = None
-    """Called with iteration, loss and learning rate every ``CHECK_EVERY`` iterations."""
+    """Called with iteration, loss and learning rate at least every ``CHECK_EVERY`` iterations."""
     clock: Callable[[], float] = field(default=time.monotonic)
     """Source of seconds."""
     graphs: bool = True
@@ -131,6 +131,7 @@ class Trainer:
         self.total = settings.training.iterations
         self.start, self.elapsed, self.resumes = 0, 0.0, 0
         self.pairs_state: dict[str, Any] = {}
+        self.writer: Any = None
 
     def has(self, data: str, part: str = "") -> bool:
         """Whether results of this very run lie in the folder, or in a ``part`` of it."""
@@ -140,6 +141,20 @@ class Trainer:
         record = read_record(folder)
         made = recipe(self.settings, data, self.validation.key), self.made_from
         return record is not None and (record.recipe, record.made_from) == made
+
+    def has_held(self, data: str) -> bool:
+        """Whether results of this very run lie whole in ``.new``, or were on their way from it."""
+        new = self.folder / HELD
+        record = read_record(new) or read_record(self.folder)
+        if record is None or not (new / LOG).is_file():
+            return False
+        made = recipe(self.settings, data, self.validation.key), self.made_from
+        return (record.recipe, record.made_from) == made
+
+    def close(self) -> None:
+        """Write what TensorBoard has not been given yet."""
+        if self.writer:
+            self.writer.close()
 
     def open(self, data: str, device: torch.device, options: Options, together: int) -> None:
         """Build the network and continue from the saved state where there is one."""
@@ -195,10 +210,9 @@ class Trainer:
         self._write(self.folder / PARTIAL, done, seconds, {"done": done})
 
     def finish(self, seconds: float) -> None:
-        """Write the results and put them in the place of older ones."""
-        if self.writer:
-            self.writer.close()
+        """Write the results and, unless they are held, put them in the place of older ones."""
         new, log = self.folder / HELD, self.run.log_text()
+        shutil.rmtree(new, ignore_errors=True)  # a log of older ones would make half of these whole
         try:
             self._write(new, self.total, seconds, {}, log)
             write_text(new / LOG, log)
@@ -266,9 +280,12 @@ def train(
                     todo.append(trainer)
                 continue
             told = None
-            if trainer.has(pairs.key, HELD):
-                told = f"{trainer.settings.id}: was trained together with others"
-            _publish(trainer.folder)
+            if trainer.has_held(pairs.key):
+                _publish(trainer.folder)
+                if trainer.has(pairs.key):
+                    told = f"{trainer.settings.id}: was trained together with others"
+            else:
+                shutil.rmtree(trainer.folder / HELD, ignore_errors=True)
             if not told and not options.again:
                 told = already_finished(trainer.folder, trainer.settings, pairs.key)
             if told:
@@ -278,15 +295,18 @@ def train(
         if not todo:
             return
         for trainer in todo:
+            held.callback(trainer.close)
             trainer.open(pairs.key, device, options, len(trainers))
         failures = _loop(todo, pairs, device, options)
         for trainer in trainers:
             if trainer not in failures:
                 discard_states(trainer.folder)
-        for trainer, message in failures.items():
-            if not trainer.held:
-                raise ReflashError(message)
-            say(f"warning: {message}")
+        errors = [message for trainer, message in failures.items() if not trainer.held]
+        for message in failures.values():
+            if message not in errors[:1]:
+                say(f"warning: {message}")
+        if errors:
+            raise ReflashError(errors[0])
 
 
 def _loop(
