@@ -34,7 +34,8 @@ class Pairs(Protocol):
     def batch(self, iteration: int) -> tuple[Tensor, Tensor]:
         """Return lr (B, 3, h, w) and hr (B, 3, 4h, 4w), float in [0, 1], of an iteration.
 
-        Of other tasks than super-resolution both are of one size. Iterations are asked for in order; ``state_dict`` holds what carries over between them.
+        Of other tasks than super-resolution both are of one size. Iterations are asked for in
+        order; ``state_dict`` holds what carries over between them.
         """
         ...
 
