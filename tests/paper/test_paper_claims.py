@@ -270,7 +270,7 @@ def test_the_effect_on_what_the_paper_value_is_of_is_beside_it(make_context, wri
     part = only_part(examine_claims(context, SETTINGS, Inputs(evaluations=[path])), 2)
     assert part.comparable == pytest.approx(1)
     assert part.effect == pytest.approx(-0.5)
-    assert paper_text(part) == "+0.53 dB (here +1.00 dB)"
+    assert paper_text(part) == "+0.53 dB (here +1.00 dB [+1.00, +1.00])"
 
 
 def test_one_seed_says_that_only_images_were_resampled(examine):

@@ -24,6 +24,8 @@ PART = Part(
     verdict="supported",
     paper=0.5275,
     comparable=0.161,
+    comparable_low=0.07,
+    comparable_high=0.25,
     paper_evidence="digitised",
 )
 BARE = PART.model_copy(
@@ -34,6 +36,8 @@ BARE = PART.model_copy(
         "verdict": "not judged",
         "paper": None,
         "comparable": None,
+        "comparable_low": None,
+        "comparable_high": None,
     }
 )
 
@@ -85,7 +89,13 @@ def test_layout_labels_every_verdict(make_context, claims):
     layout = arrange(gather(context, Claims(), claims), context, Claims())
     assert [[cell.text for cell in row.cells] for row in layout.rows] == [
         ["1. Claim 1: supported (demo scale: no evidence about the paper)"],
-        ["gain", "+0.51 dB", "[+0.40, +0.60]", "supported", "+0.53 dB (here +0.16 dB)"],
+        [
+            "gain",
+            "+0.51 dB",
+            "[+0.40, +0.60]",
+            "supported",
+            "+0.53 dB (here +0.16 dB [+0.07, +0.25])",
+        ],
         ["memory", "+0.51 dB", "--", "not judged", "--"],
         ["2. Claim 2: not tested"],
     ]

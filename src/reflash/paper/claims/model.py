@@ -107,6 +107,10 @@ class Part(Settings):
     """The paper's value in the same unit; null where none is known."""
     comparable: float | None = None
     """The effect here on the images and kinds that the paper's value is of; null without one."""
+    comparable_low: float | None = None
+    """Lower end of its interval; null where there is none."""
+    comparable_high: float | None = None
+    """Upper end."""
     paper_evidence: str = ""
     """What that value is of, and how sure it is."""
 
@@ -232,12 +236,15 @@ def effect_text(part: Part) -> str:
 def paper_text(part: Part) -> str:
     """Return the paper's value of a part with the comparable one, or ``--`` where none is known.
 
-    Such as ``+0.53 dB (here +0.16 dB)``.
+    Such as ``+0.53 dB (here +0.16 dB [+0.07, +0.25])``.
     """
     if part.paper is None:
         return EMPTY
-    here = "" if part.comparable is None else f" (here {_with_unit(part, part.comparable)})"
-    return f"{_with_unit(part, part.paper)}{here}"
+    text = _with_unit(part, part.paper)
+    if part.comparable is None:
+        return text
+    ends = _ends(part, part.comparable_low, part.comparable_high)
+    return f"{text} (here {_with_unit(part, part.comparable)}{ends and f' {ends}'})"
 
 
 def _with_unit(part: Part, value: float) -> str:
@@ -246,10 +253,13 @@ def _with_unit(part: Part, value: float) -> str:
 
 def interval_text(part: Part) -> str:
     """Return the interval of a part: ``[+0.42, +0.66]``, or nothing where there is none."""
-    if part.low is None or part.high is None:
-        return EMPTY
-    ends = (number(end, digits=part.digits, sign=True) for end in (part.low, part.high))
-    return f"[{', '.join(ends)}]"
+    return _ends(part, part.low, part.high) or EMPTY
+
+
+def _ends(part: Part, low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return ""
+    return f"[{', '.join(number(end, digits=part.digits, sign=True) for end in (low, high))}]"
 
 
 def write_claims(path: Path | str, findings: Findings) -> None:

@@ -513,8 +513,12 @@ def psnr_part(data: Data, name: str, pairs: Sequence[Pair], not_worse: bool = Fa
     sources = listing(list(dict.fromkeys(evidence for _, evidence in gains.values())))
     kinds = listing([kind_label(kind) for kind in gains])
     here = partial(data.psnr_of, tuple(gains), test_sets=[COMPARABLE_SET])
+    same = data.estimate(mean_difference(here, pairs), f"{name}, as the paper's")
+    known_ends = same.low == same.low
     paper = {
-        "comparable": float(mean_difference(here, pairs).mean()),
+        "comparable": same.effect,
+        "comparable_low": same.low if known_ends else None,
+        "comparable_high": same.high if known_ends else None,
         "paper": round(sum(gain for gain, _ in gains.values()) / len(gains), 6),
         "paper_evidence": f"{sources}; mean of {kinds}; that the images are {COMPARABLE_SET} is "
         "inferred",

@@ -45,8 +45,9 @@ def gather(context: Context, settings: Claims, claims: Path | str) -> pd.DataFra
         Tidy: a row per part of a claim, or one with an empty ``part`` for a claim that was not
         tested: number, title, claim_verdict (labelled with what the scale is worth), part,
         effect, low, high, unit, digits, verdict (of the part), method, rule, compared, paper (its
-        value, if known), comparable (the effect here on the same images and kinds), paper_evidence,
-        paper_says, evidence (that it says so), missing, and confidence (of the intervals).
+        value, if known), comparable (the effect here on the same images and kinds, with its
+        interval), paper_evidence, paper_says, evidence (that it says so), missing, and confidence
+        (of the intervals).
 
     Raises
     ------
@@ -128,7 +129,7 @@ def _caption(frame: pd.DataFrame, context: Context) -> str:
         f"{_resampled(context)}, as wide as Student's t where these are few"
         f"{f' ({others})' if others else ''}.",
         f"Paper: its value where one is known ({EVIDENCE_NOTE}), mean of the known kinds; in "
-        "parentheses the effect here on the same images and kinds.",
+        "parentheses the effect here on the same images and kinds, with its interval.",
         f"Not tested, or not all of it: {listing(missing)}." if missing else "",
         scale_sentence(context),
     )
