@@ -96,7 +96,7 @@ def findings_text(
     part
         ``scores`` or ``claims``: these alone; None: both.
     claims
-        Numbers of claims to show alone, each with all that was measured for it.
+        Numbers of claims to show alone, each with all that counts for its verdict.
 
     Returns
     -------
@@ -122,7 +122,7 @@ def findings_text(
         for number in claims:
             if number not in measured:
                 raise ReflashError(f"{results}: nothing was measured for claim {number}")
-        shown = [(measured[number], list(measured[number].parts)) for number in claims]
+        shown = [(measured[number], _judged(measured[number])) for number in claims]
         parts, missing = [], []
     parts.append(_claims(findings, shown, of_parts=claims is not None))
     closing = [f"Not tested: {listing(missing)}."] if missing else []
@@ -139,6 +139,11 @@ def findings_text(
         )
     closing += [findings.warning] * bool(findings.warning)
     return "\n\n".join([*parts, " ".join(closing)])
+
+
+def _judged(claim: Claim) -> list[Part]:
+    """Return the parts that count for the verdict, or all where none does."""
+    return [p for p in claim.parts if p.verdict != "not judged"] or list(claim.parts)
 
 
 def _scores(path: Path) -> str:
