@@ -190,6 +190,30 @@ def test_the_losses_that_the_readme_names() -> None:
     assert words in readme(), words
 
 
+def test_the_rising_gain_that_the_readme_names() -> None:
+    runs, gains = ROOT / "results/cpu/record_rrdb/runs/rrdb/multi", {}
+    for kind in ("clean", "blur_noise_jpeg"):
+        means = [
+            np.mean(
+                [
+                    pd.read_csv(runs / model / f"seed{seed}/log.csv").set_index("iteration")[
+                        f"psnr_{kind}"
+                    ]
+                    for seed in SEEDS
+                ],
+                axis=0,
+            )
+            for model in ("last_conv-channel-p0.5", "none")
+        ]
+        gains[kind] = means[0] - means[1]
+    (clean, end), (kinds, last) = ((gain[5], gain[-1]) for gain in gains.values())
+    words = (
+        f"rises from {clean:+.2f} dB half-way to {end:+.2f} dB on clean images, from {kinds:+.2f} "
+        f"to {last:+.2f} dB with blur, noise and JPEG, while training goes on"
+    )
+    assert words in readme(), words
+
+
 def test_every_seed_of_the_record_has_its_log() -> None:
     """And every log ends above the same network without dropout."""
     runs = ROOT / "results/cpu/record/runs"
