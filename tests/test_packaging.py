@@ -41,7 +41,7 @@ def test_every_dependency_has_a_tested_version(
     ]
     missing = {normal(r) for r in wanted} - set(pinned)
     assert not missing
-    assert pinned["torch"] == "2.13.0"
+    assert re.fullmatch(r"\d+\.\d+\.\d+", pinned["torch"])  # of two parts would be any build
 
 
 def test_environment_yml_is_python_and_the_project(root: Path, project: dict[str, Any]) -> None:

@@ -26,7 +26,7 @@ def installed(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         source, target = root / part, folder / "clone" / part
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            ignore = shutil.ignore_patterns("__pycache__", "*.egg-info", "weights")
+            ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
             shutil.copytree(source, target, ignore=ignore)
         else:
             shutil.copy2(source, target)
@@ -44,6 +44,16 @@ def run(installed: Path, folder: Path, *command: str) -> subprocess.CompletedPro
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PYTHONPATH": str(installed), "PATH": path}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.slow
+def test_every_file_of_the_package_is_in_the_wheel(root: Path, installed: Path) -> None:
+    """Templates, styles, registries, manifests, reference values, and the weights that ship."""
+    files = [path for path in (root / "src/reflash").rglob("*") if path.is_file()]
+    wanted = {path.relative_to(root / "src") for path in files if path.suffix != ".pyc"}
+    assert {path.suffix for path in wanted} >= {".yaml", ".csv", ".j2", ".mplstyle", ".safetensors"}
+    for path in wanted:
+        assert filecmp.cmp(root / "src" / path, installed / path, shallow=False), path
 
 
 @pytest.mark.slow

@@ -299,9 +299,15 @@ def test_numbers_that_are_none_in_an_answer(
 ) -> None:
     """A superscript two is a digit to ``str.isdigit``, and no number."""
     status = 200 if header == "Content-Length" else 503
-    server.replies["/Toy.tar"] = Reply(tar_of(toy, "w"), status=status, headers={header: "\u00b2"})
+    headers, measured = {header: "\u00b2"}, header != "Content-Length"
+    reply = Reply(tar_of(toy, "w"), status=status, headers=headers, length=measured)
+    server.replies["/Toy.tar"] = reply
     outcome = fetched(reflash, f"{server.url}/Toy.tar", tmp_path / "raw")
-    assert "malformed" not in outcome.err
+    if status == 200:
+        assert outcome.status == 0, outcome.err
+    else:
+        assert outcome.status == 1
+        assert "answered 503" in outcome.err
 
 
 def test_weights_at_the_address_of_the_file(

@@ -65,18 +65,22 @@ def two_gpus(folder: Path) -> None:
     devices.tempfile.gettempdir = lambda: str(folder)  # type: ignore[assignment]
 
 
-def take(folder: Path, taken: Any, release: Any) -> None:
+def take(folder: Path, ready: Any, taken: Any, release: Any) -> None:
     two_gpus(folder)
+    ready.put("")
     taken.put(str(choose_device(poll=0.01)))
     release.wait(30)
 
 
 def test_jobs_take_different_gpus_and_wait_for_one(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
-    taken, release = context.Queue(), context.Event()
-    jobs = [context.Process(target=take, args=(tmp_path, taken, release)) for _ in range(3)]
+    ready, taken, release = context.Queue(), context.Queue(), context.Event()
+    arguments = (tmp_path, ready, taken, release)
+    jobs = [context.Process(target=take, args=arguments) for _ in range(3)]
     for job in jobs:
         job.start()
+    for _ in jobs:
+        ready.get(timeout=60)
     first = {taken.get(timeout=60), taken.get(timeout=60)}
     assert first == {"cuda:0", "cuda:1"}
     with pytest.raises(queue.Empty):

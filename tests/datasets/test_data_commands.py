@@ -64,9 +64,9 @@ def test_the_environment_names_mirror_and_consent(
 
 
 def test_an_unknown_name_stops_before_anything_is_fetched(
-    mirror: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("fetch", "Set5", "Set41", "--source", mirror, "--raw", tmp_path / "raw") == 1
+    assert run("fetch", "Set5", "Set41", "--source", tmp_path, "--raw", tmp_path / "raw") == 1
     assert "did you mean Set14" in capsys.readouterr().err
     assert not (tmp_path / "raw").exists()
 

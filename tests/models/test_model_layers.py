@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import doctest
-
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reflash.core.errors import ReflashError
-from reflash.models import layers
 from reflash.models.build import build_network
 from reflash.models.layers import HookedNetwork
 from reflash.models.settings import RRDBSettings, SRResNetSettings, parse_dropout
@@ -64,10 +61,6 @@ class EDSR(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.head(x)
         return self.tail(F.relu(x + self.body(x), inplace=True))
-
-
-def test_examples() -> None:
-    assert doctest.testmod(layers).failed == 0
 
 
 def test_hooks_give_what_our_stages_give(ours: StagedNetwork, lr: Tensor) -> None:

@@ -85,6 +85,8 @@ def test_the_run_of_the_record_ends_as_the_readme_says() -> None:
     )
     assert plain.iloc[-1] < plain.max() - 1
     assert plain.iloc[-1] < dropped.iloc[-1] < dropped.max() - 1
+    words = "The lead grows while training goes on (last figure), more slowly with dropout."
+    assert words in readme()
 
 
 def readme() -> str:

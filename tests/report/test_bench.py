@@ -162,7 +162,7 @@ def test_the_command_only_renders_if_told(tmp_path: Path) -> None:
 def test_every_script_runs(
     name: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = sorted((ROOT / "benchmarks/results").iterdir())
+    before = {path: path.read_bytes() for path in (ROOT / "benchmarks/results").iterdir()}
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
     if name == "degradation":
         monkeypatch.delenv("REFLASH_BASICSR", raising=False)
@@ -171,7 +171,8 @@ def test_every_script_runs(
     assert "| " in out
     if name == "degradation":
         assert "released pipeline was not measured: set REFLASH_BASICSR" in out
-    assert sorted((ROOT / "benchmarks/results").iterdir()) == before
+    after = {path: path.read_bytes() for path in (ROOT / "benchmarks/results").iterdir()}
+    assert after == before
 
 
 @pytest.mark.slow

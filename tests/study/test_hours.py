@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,8 +12,15 @@ import yaml
 from reflash.cli.app import main
 from reflash.core.errors import ReflashError
 from reflash.study import hours
-from reflash.study.checks import load_plan
+from reflash.study.checks import load_plan as load_plan_of
+from reflash.study.plan import Plan
 from reflash.training.cost import Cost, measure_cost
+
+CONFIG = Path(__file__).parents[2] / "config"
+
+
+def load_plan(values: dict) -> Plan:
+    return load_plan_of(values, CONFIG)
 
 
 def shown(
@@ -65,7 +73,7 @@ def test_hours_of_a_study_that_trains_nothing():
 @pytest.mark.parametrize("given", ["nan", "inf"])
 def test_hours_are_a_number(given, capsys):
     with pytest.raises(SystemExit) as end:
-        main(["plan", "--scale", "tiny", "--hours", given])
+        main(["plan", "--scale", "tiny", "--hours", given, "--folder", str(CONFIG)])
     assert end.value.code == 2
     error = capsys.readouterr().err
     assert "--hours" in error

@@ -41,7 +41,8 @@ def test_on_a_cpu_the_function_is_called() -> None:
 def test_a_warm_up_leaves_no_trace(cache: ImageCache, before: int) -> None:
     """Steps taken between snapshot and restoration change nothing, from the start or later."""
     settings = run_settings()
-    batches = [OnlinePairs(settings, cache, CPU).batch(0) for _ in range(5)]
+    pairs = OnlinePairs(settings, cache, CPU)
+    batches = [pairs.batch(t) for t in range(5)]
     plain, warmed = Run(settings, CPU), Run(settings, CPU)
     for t in range(before):
         assert torch.equal(plain.step(t, *batches[t]), warmed.step(t, *batches[t]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shutil
 import subprocess
 import sys
 import time
@@ -25,10 +26,19 @@ from reflash.training.record import check_record, read_record, settings_key
 from reflash.training.trainer import Interrupted, Options
 
 
+@pytest.fixture(scope="module")
+def trained(
+    cache: ImageCache, image_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    start(run_settings(), cache, image_folder, folder)
+    return folder
+
+
 @pytest.fixture
-def finished(cache: ImageCache, image_folder: Path, tmp_path: Path) -> Path:
-    start(run_settings(), cache, image_folder, tmp_path / "run")
-    return tmp_path / "run"
+def finished(trained: Path, tmp_path: Path) -> Path:
+    """A finished run of its own, to change."""
+    return shutil.copytree(trained, tmp_path / "run")
 
 
 def times(folder: Path) -> dict[str, int]:

@@ -146,10 +146,16 @@ def test_log_has_loss_rate_and_validation_of_the_average(
     assert log.psnr_jpeg.iloc[-1] == pytest.approx(psnr(sr8, hr), abs=0.01)
 
 
-def test_one_stream_for_all_models(cache: ImageCache, image_folder: Path) -> None:
-    """Runs of a comparison start from the same weights."""
+def test_one_stream_for_all_models(cache: ImageCache) -> None:
+    """Runs of a comparison start from the same weights and see the same pairs."""
     with_dropout = Run(run_settings(), CPU)
     without = Run(run_settings(dropout="none"), CPU)
+    first_pairs, second_pairs = (
+        OnlinePairs(run.settings, cache, CPU) for run in (with_dropout, without)
+    )
+    for t in range(2):
+        for a, b in zip(first_pairs.batch(t), second_pairs.batch(t), strict=True):
+            assert torch.equal(a, b)
     other_seed = Run(run_settings(seed=1), CPU)
     for a, b in zip(with_dropout.network.parameters(), without.network.parameters(), strict=True):
         assert torch.equal(a, b)

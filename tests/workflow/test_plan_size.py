@@ -34,7 +34,10 @@ def test_seven_seeds_on_ten_test_sets(tmp_path: Path) -> None:
     assert len(commands) == jobs - 1  # all but `all`
     assert max(map(len, commands)) < LONGEST
     sizes = {"seeds": list(range(7)), "test_sets": {f"own{i}": own for i in range(5)}}
-    assert study_jobs(load_plan({"scale": "paper", "overrides": sizes})).total() == jobs - 1
+    assert (
+        study_jobs(load_plan({"scale": "paper", "overrides": sizes}, ROOT / "config")).total()
+        == jobs - 1
+    )
     shutil.rmtree(project.folder)
 
 
@@ -47,7 +50,7 @@ def test_what_a_cluster_is_sent(tmp_path: Path) -> None:
     ).stdout
     groups = re.findall(r"Group job ([\w-]+)", shown)
     assert len(set(groups)) == len(groups)
-    plan = load_plan({"scale": "paper", "study": "main"})
+    plan = load_plan({"scale": "paper", "study": "main"}, ROOT / "config")
     assert len(groups) == submissions(plan)
     alone = re.findall(r"^(?:local)?rule (\w+):|^Job \d+: (\w+)", shown, re.MULTILINE)
     assert {word for words in alone for word in words if word} == {"all", "Fetching"}

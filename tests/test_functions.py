@@ -1,0 +1,110 @@
+"""The package's own functions give what the parts behind them give, and refuse what they must."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import reflash
+from reflash.core.errors import ReflashError
+from reflash.evaluation.metrics import psnr
+from reflash.evaluation.upscalers import open_upscaler
+from reflash.models.build import build_network
+from reflash.models.settings import Dropout, SRResNetSettings
+from reflash.models.weights import save_weights
+
+
+@pytest.fixture
+def networks() -> dict[str, nn.Module]:
+    """Raw and averaged weights of one small network."""
+    made = {}
+    for seed, key in enumerate(("params", "params_ema")):
+        torch.manual_seed(seed)
+        made[key] = build_network(SRResNetSettings(features=4, blocks=1), Dropout()).eval()
+    return made
+
+
+@pytest.fixture
+def weights(networks: dict[str, nn.Module], tmp_path: Path) -> Path:
+    """A file that holds both."""
+    path = tmp_path / "both.pth"
+    torch.save({key: network.state_dict() for key, network in networks.items()}, path)
+    return path
+
+
+@pytest.fixture
+def image() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (12, 14, 3), np.uint8)
+
+
+@pytest.mark.parametrize("key", ["params", "params_ema"])
+def test_a_file_and_the_network_in_it_give_the_same(
+    networks: dict[str, nn.Module], weights: Path, image: np.ndarray, key: str
+) -> None:
+    network = networks[key]
+    options = {"key": key, "device": "cpu"}
+    wanted = open_upscaler(weights, key, device="cpu")(image)  # type: ignore[arg-type]
+    assert np.array_equal(reflash.upscale(weights, image, **options), wanted)  # type: ignore[arg-type]
+    assert np.array_equal(reflash.upscale(network, image, device="cpu"), wanted)
+    of_file = reflash.saliency(weights, image, **options)  # type: ignore[arg-type]
+    of_network = reflash.saliency(network, image, device="cpu")
+    assert list(of_file) == ["first", "b1", "hr", "last"]
+    for layer, maps in of_file.items():
+        assert np.array_equal(maps, of_network[layer])
+        assert maps.max() == 1
+    hr = np.repeat(np.repeat(image, 4, 0), 4, 1)
+    without, whole = reflash.ablate(weights, image, hr, **options)  # type: ignore[arg-type]
+    assert np.array_equal(without, reflash.ablate(network, image, hr, device="cpu")[0])
+    assert (without.shape, whole) == ((4,), pytest.approx(psnr(wanted, hr, crop=0)))
+
+
+def test_a_network_stays_in_the_mode_it_was_in(
+    networks: dict[str, nn.Module], image: np.ndarray
+) -> None:
+    network = networks["params"].train()
+    wanted = reflash.upscale(networks["params"], image, device="cpu")
+    reflash.saliency(network, image, device="cpu")
+    assert network.training
+    assert np.array_equal(reflash.upscale(network.eval(), image, device="cpu"), wanted)
+
+
+def refused(call: Callable[[], object]) -> str:
+    with pytest.raises(ReflashError) as raised:
+        call()
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+def test_what_does_not_fit_is_refused(networks: dict[str, nn.Module], image: np.ndarray) -> None:
+    network = networks["params"]
+    few = {"clean": [image, image]}
+    other = {"clean": [image, image], "noise": [image, image[:8]]}
+    for call, words in (
+        (lambda: reflash.ablate(network, image, image), "hr: has shape (12, 14, 3); for this lr"),
+        (lambda: reflash.represent(network, few), "two or more images of each of two or more"),
+        (lambda: reflash.represent(network, few | {"noise": [image]}), "as many of each"),
+        (lambda: reflash.represent(network, other), "images: 2 different sizes; crop them to one"),
+        (lambda: reflash.evaluate("bicubic", "hr", {}, crops=4), "did you mean 'crop'"),
+        (lambda: reflash.upscale("no.pth", image), "no.pth: no such file"),
+    ):
+        assert words in refused(call)
+
+
+def test_weights_saved_as_safetensors_are_read_alike(
+    networks: dict[str, nn.Module], weights: Path, image: np.ndarray, tmp_path: Path
+) -> None:
+    described = {
+        "network": SRResNetSettings(features=4, blocks=1).model_dump(mode="json"),
+        "dropout": "none",
+        "run": "mine",
+        "which": "params",
+    }
+    path = tmp_path / "one.safetensors"
+    save_weights(path, networks["params"].state_dict(), described)
+    one, both = (reflash.upscale(file, image, device="cpu") for file in (path, weights))
+    assert np.array_equal(one, both)
