@@ -2,8 +2,8 @@
 
     python -m benchmarks.allocation --seconds 560 --out DIR [--images FOLDER] [--wheels FOLDER]
 
-Run it in the project's folder, with Python, torch, its usual companions and pytest; where pydantic is
-missing, it and what it needs can be given as wheels. Stages follow each other, each a
+Run it in the project's folder, with Python, torch, its usual companions and pytest; where pydantic
+is missing, it and what it needs can be given as wheels. Stages follow each other, each a
 process of its own that ends in time and writes its file when it ends: a stage that fails or takes
 too long costs nothing but itself, and later ones do without.
 

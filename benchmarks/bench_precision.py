@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
+from reflash.core.devices import has_bf16
 from reflash.datasets.images import centre_crop, read_rgb, write_png
 from reflash.datasets.photos import sample_photos
 from reflash.report.benchmarks import Result, Spread, Table, options
@@ -64,13 +65,6 @@ class RoundedConvolutions(TorchDispatchMode):
         return tree_map_only(Tensor, Tensor.bfloat16, out)
 
 
-def has_bf16() -> bool:
-    """Whether this CPU multiplies bf16 itself."""
-    cpuinfo = Path("/proc/cpuinfo")
-    flags = cpuinfo.read_text().split() if cpuinfo.is_file() else []
-    return bool({"amx_bf16", "avx512_bf16"} & set(flags))
-
-
 def scores(folder: Path) -> dict[str, float]:
     """Return the PSNR by kind that a run ended with."""
     with (folder / "log.csv").open(newline="", encoding="utf-8") as file:
@@ -109,7 +103,7 @@ def main() -> None:
     about = {"threads": given.threads, "seeds": seeds, "iterations": iterations}
     result = Result("precision", given.device.type, about)
     with tempfile.TemporaryDirectory() as folder:
-        rounded = given.device.type == "cpu" and not has_bf16()
+        rounded = given.device.type == "cpu" and not has_bf16(given.device)
         with RoundedConvolutions() if rounded else nullcontext():
             found = measure(Path(folder), seeds, iterations, given.device)
     table = Table(

@@ -23,7 +23,7 @@ from inputs import FLOOR_MS, image_cache, run_settings
 
 from reflash.core.errors import ReflashError
 from reflash.datasets.cache import ImageCache
-from reflash.report.benchmarks import Result, Spread, Table, digits, options, timed
+from reflash.report.benchmarks import Result, Spread, Table, digits, load, options, timed
 from reflash.training.pairs import OnlinePairs
 from reflash.training.run import Run
 
@@ -121,6 +121,13 @@ def measure(result: Result, sides: Iterator[Side], given: argparse.Namespace, en
         result.write(given.out)
 
 
+def take(result: Result, other: Result) -> None:
+    """Add what another process measured."""
+    result.tables[0].rows += other.tables[0].rows
+    result.values |= other.values
+    result.notes += other.notes
+
+
 def profile(given: argparse.Namespace, size: str) -> None:
     """Write the operations that take the most time of a step, launched one by one."""
     settings = run_settings(size, precision=PRECISION[given.device.type])
@@ -179,6 +186,10 @@ def main() -> None:
                 subprocess.run(command, check=False, timeout=left)
             except subprocess.TimeoutExpired:
                 result.notes.append(f"The compiled step was not ready after {left:.0f} s.")
+            alone = given.out / f"compiled-{given.device.type}.json"
+            if alone.is_file():
+                take(result, load(alone))
+                alone.unlink()
     result.save(given.out)
     if not result.values:
         raise ReflashError("nothing was measured; see above")

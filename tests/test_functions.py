@@ -12,6 +12,7 @@ from torch import nn
 
 import reflash
 from reflash.core.errors import ReflashError
+from reflash.datasets.images import write_png
 from reflash.evaluation.metrics import psnr
 from reflash.evaluation.upscalers import open_upscaler
 from reflash.models.build import build_network
@@ -63,6 +64,23 @@ def test_a_file_and_the_network_in_it_give_the_same(
     assert (without.shape, whole) == ((4,), pytest.approx(psnr(wanted, hr, crop=0)))
 
 
+def test_raw_or_averaged_weights_are_evaluated(
+    networks: dict[str, nn.Module], weights: Path, image: np.ndarray, tmp_path: Path
+) -> None:
+    write_png(tmp_path / "lr/a.png", image)
+    write_png(tmp_path / "hr/a.png", np.repeat(np.repeat(image, 4, 0), 4, 1))
+
+    def scores(network: nn.Module | Path, **settings: str) -> list[float]:
+        folders = tmp_path / "hr", {"clean": tmp_path / "lr"}
+        table = reflash.evaluate(network, *folders, device="cpu", metrics=["psnr"], **settings)
+        return list(table["psnr"])
+
+    raw, averaged = (scores(networks[key]) for key in ("params", "params_ema"))
+    assert raw != averaged
+    assert scores(weights) == scores(weights, weights="params") == raw
+    assert scores(weights, weights="params_ema") == averaged
+
+
 def test_a_network_stays_in_the_mode_it_was_in(
     networks: dict[str, nn.Module], image: np.ndarray
 ) -> None:
@@ -89,7 +107,12 @@ def test_what_does_not_fit_is_refused(networks: dict[str, nn.Module], image: np.
         (lambda: reflash.represent(network, few), "two or more images of each of two or more"),
         (lambda: reflash.represent(network, few | {"noise": [image]}), "as many of each"),
         (lambda: reflash.represent(network, other), "images: 2 different sizes; crop them to one"),
+        (lambda: reflash.represent(network, few, crop=8), "represent: crop: is not used here"),
         (lambda: reflash.evaluate("bicubic", "hr", {}, crops=4), "did you mean 'crop'"),
+        (
+            lambda: reflash.evaluate(network, "hr", {}, weights="params_ema"),
+            "evaluate: weights: only a file holds several",
+        ),
         (lambda: reflash.upscale("no.pth", image), "no.pth: no such file"),
     ):
         assert words in refused(call)

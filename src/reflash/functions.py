@@ -108,7 +108,8 @@ def evaluate(
     device : str
         ``auto``, ``cpu``, ``cuda``, ...
     **settings
-        Keys of `reflash.evaluation.settings.EvaluationSettings`, such as ``crop=4``.
+        Keys of `reflash.evaluation.settings.EvaluationSettings`, such as ``crop=4``, or
+        ``weights="params_ema"`` of a file that holds both (by default the raw ones).
 
     Returns
     -------
@@ -131,6 +132,8 @@ def evaluate(
     0  network  hr  clean     a  11.0  0.05
     """
     chosen: EvaluationSettings = validate(EvaluationSettings, settings, "evaluate")
+    if "weights" in settings and callable(network):
+        raise ReflashError("evaluate: weights: only a file holds several; leave it out")
     upscaler: Upscaler
     if isinstance(network, nn.Module):
         place = choose_device(device)
@@ -138,7 +141,8 @@ def evaluate(
     elif callable(network):
         upscaler = network
     else:
-        upscaler = open_upscaler(network, None, chosen.tile, chosen.overlap, device)
+        key = settings.get("weights")
+        upscaler = open_upscaler(network, key, chosen.tile, chosen.overlap, device)
     return evaluate_upscaler(upscaler, hr, lr, run, test_set or Path(hr).name, chosen)
 
 
@@ -298,6 +302,9 @@ def represent(
     from reflash.interpretation.settings import AnalysisSettings
 
     chosen = validate(AnalysisSettings, settings, "represent")
+    for name in settings:
+        if name not in ("pca", "perplexity", "seed"):
+            raise ReflashError(f"represent: {name}: is not used here; leave it out")
     counts = {len(of_kind) for of_kind in images.values()}
     if len(images) < 2 or len(counts) > 1 or min(counts) < 2:
         raise ReflashError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import queue
 from pathlib import Path
@@ -65,6 +66,23 @@ def two_gpus(folder: Path) -> None:
     devices.tempfile.gettempdir = lambda: str(folder)  # type: ignore[assignment]
 
 
+def test_a_process_keeps_the_gpu_it_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for owner, name in (
+        *((torch.cuda, n) for n in ("is_available", "device_count", "get_device_properties")),
+        (torch.cuda, "set_device"),
+        (devices.tempfile, "gettempdir"),
+    ):
+        monkeypatch.setattr(owner, name, getattr(owner, name))  # put back after the test
+    two_gpus(tmp_path)
+    monkeypatch.setattr(devices, "_HELD", {})
+    other = (tmp_path / "reflash-gpu-gpu0.lock").open("ab")
+    fcntl.flock(other, fcntl.LOCK_EX)
+    assert choose_device() == torch.device("cuda:1")
+    other.close()  # free now, and not needed
+    assert [str(choose_device()) for _ in range(3)] == ["cuda:1"] * 3
+    assert list(devices._HELD) == [1]
+
+
 def take(folder: Path, ready: Any, taken: Any, release: Any) -> None:
     two_gpus(folder)
     ready.put("")
@@ -107,9 +125,12 @@ def test_a_lock_file_of_another_user_can_be_held(
     monkeypatch.setattr(devices.tempfile, "gettempdir", lambda: str(tmp_path))
     gpu = SimpleNamespace(uuid="gpu0")
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: gpu)
-    monkeypatch.setattr(devices, "_HELD", [])
+    monkeypatch.setattr(devices, "_HELD", {})
     assert devices._try_lock(0)
+    held = devices._HELD.copy()
+    monkeypatch.setattr(devices, "_HELD", {})  # as another process sees it
     assert not devices._try_lock(0)
+    assert list(held) == [0]
 
 
 @pytest.mark.parametrize("name", ["gpu0", "meta", "xla", "", "cuda:-1", "cpu:1", "CPU", "cuda:x"])

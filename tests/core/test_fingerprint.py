@@ -91,6 +91,18 @@ def test_training_depends_on_networks_and_degradation_but_not_on_metrics() -> No
     assert "degradations.benchmark" not in modules
 
 
+@pytest.mark.parametrize(
+    "stage",
+    [
+        *("evaluation", "upscaling", "saliency", "ablation", "masking"),
+        *("representations", "sensitivity"),
+    ],
+)
+def test_what_weights_are_opened_as_counts(stage: str) -> None:
+    """Public weights stay as they are where the code of their network changes."""
+    assert {"models.srresnet", "models.rrdbnet"} <= set(modules_of(*STAGES[stage]))
+
+
 def test_everything_python_imports_is_found() -> None:
     """The text of the modules says what really importing them loads."""
     roots = [root for roots in STAGES.values() for root in roots]

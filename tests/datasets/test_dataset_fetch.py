@@ -72,6 +72,18 @@ def test_images_are_recognised_by_their_pixels(tmp_path: Path, source: Path) -> 
     assert check_folder(tmp_path / "raw" / "Set5") == []
 
 
+def test_names_that_were_exchanged_are_put_right(tmp_path: Path, source: Path) -> None:
+    fetch("Set5", source, tmp_path / "raw")
+    folder = tmp_path / "raw" / "Set5"
+    for old, new in (("a", "aside"), ("b", "a"), ("aside", "b")):
+        (folder / f"{old}.png").rename(folder / f"{new}.png")
+    assert verify("Set5", tmp_path / "raw")
+    fetch("Set5", folder, tmp_path / "raw")
+    assert verify("Set5", tmp_path / "raw") == []
+    for path in list_images(source / "test" / "Set5"):
+        assert np.array_equal(read_rgb(folder / path.name), read_rgb(path))
+
+
 def test_a_changed_image_stops_it(tmp_path: Path, source: Path) -> None:
     path = source / "test" / "Set5" / "b.png"
     rgb = read_rgb(path)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from reflash.core.errors import ReflashError
+from reflash.core.errors import ReflashError, StopError
 from reflash.core.lock import only_one
 from reflash.datasets.parallel import ordered_map
-from reflash.datasets.space import DiskError, disk_errors, human, require_space
+from reflash.datasets.space import disk_errors, human, require_space
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_space_is_that_of_the_nearest_folder(
     require_space(full_disk / "a" / "b", 200_000, "work")
     assert capsys.readouterr().err == "work: needs 200 kB of disk, 262 kB are free\n"
     message = r"a/b: work takes 300 kB of disk and 262 kB are free; free some space or choose"
-    with pytest.raises(DiskError, match=message):
+    with pytest.raises(StopError, match=message):
         require_space(full_disk / "a" / "b", 300_000, "work")
     assert not (full_disk / "a").exists()
 
@@ -52,7 +52,7 @@ def test_space_is_that_of_the_nearest_folder(
     ],
 )
 def test_errors_of_the_disk_are_one_line(number: int, message: str) -> None:
-    with pytest.raises(DiskError, match=message), disk_errors("f"):
+    with pytest.raises(StopError, match=message), disk_errors("f"):
         raise OSError(number, "no")
 
 

@@ -14,11 +14,10 @@ import pytest
 from web_server import Reply, WebServer
 
 from reflash.core import progress as progress_module
-from reflash.core.errors import ReflashError
+from reflash.core.errors import ReflashError, StopError
 from reflash.datasets import download as download_module
 from reflash.datasets.download import Network, NotFoundError, download
 from reflash.datasets.meter import transfer_meter
-from reflash.datasets.space import DiskError
 
 BODY = np.random.default_rng(3).bytes(300_000)
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -261,7 +260,7 @@ def test_nobody_there(dst: Path, server: WebServer) -> None:
 
 def test_too_little_space_is_said_before(server: WebServer, full_disk: Path) -> None:
     server.replies["/f"] = Reply(BODY)
-    with pytest.raises(DiskError, match=r"takes 300 kB of disk and 2\d\d kB are free; free some"):
+    with pytest.raises(StopError, match=r"takes 300 kB of disk and 2\d\d kB are free; free some"):
         download(f"{server.url}/f", full_disk / "f", network=QUICK)
     assert not list(full_disk.glob("f*"))
 
@@ -271,7 +270,7 @@ def test_a_disk_that_fills_up_is_one_line_and_the_next_run_heals(
 ) -> None:
     """The server does not say how much there is, so that only writing shows it."""
     server.replies["/f"] = Reply(BODY, length=False)
-    with pytest.raises(DiskError, match="f: the disk is full; free some space and run again"):
+    with pytest.raises(StopError, match="f: the disk is full; free some space and run again"):
         download(f"{server.url}/f", full_disk / "f", network=QUICK)
     assert not (full_disk / "f").exists()
     assert len(server.seen) == 1

@@ -15,8 +15,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pytest
 
-from reflash.core.errors import ReflashError
-from reflash.datasets.space import DiskError
+from reflash.core.errors import ReflashError, StopError
 from reflash.datasets.unpack import Limits, unpack
 
 DATA = np.random.default_rng(1).bytes(3_000_000)
@@ -230,13 +229,13 @@ def test_a_folder_that_is_there_is_replaced_as_a_whole(tmp_path: Path) -> None:
 def test_a_full_disk_is_one_line_and_leaves_nothing(full_disk: Path) -> None:
     archive = full_disk.parent / "x"
     zip_of(archive, {"a.png": DATA[:200_000], "b.png": DATA[:200_000]})
-    with pytest.raises(DiskError, match="out: the disk is full; free some space and run again"):
+    with pytest.raises(StopError, match="out: the disk is full; free some space and run again"):
         unpack(archive, full_disk / "out")
     assert list(full_disk.iterdir()) == []
     near = full_disk / "x"
     zip_of(near, {"a.png": DATA[:100_000]})
     (full_disk / "filler").write_bytes(bytes(90_000))
-    with pytest.raises(DiskError, match=r"unpacking x takes 100 kB of disk and .* are free"):
+    with pytest.raises(StopError, match=r"unpacking x takes 100 kB of disk and .* are free"):
         unpack(near, full_disk / "out")
 
 

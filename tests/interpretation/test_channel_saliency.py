@@ -181,6 +181,15 @@ def test_command_writes_tables_and_maps(weights: Path, lr_folders, tmp_path):
         )
 
 
+def test_nothing_of_an_earlier_call_stays(weights: Path, lr_folders, tmp_path):
+    """Arrays of other weights beside this call's table, or maps of layers it did not take."""
+    run_saliency(weights, lr_folders["clean"], tmp_path, arrays=True)
+    assert list(tmp_path.glob("*/*.npz"))
+    run_saliency(weights, lr_folders["clean"], tmp_path, layers=["last"])
+    assert not list(tmp_path.glob("*/*.npz"))
+    assert {path.stem.rpartition("-")[2] for path in tmp_path.glob("maps/*.png")} == {"last"}
+
+
 def test_command_repeats_itself_byte_by_byte(weights: Path, lr_folders, tmp_path):
     for name in ("first", "second"):
         out = tmp_path / name

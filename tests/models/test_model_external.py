@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from torch import nn
 
 from reflash.core.errors import ReflashError
 from reflash.interpretation.saliency import channel_saliency, detail
+from reflash.models import external
 from reflash.models.build import build_network
 from reflash.models.external import fit_sizes, open_network
 from reflash.models.factory import factory_code
@@ -134,6 +136,33 @@ def test_images_smaller_than_a_window(height: int, width: int) -> None:
     lr = torch.rand(1, 3, height, width)
     assert torch.equal(model(lr), nn.functional.interpolate(lr, scale_factor=4.0))
     assert seen == [(16, 16)]
+
+
+def test_what_spandrel_and_the_user_ask_of_sizes_is_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Two crops, one inside the other, would take the scale from a size that is cropped already."""
+    seen: list[tuple[int, ...]] = []
+
+    class Net(nn.Module):
+        def forward(self, lr: torch.Tensor) -> torch.Tensor:
+            seen.append(tuple(lr.shape[-2:]))
+            return nn.functional.interpolate(lr, scale_factor=4.0)
+
+    class Descriptor:
+        input_channels = output_channels = 3
+        architecture = SimpleNamespace(name="Net")
+        size_requirements = SimpleNamespace(square=False, multiple_of=6, minimum=16)
+        model = Net()
+
+    spandrel = SimpleNamespace(ImageModelDescriptor=Descriptor)
+    monkeypatch.setattr(external, "_import_spandrel", lambda: spandrel)
+    monkeypatch.setattr(external, "_recognised", lambda *_: Descriptor())
+    torch.save({"a.weight": torch.zeros(3, 3)}, tmp_path / "net.pth")
+    model = open_network(text(weights=str(tmp_path / "net.pth"), multiple=4))
+    for height, width in ((20, 30), (10, 10)):
+        assert model(torch.rand(1, 3, height, width)).shape == (1, 3, 4 * height, 4 * width)
+    assert seen == [(24, 36), (24, 24)]
 
 
 def test_padding_leaves_the_names_of_layers(mynet: str, lr: torch.Tensor) -> None:

@@ -146,7 +146,7 @@ def test_what_is_wrong_is_said_and_the_page_kept(results: Path, tmp_path: Path) 
     with pytest.raises(ReflashError, match=r"page.md: no part to fill; give it a line <!-- find"):
         write_findings(page, results)
     page.write_text(PAGE.replace("<!-- end -->", ""))
-    with pytest.raises(ReflashError, match=r"page.md: no part to fill"):
+    with pytest.raises(ReflashError, match=r"page.md: 1 of its parts begin, .* and 0 end"):
         write_findings(page, results)
     page.write_text(PAGE)
     (results / "claims.json").rename(results / "aside.json")

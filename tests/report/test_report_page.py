@@ -25,7 +25,7 @@ from reflash.paper.tables.registry import make_table
 from reflash.report.claims import deciding_part
 from reflash.report.comparison import main_comparison
 from reflash.report.page import by_setting, write_report
-from reflash.report.provenance import duration, read_runs, training_facts
+from reflash.report.provenance import read_runs, training_facts
 from reflash.study.artefacts import Claims, FigureStyle, MultiDegradation, TrainingCurves
 from reflash.study.context import Context
 from reflash.study.inputs import Inputs
@@ -549,21 +549,6 @@ def test_another_metric_is_not_held_against_the_papers_psnr(tmp_path):
     layout = main_comparison(about, csv)
     assert "ours" not in {column.name for column in layout.columns}
     assert "no table of the PSNR" in layout.caption
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.04, "0.0 s"),
-        (59.94, "59.9 s"),
-        (60, "1 min 00 s"),
-        (3599, "59 min 59 s"),
-        (3600, "1 h 00 min"),
-        (100000, "27 h 46 min"),
-    ],
-)
-def test_duration(seconds, text):
-    assert duration(seconds) == text
 
 
 def test_models_are_counted_by_setting() -> None:

@@ -20,12 +20,16 @@ if TYPE_CHECKING:  # slow to import, and not needed to check a name
     import torch
 
 _NAMES = re.compile(r"auto|cpu|(cuda|mps|xpu)(:\d+)?")
-_HELD: list[IO[bytes]] = []
+_HELD: dict[int, IO[bytes]] = {}
+"""The GPUs that are this process's, with the locks that say so to others."""
 
 
 def _try_lock(gpu: int) -> bool:
-    """Take the lock of one GPU for the life of this process, if it is free."""
+    """Take the lock of one GPU for the life of this process, if it is free or this process's."""
     import torch
+
+    if gpu in _HELD:
+        return True
 
     name = torch.cuda.get_device_properties(gpu)
     path = Path(tempfile.gettempdir()) / f"reflash-gpu-{getattr(name, 'uuid', gpu)}.lock"
@@ -38,7 +42,7 @@ def _try_lock(gpu: int) -> bool:
     except BlockingIOError:
         handle.close()
         return False
-    _HELD.append(handle)
+    _HELD[gpu] = handle
     return True
 
 
@@ -123,7 +127,8 @@ def choose_device(name: str = "auto", poll: float = 1.0) -> torch.device:
     """Return the device ``name`` stands for, and make it this process's GPU if it is one.
 
     ``auto`` takes a free GPU, waiting for one where all are in use (a workflow runs several jobs
-    at once and hands out no ids; a lock per GPU does), and the CPU where there is no GPU.
+    at once and hands out no ids; a lock per GPU does), and the CPU where there is no GPU. A process
+    keeps the one it took: every further ``auto`` is that one.
 
     Raises
     ------
@@ -137,7 +142,7 @@ def choose_device(name: str = "auto", poll: float = 1.0) -> torch.device:
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         waiting = False
         while count:
-            for gpu in range(count):
+            for gpu in (*_HELD, *range(count)):
                 if _try_lock(gpu):
                     torch.cuda.set_device(gpu)  # what records graphs and times has no other way
                     return torch.device("cuda", gpu)

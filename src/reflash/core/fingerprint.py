@@ -26,6 +26,9 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1]
 """Folder of this package."""
 
+_NETWORKS = ("models.build",)
+"""What weights are opened as: known to what reads weights (plumbing) and to no other module."""
+
 STAGES: dict[str, tuple[str, ...]] = {
     "images": ("datasets.sources", "datasets.photos"),
     "cache": ("datasets.cache",),
@@ -33,13 +36,13 @@ STAGES: dict[str, tuple[str, ...]] = {
     "degradation": ("degradations.benchmark",),
     "pairs": ("training.pairs", "training.pool"),
     "training": ("training.trainer", "training.pairs"),
-    "evaluation": ("evaluation.evaluate",),
-    "upscaling": ("evaluation.upscale",),
-    "saliency": ("interpretation.saliency",),
-    "ablation": ("interpretation.ablation",),
-    "masking": ("interpretation.masking",),
-    "representations": ("interpretation.representations",),
-    "sensitivity": ("interpretation.sensitivity",),
+    "evaluation": ("evaluation.evaluate", *_NETWORKS),
+    "upscaling": ("evaluation.upscale", *_NETWORKS),
+    "saliency": ("interpretation.saliency", *_NETWORKS),
+    "ablation": ("interpretation.ablation", *_NETWORKS),
+    "masking": ("interpretation.masking", *_NETWORKS),
+    "representations": ("interpretation.representations", *_NETWORKS),
+    "sensitivity": ("interpretation.sensitivity", *_NETWORKS),
     "metrics": ("evaluation.summary",),
     "claims": ("paper.claims.tests",),
     "report": ("report.page",),

@@ -57,7 +57,14 @@ class Network(Settings):
 
 
 class NotFoundError(ReflashError):
-    """The server says that there is no such file (404 or 410)."""
+    """The server says that there is no such file (404, 410) or that it is not for us (403).
+
+    S3 says 403 of what is not there to all who may not list.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class _TransientError(Exception):
@@ -103,7 +110,7 @@ def download(
     ------
     ReflashError
         The file cannot be had there or is not what it should be (the line begins with ``url``).
-    DiskError
+    StopError
         The disk is full or cannot be written; what arrived is kept and continued by the next run.
     """
     dst = Path(dst)
@@ -236,6 +243,8 @@ class _Transfer:
         try:
             with self.session.get(self.url, headers=headers, stream=True, timeout=timeout) as reply:
                 self._take(reply, "Range" in headers)
+        except requests.ConnectTimeout as error:
+            raise _TransientError(f"no connection within {timeout[0]:g} s") from error
         except requests.Timeout as error:
             raise _TransientError(f"no answer within {timeout[1]:g} s") from error
         except _HOPELESS as error:
@@ -285,8 +294,8 @@ class _Transfer:
                 return
             self.discard()
             raise _TransientError("the file there changed")
-        if status in (404, 410):
-            raise NotFoundError(f"{self.url}: answered {status} {reply.reason}")
+        if status in (403, 404, 410):
+            raise NotFoundError(f"{self.url}: answered {status} {reply.reason}", status)
         if status >= 500 or status in _RETRIED:
             raise _TransientError(f"answered {status} {reply.reason}", _retry_after(reply))
         if status not in (200, 206):

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
-from reflash.core.errors import ReflashError
+from reflash.core.errors import ReflashError, StopError
 from reflash.core.lock import only_one
 from reflash.core.progress import say
 from reflash.datasets.download import (
@@ -41,7 +41,7 @@ from reflash.datasets.registry import (
     find,
     shipped_manifests,
 )
-from reflash.datasets.space import DiskError, disk_errors, require_space
+from reflash.datasets.space import disk_errors, require_space
 from reflash.datasets.unpack import FORMATS, OTHER_ARCHIVES, unpack
 from reflash.datasets.verify import SUMS, read_sums, verify, write_sums
 
@@ -77,9 +77,10 @@ def fetch(
         How patient downloads are.
 
     Images are recognised by their pixels and stored under the names of the shipped manifest, in
-    their own format. Where no manifest is shipped, the archive's hash and the number of images
-    must fit. A dataset that is there already is only verified; of an incomplete one, what is right
-    is kept. Two processes that fetch the same dataset take turns.
+    their own format. Where no manifest is shipped, the number of images must fit, and the hash of
+    an archive that is named as one of the registry's. A dataset that is there already is only
+    verified; of an incomplete one, what is right is kept. Two processes that fetch the same dataset
+    take turns.
 
     Raises
     ------
@@ -180,7 +181,7 @@ class _Job:
                 elif not isinstance(source, ManualSource):
                     self._from_files(source)
                 return
-            except DiskError:
+            except StopError:
                 raise
             except ReflashError as error:
                 reasons.append(str(error))
@@ -219,7 +220,7 @@ class _Job:
     def _probe(self, base: str) -> str:
         """Return where below ``base`` the first image lies."""
         first = next(iter(self.manifests.values()))[0].name
-        session = new_session()
+        session, refused = new_session(), ""
         for pattern in address_patterns(self.name, self.dataset, base):
             url = pattern.replace("{name}", quote(first))
             try:
@@ -230,12 +231,13 @@ class _Job:
                     session=session,
                 )
                 return pattern
-            except NotFoundError:
-                continue
+            except NotFoundError as error:
+                refused = f" (the last answer: {error})" if error.status == 403 else ""
+        places = f"any of the usual places of {self.name}{refused}"
         raise ReflashError(
-            f"{base}: has no image {first} in any of the usual places of {self.name}; give the "
-            "address of the folder with the images, or of an archive whose name ends in .zip, .tar "
-            "or the like; download one of another name by hand and give the file"
+            f"{base}: has no image {first} in {places}; give the address of the folder with the "
+            "images, or of an archive whose name ends in .zip, .tar or the like; download one of "
+            "another name by hand and give the file"
         )
 
     def _adopt(self) -> bool:
@@ -327,7 +329,7 @@ class _Job:
         )
         try:
             self._from_archive_file(archive, source)
-        except DiskError:
+        except StopError:
             raise
         except ReflashError as error:
             archive.unlink(missing_ok=True)
@@ -372,8 +374,22 @@ class _Job:
     def _file_name(source: ArchiveSource) -> str:
         return PurePosixPath(re.split("[?#]", source.url)[0]).name
 
+    def _out_of_the_way(self, match: Match) -> Match:
+        """Copy aside what another image is about to replace, as where two files are exchanged."""
+        pairs = []
+        for name, item in match.pairs:
+            place = self.target / f"{name}{item.suffix}"
+            if item.path.is_relative_to(self.target) and item.path != place:
+                aside = self.staging / "renamed" / f"{name}{item.suffix}"
+                aside.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(item.path, aside)
+                item = item._replace(path=aside)
+            pairs.append((name, item))
+        return match._replace(pairs=pairs)
+
     def _put(self, match: Match) -> None:
         """Fill the dataset's folder with the images of ``match``."""
+        match = self._out_of_the_way(match)
         paths = [item.path for _, item in match.pairs]
         own = {path for path in paths if path.is_relative_to(self.staging)}
         copied = sum(item.bytes for _, item in match.pairs if item.path not in own)

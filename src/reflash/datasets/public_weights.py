@@ -18,14 +18,14 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, TypeAdapter
 
-from reflash.core.errors import ReflashError
+from reflash.core.errors import ReflashError, StopError
 from reflash.core.files import write_json
 from reflash.core.lock import only_one
 from reflash.core.progress import say
 from reflash.core.settings import Settings
 from reflash.datasets.download import Network, address_parts, download
 from reflash.datasets.registry import look_up
-from reflash.datasets.space import DiskError, disk_errors, human, require_space
+from reflash.datasets.space import disk_errors, human, require_space
 from reflash.models.settings import Dropout, NetworkSettings
 
 FOLDER = "data/weights"
@@ -154,16 +154,17 @@ def _downloaded(
     of_file = PurePosixPath(address_parts(base).path).suffix if base else ""
     sources = [one for one in weights.sources if PurePosixPath(one.file).suffix == of_file]
     require_space(staging.parent, 8 * weights.parameters, f"{name}: download")
-    for one in sources or weights.sources:
+    tried_in_turn = sources or weights.sources
+    for one in tried_in_turn:
         url = one.url if base is None else f"{base.rstrip('/')}/{one.file}"
         url = base if base and sources else url
         try:
             return download(url, staging / one.file, sha256=one.sha256, network=network), url
-        except DiskError:
+        except StopError:
             raise
         except ReflashError as error:
             reasons.append(str(error))
-            more = "; trying the next source" if len(reasons) < len(weights.sources) else ""
+            more = "; trying the next source" if len(reasons) < len(tried_in_turn) else ""
             say(f"{name}: {error}{more}")
     tried = "; ".join(f"({i}) {reason}" for i, reason in enumerate(reasons, 1))
     raise ReflashError(

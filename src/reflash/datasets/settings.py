@@ -28,6 +28,8 @@ def _trainable(names: tuple[str, ...]) -> tuple[str, ...]:
 def _has_hr(name: str) -> str:
     if _known(name).split == "real":
         raise ValueError(f"{name} has no HR images to degrade and compare with")
+    if _known(name).folders:
+        raise ValueError(f"{name} is one set in several degradations; use table seal")
     return name
 
 

@@ -7,13 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from reflash.core.errors import ReflashError
+from reflash.core.errors import ReflashError, StopError
 from reflash.core.files import explained
 from reflash.core.progress import say
-
-
-class DiskError(ReflashError):
-    """The disk is full or cannot be written: another source of the same data would not help."""
 
 
 def human(size: float) -> str:
@@ -41,7 +37,7 @@ def require_space(folder: Path | str, need: int, what: str, announce: bool = Tru
 
     Raises
     ------
-    DiskError
+    StopError
         There is less free space than ``need``.
     """
     folder = Path(folder)
@@ -50,7 +46,7 @@ def require_space(folder: Path | str, need: int, what: str, announce: bool = Tru
         place = place.parent
     free = shutil.disk_usage(place).free
     if need > free:
-        raise DiskError(
+        raise StopError(
             f"{folder}: {what} takes {human(need)} of disk and {human(free)} are free; "
             "free some space or choose another folder"
         )
@@ -66,5 +62,5 @@ def disk_errors(path: Path | str) -> Iterator[None]:
     except OSError as error:
         problem = explained(error, path)
         if isinstance(problem, ReflashError):
-            raise DiskError(str(problem)) from error
+            raise StopError(str(problem)) from error
         raise

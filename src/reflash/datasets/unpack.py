@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import lzma
 import re
@@ -31,6 +32,8 @@ _DAMAGED = (
     zlib.error,
     lzma.LZMAError,
     RuntimeError,  # zipfile: encrypted, or of a compression method it does not know
+    ValueError,  # names that are no text, sizes below 0
+    OverflowError,  # sizes and places beyond any file
 )
 
 
@@ -104,7 +107,7 @@ def unpack(
     ReflashError
         The archive is damaged or no archive; an entry has an absolute path or ``..``, is a link or
         a device, or occurs twice; or more would come out than ``limits`` allow.
-    DiskError
+    StopError
         The disk is full.
     """
     archive, dst = Path(archive), Path(dst)
@@ -134,9 +137,9 @@ def unpack(
         except _DAMAGED as error:
             raise _damaged(archive) from error
         except OSError as error:
-            if error.errno is not None:
+            if error.errno not in (None, errno.EINVAL):
                 raise
-            raise _damaged(archive) from error  # bzip2 says so
+            raise _damaged(archive) from error  # bzip2; places that are in no file
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     return written

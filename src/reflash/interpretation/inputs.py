@@ -260,3 +260,9 @@ def write_table(
     table = pd.DataFrame(list(rows), columns=list(columns))
     write_csv(path, table)
     return table
+
+
+def float64_sum(values: Tensor, dimensions: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return sums over dimensions in 64-bit floats, also of a device that has none (MPS)."""
+    values = values.cpu() if values.device.type == "mps" else values
+    return np.asarray(values.sum(dimensions, dtype=torch.float64).cpu().numpy())

@@ -20,6 +20,7 @@ from reflash.interpretation.contact_sheet import contact_sheet
 from reflash.interpretation.inputs import (
     Weights,
     Which,
+    float64_sum,
     opened,
     read_images,
     require_finite,
@@ -127,7 +128,7 @@ def _maps(
 
 def channel_totals(maps: Tensor) -> NDArray[np.float64]:
     """Return each channel's saliency, the sum of its map: (C, h, w) to (C,)."""
-    return np.asarray(maps.sum((1, 2), dtype=torch.float64).cpu().numpy())
+    return float64_sum(maps, (1, 2))
 
 
 def saliency_table(maps: Mapping[str, Tensor], run: str, image: str) -> pd.DataFrame:
@@ -197,7 +198,7 @@ def run_saliency(
         Unreadable weights or images, no such layer or device, or an output that is not finite.
     """
     settings, out, run = settings or AnalysisSettings(), Path(out), run_name(weights, run)
-    tables = []
+    tables, written = [], set[Path]()
     with opened(weights, key, device) as network:
         chosen = network.layer_names if layers is None else tuple(layers)
         network.check_layers(chosen)
@@ -207,26 +208,21 @@ def run_saliency(
             tables.append(saliency_table(maps, run, sample.name))
             for layer, of_layer in maps.items():
                 sheet = contact_sheet(of_layer.cpu().numpy(), f"{sample.name}, {layer}")
-                with atomic(out / "maps" / f"{sample.name}-{layer}.png") as temporary:
+                path = out / "maps" / f"{sample.name}-{layer}.png"
+                with atomic(path) as temporary:
                     sheet.save(temporary, "PNG", compress_level=2)
+                written.add(path)
             if arrays:
-                _write_halves(out / "maps" / f"{sample.name}.npz", maps)
-                _write_halves(out / "features" / f"{sample.name}.npz", features)
+                for folder, tensors in (("maps", maps), ("features", features)):
+                    written.add(path := out / folder / f"{sample.name}.npz")
+                    _write_halves(path, tensors)
     table = pd.concat(tables, ignore_index=True)
-    _remove_others(out, table)
+    for path in (*out.glob("maps/*.png"), *out.glob("maps/*.npz"), *out.glob("features/*.npz")):
+        if path not in written:  # of other images or weights
+            path.unlink()
     write_csv(out / "concentration.csv", concentration_table(table))
     write_csv(out / "saliency.csv", table)
     return table
-
-
-def _remove_others(out: Path, table: pd.DataFrame) -> None:
-    """Remove what an earlier call wrote of images that are not in ``table``."""
-    images = set(table["image"])
-    for path in [*out.glob("maps/*.npz"), *out.glob("features/*.npz")]:
-        if path.stem not in images:
-            path.unlink()
-            for layer in set(table["layer"]):
-                (out / "maps" / f"{path.stem}-{layer}.png").unlink(missing_ok=True)
 
 
 def _write_halves(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -234,4 +230,4 @@ def _write_halves(path: Path, tensors: Mapping[str, Tensor]) -> None:
     halves = {layer: tensor.half().cpu().numpy() for layer, tensor in tensors.items()}
     with atomic(path) as temporary:
         # Compressed they are a sixth smaller, and writing them is most of the work.
-        np.savez(temporary, allow_pickle=False, **halves)
+        np.savez(temporary, **halves)  # type: ignore[arg-type]

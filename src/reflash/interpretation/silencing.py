@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reflash.interpretation.inputs import MEMORY, batch_size
+from reflash.interpretation.inputs import MEMORY, batch_size, float64_sum
 from reflash.models.layers import LayeredNetwork
 from reflash.models.staged import StagedNetwork
 
@@ -19,7 +19,7 @@ _COLUMNS = 4096
 
 def channel_amounts(features: Tensor) -> NDArray[np.float64]:
     """Return each channel's sum of magnitudes: (1, C, h, w) to (C,)."""
-    return np.asarray(features.abs().sum((0, 2, 3), dtype=torch.float64).cpu().numpy())
+    return float64_sum(features.abs(), (0, 2, 3))
 
 
 def rescale_factors(amounts: NDArray[np.float64], keep: NDArray[np.bool_]) -> NDArray[np.float64]:

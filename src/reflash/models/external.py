@@ -90,7 +90,7 @@ def open_network(weights: Path | str, key: Which | None = None) -> nn.Module:
     try:
         model = load_network(settings.weights, settings.key)
     except OtherArchitectureError as error:
-        model = _from_spandrel(settings, error)
+        return _from_spandrel(settings, error)
     return fit_sizes(model, settings.multiple)
 
 
@@ -200,7 +200,8 @@ def _from_spandrel(settings: ExternalSettings, unknown: ReflashError) -> nn.Modu
     if needed.square:
         raise ReflashError(f"{what} takes square images only; use another network")
     model: nn.Module = found.model
-    return fit_sizes(model.eval().float(), needed.multiple_of, max(needed.minimum, 1))
+    multiple = math.lcm(needed.multiple_of, settings.multiple)
+    return fit_sizes(model.eval().float(), multiple, max(needed.minimum, 1))
 
 
 def _recognised(spandrel: Any, tensors: StateDict) -> Any:

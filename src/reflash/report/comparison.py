@@ -12,6 +12,7 @@ from reflash.paper.reference import (
     COMPARABLE_SET,
     EVIDENCE_NOTE,
     NOT_FOUND,
+    reference_gain,
     reference_psnr,
     reference_table,
 )
@@ -158,11 +159,11 @@ def _row(
     cells = [Cell(text=label)]
     evidence: list[str] = []
     for kind in kinds:
-        known = reference_psnr(model, COMPARABLE_SET, kind)
+        if baseline is None:
+            known = reference_psnr(model, COMPARABLE_SET, kind)
+        else:
+            known = reference_gain(model, baseline, COMPARABLE_SET, kind)
         paper = known[0] if known else float("nan")
-        if baseline is not None:
-            other = reference_psnr(baseline, COMPARABLE_SET, kind)
-            paper -= other[0] if other else float("nan")
         evidence.append(known[1] if known else NOT_FOUND)
         cells.append(Cell(text=number(paper, sign=gain)))
         if own:

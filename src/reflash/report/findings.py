@@ -75,7 +75,7 @@ def write_findings(page: Path, results: Path | None = None, out: Path | None = N
         claims = [int(n) for n in numbers.split(",")] if numbers else None
         return findings_text(named, found["scores"] or found["claims"], claims)
 
-    after, count = replace_marked(before, MARKER, fill)
+    after, count = replace_marked(before, MARKER, fill, page)
     if not count:
         raise ReflashError(
             f"{page}: no part to fill; give it a line <!-- findings FOLDER --> and a line "

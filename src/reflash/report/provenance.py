@@ -11,6 +11,7 @@ from typing import Any
 from reflash.core.errors import ReflashError
 from reflash.core.files import require_file
 from reflash.core.machine import package_versions
+from reflash.core.progress import duration
 from reflash.study.context import listing
 from reflash.training.record import RECORD, Record, read_record
 
@@ -133,13 +134,3 @@ def _machine(record: Record) -> str:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'s' if number != 1 else ''}"
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as people read them: 12.3 s, 5 min 02 s, 3 h 20 min."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
