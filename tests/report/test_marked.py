@@ -30,9 +30,7 @@ def test_every_part_is_made_and_the_rest_stays() -> None:
     ],
 )
 def test_a_part_without_end_is_refused(text: str) -> None:
-    with pytest.raises(
-        ReflashError, match=r"text: .* such as <!-- sum -->, and \d end; give"
-    ):
+    with pytest.raises(ReflashError, match=r"text: .* such as <!-- sum -->, and \d end; give"):
         made(text)
 
 
