@@ -216,6 +216,15 @@ def test_the_rising_gain_that_the_readme_names() -> None:
     assert words in readme(), words
 
 
+def test_the_single_setting_is_as_the_readme_says() -> None:
+    """Dropout costs less than matters on clean images, and gains with noise, in every set."""
+    table = pd.read_csv(ROOT / "results/cpu/record_single/tables/multi_degradation.csv")
+    gain = table[table["row"] == "gain"].pivot(index="set", columns="kind", values="value")
+    assert (gain["clean"] > -0.05).all()
+    words = f"gains {gain['noise'].min():.2f} to {gain['noise'].max():.2f} dB"
+    assert f"which these networks were not trained on, it {words}" in readme()
+
+
 def test_every_seed_of_the_record_has_its_log() -> None:
     """And every log ends above the same network without dropout."""
     runs = ROOT / "results/cpu/record/runs"
