@@ -216,6 +216,14 @@ def test_the_rising_gain_that_the_readme_names() -> None:
     assert words in readme(), words
 
 
+def test_the_probabilities_that_the_readme_names() -> None:
+    table = pd.read_csv(ROOT / "results/cpu/record_places/tables/multi_degradation.csv")
+    table = table.query("set == 'BSD100' and row == 'gain' and kind == 'mean'").set_index("model")
+    gain = [table.loc[f"srresnet/multi/last_conv-channel-p{p}", "value"] for p in (0.5, 0.7, 0.9)]
+    words = f"the gain on BSD100 is {gain[0]:+.2f}, {gain[1]:+.2f} and {gain[2]:+.2f} dB"
+    assert words in readme(), words
+
+
 def test_the_single_setting_is_as_the_readme_says() -> None:
     """Dropout costs less than matters on clean images, and gains with noise, in every set."""
     table = pd.read_csv(ROOT / "results/cpu/record_single/tables/multi_degradation.csv")

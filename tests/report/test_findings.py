@@ -184,8 +184,10 @@ def test_all_that_counts_for_some_claims(results: Path) -> None:
         assert cells[0].startswith(f"| {number}. ")
         assert cells[1] == f"**{part['verdict']}**"
         assert cells[2] == part["name"]
-    with pytest.raises(ReflashError, match="nothing was measured for claim 3"):
-        findings_text(results, "claims", [3])
+    text = findings_text(results, "claims", [2, 3])
+    assert "Not tested: 3 (Channel-wise dropout is better than element-wise)." in text
+    with pytest.raises(ReflashError, match="has no claim 12; name one of 1, 2"):
+        findings_text(results, "claims", [12])
 
 
 def test_scores_and_claims_are_both_or_either(results: Path) -> None:

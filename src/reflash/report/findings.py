@@ -107,7 +107,7 @@ def findings_text(
     Raises
     ------
     ReflashError
-        A file is missing, or nothing was measured for one of ``claims``.
+        A file is missing, or one of ``claims`` is none of the study's.
     """
     scores = results / "tables/multi_degradation.csv"
     if part == "scores":
@@ -119,11 +119,14 @@ def findings_text(
         parts = [_scores(scores)] if part is None else []
         missing = [f"{c.number} ({c.title})" for c in findings.claims if not c.parts]
     else:
+        titles = {claim.number: claim.title for claim in findings.claims}
         for number in claims:
-            if number not in measured:
-                raise ReflashError(f"{results}: nothing was measured for claim {number}")
-        shown = [(measured[number], _judged(measured[number])) for number in claims]
-        parts, missing = [], []
+            if number not in titles:
+                raise ReflashError(
+                    f"{results}: has no claim {number}; name one of {listing(list(map(str, titles)))}"
+                )
+        shown = [(measured[n], _judged(measured[n])) for n in claims if n in measured]
+        parts, missing = [], [f"{n} ({titles[n]})" for n in claims if n not in measured]
     parts.append(_claims(findings, shown, of_parts=claims is not None))
     closing = [f"Not tested: {listing(missing)}."] if missing else []
     seeds = ", ".join(map(str, findings.seeds))
