@@ -122,9 +122,8 @@ def findings_text(
         titles = {claim.number: claim.title for claim in findings.claims}
         for number in claims:
             if number not in titles:
-                raise ReflashError(
-                    f"{results}: has no claim {number}; name one of {listing(list(map(str, titles)))}"
-                )
+                known = ", ".join(map(str, titles))
+                raise ReflashError(f"{results}: has no claim {number}; name one of {known}")
         shown = [(measured[n], _judged(measured[n])) for n in claims if n in measured]
         parts, missing = [], [f"{n} ({titles[n]})" for n in claims if n not in measured]
     parts.append(_claims(findings, shown, of_parts=claims is not None))
