@@ -364,6 +364,25 @@ def test_an_address_without_the_images(
         get(monkeypatch, images, raw, files(server), source=f"{server.url}/m")
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_mirror_that_refuses_what_it_does_not_have(
+    server: WebServer, images: Path, raw: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    """As S3 does where nobody may list: the other usual places are tried all the same."""
+    for path in list_images(images):
+        for place in ("/m", "/m/Toy", "/m/test/Toy"):
+            server.replies[f"{place}/{path.name}"] = Reply(b"", 403)
+        if there:
+            server.replies[f"/m/T6/{path.name}"] = Reply(path.read_bytes())
+    manual = {"kind": "manual", "instructions": "ask"}
+    if there:
+        get(monkeypatch, images, raw, manual, source=f"{server.url}/m/", aliases=["T6"])
+        assert_whole(raw, images)
+    else:
+        with pytest.raises(ReflashError, match="has no image im00 in any of the usual places"):
+            get(monkeypatch, images, raw, manual, source=f"{server.url}/m/", aliases=["T6"])
+
+
 def test_a_full_disk_stops_without_trying_the_next_source(
     server: WebServer, images: Path, full_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from pathlib import Path
 
@@ -221,6 +222,25 @@ def test_the_probabilities_that_the_readme_names() -> None:
     table = table.query("set == 'BSD100' and row == 'gain' and kind == 'mean'").set_index("model")
     gain = [table.loc[f"srresnet/multi/last_conv-channel-p{p}", "value"] for p in (0.5, 0.7, 0.9)]
     words = f"the gain on BSD100 is {gain[0]:+.2f}, {gain[1]:+.2f} and {gain[2]:+.2f} dB"
+    assert words in readme(), words
+
+
+def test_the_minutes_that_the_readme_names() -> None:
+    """Medians: some runs shared their processor."""
+
+    def minutes(pattern: str) -> np.ndarray:
+        records = (ROOT / "results/cpu").glob(f"{pattern}/*/seed*/run.json")
+        return np.array([json.loads(path.read_text())["seconds"] / 60 for path in records])
+
+    srresnet, rrdb = (
+        np.median(minutes(f"{place}/multi"))
+        for place in ("record/runs/srresnet", "record_rrdb/runs/rrdb")
+    )
+    fp32 = minutes("record_fp32/runs/srresnet/multi") / 60
+    words = (
+        f"some {srresnet:.0f} minutes (SRResNet) or {rrdb:.0f} (RRDB) of one core with bf16 "
+        f"instructions, {fp32.min():.0f} to {fp32.max():.0f} hours in fp32"
+    )
     assert words in readme(), words
 
 

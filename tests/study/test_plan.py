@@ -55,13 +55,13 @@ def test_a_study_may_name_its_own_seeds(root: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("metrics", "shown"),
-    [(["psnr", "ssim"], "tables.anatomy shows psnr_low"), (["ssim"], "teaser_bars shows psnr")],
+    [(["psnr", "ssim"], "tables.anatomy shows psnr_low"), (["ssim"], "tables.claims shows psnr")],
 )
 def test_images_are_evaluated_in_every_metric_that_is_shown(
     root: Path, tmp_path: Path, metrics: list[str], shown: str
 ) -> None:
     shutil.copytree(root / "config", tmp_path / "config")
-    tables = "{multi_degradation: {metric: ssim}, dropout_grid: null, claims: null, anatomy: %s}"
+    tables = "{multi_degradation: {metric: ssim}, dropout_grid: null, anatomy: %s}"
     text = "title: T\nmodels: [srresnet/multi/none]\ntables: "
     study, anatomy = tmp_path / "config/study/one.yaml", "psnr" in metrics
     study.write_text(text + tables % ("{}" if anatomy else "null"))

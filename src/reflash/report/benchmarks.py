@@ -311,7 +311,7 @@ def render(page: Path, results: Path) -> str:
         return "\n\n".join(shown or ["Not measured yet: `reflash bench`."])
 
     text = page.read_text(encoding="utf-8")
-    return replace_marked(text, r"bench (?P<name>[\w-]+)", tables)[0]
+    return replace_marked(text, r"bench (?P<name>[\w-]+)", tables, page)[0]
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, object]], device: str) -> None:

@@ -205,7 +205,7 @@ def check_metrics(plan: Plan, name: str) -> None:
     measured = plan.scale.evaluation.metrics
     for kind in ("tables", "figures"):
         for artefact, settings in plan.artefacts(kind).items():
-            if "evaluations" not in settings.inputs:
+            if "evaluations" not in (*settings.inputs, *getattr(settings, "tested_on", ())):
                 continue
             metric = getattr(settings, "metric", None)
             for needed in (metric,) if metric else settings.metrics:
