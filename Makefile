@@ -51,7 +51,7 @@ RECORD ?= cpu/record cpu/record_rrdb cpu/record_places cpu/record_single cpu_no_
 # What is committed may be newer than the runs made here: tables and figures are always made again.
 AGAIN := make_table make_figure test_claims
 SHIPPED := srresnet/multi/last_conv-channel-p0.7/seed0
-record: $(BIN)/.installed  ## Make the results that README shows (hours; RECORD=cpu/record, CONFIG=mirror=FOLDER)
+record: $(BIN)/.installed  ## Make the results that docs/results.md shows (hours; RECORD=cpu/record, CONFIG=mirror=FOLDER)
 	@$(EXPORTED) for one in $(RECORD); do \
 	  snakemake --cores $(CORES) --forcerun $(AGAIN) --config scale=$${one%/*} study=$${one#*/} $(CONFIG) || exit 1; \
 	  ! test -d results/$$one/runs || reflash runs --results results/$$one --against results/$$one; \
@@ -61,7 +61,7 @@ ifneq ($(filter cpu/record,$(RECORD)),)
 	  reflash convert results/cpu/runs/$$run/params.safetensors results/cpu/record/runs/$$run/half.safetensors --half || exit 1; done
 	@cp results/cpu/record/runs/$(SHIPPED)/half.safetensors src/reflash/evaluation/weights/upscale.safetensors
 endif
-	@$(EXPORTED) reflash findings README.md
+	@$(EXPORTED) reflash findings README.md && reflash findings docs/results.md
 
 unlock: $(BIN)/.installed  ## Remove the lock that a killed snakemake left in this folder
 	@$(EXPORTED) snakemake --unlock --config scale=$(SCALE) $(CONFIG)

@@ -32,6 +32,11 @@ PLACES = {
 }
 """Where a link to a file outside docs/ leads on the site."""
 
+MADE = ("figures/", "results/")
+"""Folders of which the site takes every file that a page links to or shows."""
+
+LINK = re.compile(r"\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]+)?\)")
+
 PYTHON = {
     "functions": ("Python functions", ["functions"]),
     "degradations": (
@@ -72,7 +77,18 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         pages[f"reference/{name}.md"] = f"# {title}\n\n{blocks}\n"
     for name, content in pages.items():
         files.append(File.generated(config, name, content=content))
+    for source in sorted({outside for page in DOCS.rglob("*.md") for outside in _outside(page)}):
+        if source.startswith(MADE):
+            files.append(File.generated(config, source, abs_src_path=str(ROOT / source)))
     return files
+
+
+def _outside(page: Path) -> Iterator[str]:
+    """Yield the files outside docs/ that a page links to, seen from the project."""
+    for found in LINK.finditer(page.read_text()):
+        path = Path(os.path.normpath(page.parent / found[1]))
+        if not path.is_relative_to(DOCS):
+            yield path.relative_to(ROOT).as_posix()
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
@@ -87,12 +103,12 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             place = path.relative_to(DOCS).as_posix()
         else:
             source = path.relative_to(ROOT).as_posix()
-            if source not in PLACES:
+            if source not in PLACES and not source.startswith(MADE):
                 raise PluginError(f"{own}: a link to {source}, which has no page")
-            place = PLACES[source]
+            place = PLACES.get(source, source)
         return f"]({os.path.relpath(place, Path(own).parent)}{anchor})"
 
-    return re.sub(r"\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]+)?\)", led, markdown)
+    return LINK.sub(led, markdown)
 
 
 def commands_page() -> str:

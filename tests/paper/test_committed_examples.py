@@ -68,17 +68,19 @@ def test_the_comparison_can_fail(tmp_path: Path) -> None:
     assert differing_share(csv.with_suffix(".png"), tmp_path / "teaser_bars.png") > TOLERANCE
 
 
-def test_the_findings_of_the_readme_are_made_from_the_record(tmp_path: Path) -> None:
-    page = tmp_path / "README.md"
-    page.write_bytes((ROOT / "README.md").read_bytes())
+@pytest.mark.parametrize("name", ["README.md", "docs/results.md"])
+def test_the_findings_of_a_page_are_made_from_the_record(name: str, tmp_path: Path) -> None:
+    page = tmp_path / name
+    page.parent.mkdir(exist_ok=True)
+    page.write_bytes((ROOT / name).read_bytes())
     for folder in ROOT.glob("results/*/record*"):
         shutil.copytree(folder, tmp_path / folder.relative_to(ROOT))
     write_findings(page)
-    remedy = "reflash findings README.md"
-    assert page.read_bytes() == (ROOT / "README.md").read_bytes(), remedy
+    assert page.read_bytes() == (ROOT / name).read_bytes(), f"reflash findings {name}"
+    assert f"reflash findings {name}" in (ROOT / "Makefile").read_text()
 
 
-def test_the_run_of_the_record_ends_as_the_readme_says() -> None:
+def test_the_run_of_the_record_ends_as_the_page_says() -> None:
     """On clean images PSNR falls while training goes on, and dropout slows that."""
     runs = ROOT / "results/cpu/record/runs"
     plain, dropped = (
@@ -86,13 +88,13 @@ def test_the_run_of_the_record_ends_as_the_readme_says() -> None:
     )
     assert plain.iloc[-1] < plain.max() - 1
     assert plain.iloc[-1] < dropped.iloc[-1] < dropped.max() - 1
-    words = "The lead grows while training goes on (last figure), more slowly with dropout."
-    assert words in readme()
+    words = "The lead grows while training goes on (the curves above), more slowly with dropout."
+    assert words in words_of()
 
 
-def readme() -> str:
-    """Return README on one line."""
-    return " ".join((ROOT / "README.md").read_text().split())
+def words_of(name: str = "docs/results.md") -> str:
+    """Return a page on one line."""
+    return " ".join((ROOT / name).read_text().split())
 
 
 def on_clean(scale: str, study: str) -> pd.Series:
@@ -102,24 +104,24 @@ def on_clean(scale: str, study: str) -> pd.Series:
     return table.set_index(["model", "measure"])["value"]
 
 
-def test_the_bands_that_the_readme_names() -> None:
+def test_the_bands_that_the_page_names() -> None:
     table = pd.read_csv(TABLES / "anatomy.csv")
     low, high = (
         table.query(f"set == 'Set5' and kind == 'clean' and row == 'gain' and measure == '{band}'")
         for band in ("psnr_low", "psnr_high")
     )
     words = f"falls by {low['value'].item():.2f} dB, above 1/8 by {high['value'].item():.2f} dB"
-    assert words in readme()
+    assert words in words_of()
 
 
-def test_the_lead_of_bicubic_that_the_readme_names() -> None:
+def test_the_lead_of_bicubic_that_the_page_names() -> None:
     score = on_clean("cpu", "record")
     lead, left = (score["bicubic", m] - score[DROPPED, m] for m in ("psnr", "psnr_usm"))
     words = f"by {lead:.2f} dB of SRResNet + dropout ({left:.2f} dB against sharpened images)"
-    assert words in readme()
+    assert words in words_of()
     score = on_clean("cpu_no_usm", "record_gain")
     lead = score["bicubic", "psnr"] - score[DROPPED, "psnr"]
-    assert f"here it is {lead:.2f} dB ahead on clean Set5" in readme()
+    assert f"here it is {lead:.2f} dB ahead on clean Set5" in words_of()
     runs = ROOT / "results/cpu/record/runs"
     bands = {}
     for model in ("bicubic", *(f"{DROPPED}/seed{seed}" for seed in SEEDS)):
@@ -128,10 +130,10 @@ def test_the_lead_of_bicubic_that_the_readme_names() -> None:
     bicubic = bands.pop("bicubic")
     parts = np.mean([band_parts(bicubic, one).mean(0) for one in bands.values()], axis=0)
     share = parts[:2].sum() / parts.sum()
-    assert f"{100 * share:.0f} % of that lies below 1/8 cycles per pixel" in readme()
+    assert f"{100 * share:.0f} % of that lies below 1/8 cycles per pixel" in words_of()
 
 
-def test_what_is_left_without_channels_that_the_readme_names() -> None:
+def test_what_is_left_without_channels_that_the_page_names() -> None:
     dropping = pd.read_csv(EXAMPLES / "feature_drop_sensitivity.csv").query(f"model == '{PLAIN}'")
     dropping = dropping.set_index("ratio")["value"]
     masking = pd.read_csv(EXAMPLES / "progressive_masking.csv").query(f"model == '{PLAIN}'")
@@ -142,7 +144,7 @@ def test_what_is_left_without_channels_that_the_readme_names() -> None:
         f"briefly {score:.2f} dB: PSNR rises while channels are dropped, to {dropping[0.9]:.2f} dB "
         "without 90 % of them"
     )
-    assert words in readme(), words
+    assert words in words_of(), words
 
 
 def test_the_summary_of_the_readme() -> None:
@@ -168,7 +170,7 @@ def test_the_summary_of_the_readme() -> None:
         f"bars alone (five images; clean, blur, noise, jpeg) both gain: {here[0]} and {here[1]}, "
         f"the paper's {small.paper:+.2f} and {large.paper:+.2f}."
     )
-    assert words in readme(), words
+    assert words in words_of("README.md"), words
 
 
 def last(runs: str, model: str, column: str) -> float:
@@ -177,7 +179,7 @@ def last(runs: str, model: str, column: str) -> float:
     return float(np.mean([pd.read_csv(log)[column].iloc[-1] for log in logs]))
 
 
-def test_the_losses_that_the_readme_names() -> None:
+def test_the_losses_that_the_page_names() -> None:
     rrdb, srresnet = (
         100 * (last(runs, dropped, "loss") / last(runs, plain, "loss") - 1)
         for runs, plain, dropped in (
@@ -190,10 +192,10 @@ def test_the_losses_that_the_readme_names() -> None:
         )
     )
     words = f"ends {rrdb:.0f} % higher with dropout, SRResNet's {srresnet:.0f} %"
-    assert words in readme(), words
+    assert words in words_of(), words
 
 
-def test_the_rising_gain_that_the_readme_names() -> None:
+def test_the_rising_gain_that_the_page_names() -> None:
     runs, gains = ROOT / "results/cpu/record_rrdb/runs/rrdb/multi", {}
     for kind in ("clean", "blur_noise_jpeg"):
         means = [
@@ -214,18 +216,18 @@ def test_the_rising_gain_that_the_readme_names() -> None:
         f"rises from {clean:+.2f} dB half-way to {end:+.2f} dB on clean images, from {kinds:+.2f} "
         f"to {last:+.2f} dB with blur, noise and JPEG, while training goes on"
     )
-    assert words in readme(), words
+    assert words in words_of(), words
 
 
-def test_the_probabilities_that_the_readme_names() -> None:
+def test_the_probabilities_that_the_page_names() -> None:
     table = pd.read_csv(ROOT / "results/cpu/record_places/tables/multi_degradation.csv")
     table = table.query("set == 'BSD100' and row == 'gain' and kind == 'mean'").set_index("model")
     gain = [table.loc[f"srresnet/multi/last_conv-channel-p{p}", "value"] for p in (0.5, 0.7, 0.9)]
     words = f"the gain on BSD100 is {gain[0]:+.2f}, {gain[1]:+.2f} and {gain[2]:+.2f} dB"
-    assert words in readme(), words
+    assert words in words_of(), words
 
 
-def test_the_minutes_that_the_readme_names() -> None:
+def test_the_minutes_that_the_page_names() -> None:
     """Medians: some runs shared their processor."""
 
     def minutes(pattern: str) -> np.ndarray:
@@ -241,16 +243,16 @@ def test_the_minutes_that_the_readme_names() -> None:
         f"some {srresnet:.0f} minutes (SRResNet) or {rrdb:.0f} (RRDB) of one core with bf16 "
         f"instructions, {fp32.min():.0f} to {fp32.max():.0f} hours in fp32"
     )
-    assert words in readme(), words
+    assert words in words_of(), words
 
 
-def test_the_single_setting_is_as_the_readme_says() -> None:
+def test_the_single_setting_is_as_the_page_says() -> None:
     """Dropout costs less than matters on clean images, and gains with noise, in every set."""
     table = pd.read_csv(ROOT / "results/cpu/record_single/tables/multi_degradation.csv")
     gain = table[table["row"] == "gain"].pivot(index="set", columns="kind", values="value")
     assert (gain["clean"] > -0.05).all()
     words = f"gains {gain['noise'].min():.2f} to {gain['noise'].max():.2f} dB"
-    assert f"which these networks were not trained on, it {words}" in readme()
+    assert f"which these networks were not trained on, it {words}" in words_of()
 
 
 def test_every_seed_of_the_record_has_its_log() -> None:
@@ -325,11 +327,11 @@ def test_a_run_made_again_on_another_machine_is_within_the_tolerance() -> None:
     assert all(not one.recipe and abs(one.last) < 0.1 for one in found)
     ends = sorted(one.last for one in found)
     words = f"between {-ends[0]:.3f} dB lower and {ends[-1]:.3f} dB higher"
-    assert words in " ".join((ROOT / "docs/reruns.md").read_text().split())
+    assert words in words_of("docs/reruns.md")
     fp32, bf16 = (
         last(f"results/cpu/{runs}/runs", DROPPED, "psnr")
         - last(f"results/cpu/{runs}/runs", PLAIN, "psnr")
         for runs in ("record_fp32", "record")
     )
     words = f"dropout gains {fp32:.2f} dB in fp32 and {bf16:.2f} dB in bf16"
-    assert words in " ".join((ROOT / "docs/performance.md").read_text().split())
+    assert words in words_of("docs/performance.md")

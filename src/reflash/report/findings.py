@@ -1,4 +1,4 @@
-"""What a study found, as a few lines of Markdown for a README: scores, claims, how sure it is."""
+"""What a study found, as a few lines of Markdown for a page: scores, claims, how sure it is."""
 
 from __future__ import annotations
 
