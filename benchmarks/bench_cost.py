@@ -41,11 +41,11 @@ REGULARISERS = (
     "additive_noise-0.5",
     "cutblur-1",
     "dropblock-0.3",
-    "feature_alignment-0.1",
+    "feature_alignment-1",
     "mixup-1",
     "multiplicative_noise-0.5",
     "stochastic_depth-0.5",
-    "weight_decay-0.01",
+    "weight_decay-0.1",
 )
 VARIANTS = {
     "srresnet": [

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 from toy_run import run_settings
 
@@ -20,13 +21,14 @@ from reflash.models.build import build_network
 from reflash.models.settings import RRDBSettings, SRResNetSettings, parse_dropout
 from reflash.training.optim import learning_rate
 from reflash.training.regulariser import Regulariser, act_after, act_before, open_regulariser
-from reflash.training.regularisers.adaptive_dropout import AdaptiveDropout, shares
+from reflash.training.regularisers import feature_alignment
+from reflash.training.regularisers.adaptive_dropout import AdaptiveDropout, annealed
 from reflash.training.regularisers.additive_noise import PlusNoise
 from reflash.training.regularisers.cutblur import CutBlur
 from reflash.training.regularisers.dropblock import DropBlock
 from reflash.training.regularisers.feature_alignment import (
     FeatureAlignment,
-    distance,
+    alignment,
     second_view,
 )
 from reflash.training.regularisers.mixup import Mixup
@@ -279,15 +281,24 @@ def test_mixup_blends_lr_and_hr_alike() -> None:
     assert sorted(order.tolist()) == [0, 1, 2, 3]
 
 
-def test_adaptive_dropout_anneals_layer_by_layer() -> None:
-    assert shares(0, 500_000, 17, 0.3) == [0.3] * 17
-    assert shares(20_000, 500_000, 17, 0.3) == [1.0] + [0.3] * 16
-    assert shares(340_000, 500_000, 17, 0.3) == [1.0] * 17
+def test_adaptive_dropout_ends_layer_by_layer() -> None:
+    """Theirs: every 20,000th iteration, counted from 1, in 17 layers."""
+    theirs, expected = [0.3] * 17, []
+    for current in range(1, 500_001):
+        if current % 20_000 == 0 and current <= 20_000 * 17:
+            theirs[current // 20_000 - 1] = 1.0
+        expected.append(theirs.count(1.0))
+    assert [annealed(iteration, 500_000, 17) for iteration in range(500_000)] == expected
+    for iterations, layers in [(6000, 17), (300, 5), (450, 4)]:
+        over = [annealed(iteration, iterations, layers) for iteration in range(iterations)]
+        assert (over[0], over[-1]) == (0, layers)
+        assert over.index(layers) + 1 == -(-iterations * 17 // 25)
     network = build_network(SRResNetSettings(features=4, blocks=2))
     adaptive = AdaptiveDropout(0.3, period=10)
     adaptive.attach(network)
-    adaptive.begin(15, 100)
-    torch.testing.assert_close(adaptive.kept, torch.tensor([1.0, 0.65, 0.3]))
+    for iteration, expected_a in [(19, [1, 1, 0.3]), (15, [1, 0.3, 0.3]), (8, [0.3] * 3)]:
+        adaptive.begin(iteration, 100)
+        torch.testing.assert_close(adaptive.a, torch.tensor(expected_a))
     read: dict[str, Tensor] = {}
     network.conv_last.register_forward_hook(lambda _, inputs, __: read.update(last=inputs[0]))
     lr = torch.rand(8, 3, 6, 6)
@@ -313,36 +324,55 @@ def adaptive_free(network: nn.Module, lr: Tensor) -> Tensor:
     return read[0].detach()
 
 
-def test_alignment_compares_means_and_covariances() -> None:
-    first, second = torch.rand(2, 2, 3, 4, 5)
-    expected = 0.0
-    for a, b in zip(first.numpy(), second.numpy(), strict=True):
-        a, b = a.reshape(3, -1), b.reshape(3, -1)
-        expected += ((a.mean(1) - b.mean(1)) ** 2).mean() / 2
-        expected += ((np.cov(a, bias=True) - np.cov(b, bias=True)) ** 2).mean() / 2
-    assert float(distance(first, second)) == pytest.approx(expected, rel=1e-4)
+def alignment_by_loops(first: Tensor, second: Tensor) -> float:
+    """The term as published code has it: image by image, linear and of random Fourier features."""
+    frequencies, phases = torch.randn(len(first), 1), torch.rand(first.shape[:2])
+    views = [f.double().mean((2, 3)).numpy() for f in (first, second)]
+    centred = [view - view.mean(0) for view in views]
+    total = 0.0
+    for image in range(len(first)):
+        vectors = [view[image] for view in centred]
+        fourier = []
+        for vector in vectors:
+            m = vector * float(frequencies[image]) + 2 * np.pi * phases[image].numpy()
+            m = (m - m.min()) / (m.max() - m.min()) * np.pi / 2
+            fourier.append(np.sqrt(2) * (np.cos(m) + np.sin(m)))
+        for x, y in (vectors, fourier):
+            total += ((x - y) ** 2).mean() + ((np.outer(x, x) - np.outer(y, y)) ** 2).mean()
+    return total
 
 
-def test_alignment_adds_the_distance_of_two_views_to_the_loss() -> None:
+def test_alignment_compares_statistics_image_by_image() -> None:
+    first, second = 3 * torch.rand(2, 4, 3, 5, 6)
+    torch.manual_seed(7)
+    expected = alignment_by_loops(first, second)
+    torch.manual_seed(7)
+    assert float(alignment(first, second)) == pytest.approx(expected, rel=1e-5)
+    assert float(alignment(first, first)) == 0
+    assert float(alignment(first[:1], second[:1])) == 0
+
+
+def test_alignment_adds_the_loss_of_a_second_view_and_the_distance_of_both() -> None:
     network = build_network(SRResNetSettings(features=4, blocks=1)).train()
-    alignment = FeatureAlignment(2.0)
-    alignment.attach(network)
+    term = FeatureAlignment(2.0)
+    term.attach(network)
     lr, hr = batch(0)
     network(lr)
     torch.manual_seed(2)
-    penalty = alignment.penalty(network, lr, hr)
+    penalty = term.penalty(network, lr, hr)
     torch.manual_seed(2)
     view = second_view(lr, hr)
     features = [network.eval().forward_features(x, ("last",))[1]["last"] for x in (lr, view)]
     assert view.shape == lr.shape
-    torch.testing.assert_close(penalty, 2 * distance(*features))
-    assert float(penalty.detach()) > 0
+    aligned = alignment(*features)
+    assert float(aligned.detach()) > 0
+    torch.testing.assert_close(penalty, F.l1_loss(network(view), hr) + 2 * 2 * aligned)
     penalty.backward()
     assert network.conv_first.weight.grad is not None
     assert float(network.conv_first.weight.grad.abs().sum()) > 0
 
 
-def test_a_second_view_is_blurred_and_noisy_around_the_target() -> None:
+def test_a_second_view_is_a_noisy_version_of_the_target() -> None:
     torch.manual_seed(0)
     flat = torch.full((64, 3, 48, 48), 0.5)
     view = second_view(torch.empty(64, 3, 12, 12), flat)
@@ -350,6 +380,20 @@ def test_a_second_view_is_blurred_and_noisy_around_the_target() -> None:
     sigmas = 255 * view.std((1, 2, 3))
     assert 0.5 < float(sigmas.min()) < 6
     assert 24 < float(sigmas.max()) < 32
+
+
+def test_a_second_view_is_blurred_by_a_gaussian(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against scipy's, every image by its own."""
+    monkeypatch.setattr(feature_alignment, "NOISE", (0.0, 0.0))
+    hr = torch.rand(3, 3, 48, 40)
+    torch.manual_seed(0)
+    sigmas = 0.2 + torch.rand(2, 3)[0] * 2.8
+    torch.manual_seed(0)
+    view = second_view(torch.empty(3, 3, 12, 10), hr)
+    for image, sigma in enumerate(sigmas.tolist()):
+        blurred = gaussian_filter(hr[image].numpy(), (0, sigma, sigma), mode="mirror", radius=10)
+        small = blurred.reshape(3, 12, 4, 10, 4).mean((2, 4))
+        np.testing.assert_allclose(view[image].numpy(), small, atol=1e-5)
 
 
 def test_a_users_own_takes_part(tmp_path: Path) -> None:
@@ -426,8 +470,10 @@ def test_the_base_changes_nothing() -> None:
 
 
 def test_weight_decay_shrinks_by_the_rate_of_the_step() -> None:
-    weight = torch.full((2,), 2.0)
-    WeightDecay(0.5).decay([weight], torch.tensor(0.1))
+    weight, unused = torch.full((2,), 2.0), torch.ones(3)
+    weight.grad = torch.ones(2)
+    WeightDecay(0.5).decay([weight, unused], torch.tensor(0.1))
+    assert torch.equal(unused, torch.ones(3))
     torch.testing.assert_close(weight, torch.full((2,), 1.9))
 
 
@@ -440,19 +486,21 @@ def test_a_batch_may_always_be_cut_but_not_more_than_always() -> None:
 def test_statistics_are_aligned_in_float32_whatever_the_network_runs_in() -> None:
     lr, hr = torch.rand(2, 3, 8, 8), torch.rand(2, 3, 32, 32)
     features = [10 + torch.rand(2, 4, 8, 8) for _ in range(2)]
-    term, seen = FeatureAlignment(0.1), []
+    term, seen, terms = FeatureAlignment(0.1), [], []
 
-    def network(view: Tensor) -> None:
+    def network(view: Tensor) -> Tensor:
         seen.append(view)
         term.tap.features = features[1]
+        return hr
 
     for enabled in (False, True):
         term.tap.features = features[0]
         torch.manual_seed(0)
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
             penalty = term.penalty(network, lr, hr)  # type: ignore[arg-type]
-        assert penalty == 0.1 * distance(*features)
+        terms.append(penalty)
     assert torch.equal(*seen)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert distance(*features) != distance(features[0].clone(), features[0])
+    assert torch.equal(*terms)
+    torch.manual_seed(0)
+    with torch.autocast("cpu", torch.bfloat16):  # what would differ, were it left on
         assert not torch.equal(second_view(lr, hr).float(), seen[0])

@@ -1,13 +1,14 @@
-"""Adaptive Dropout: features blended with their dropout in every block, less and less of it.
+"""Adaptive Dropout: features blended with their dropout in every block, layer by layer no longer.
 
 Xu, Yu, Tan, Zou, Zhao, "Adaptive Dropout: Unleashing dropout across layers for generalizable image
 super-resolution" (CVPR 2025, arXiv 2506.12738). z = a x + (1 - a) Dropout2d_0.5(x) behind the first
-convolution of every block and before the last convolution (seen in their SRResNet); a is annealed
-from 0.3 to 1 layer by layer, one layer in 20,000 of the 500,000 iterations (restated).
+convolution of every block and before the last convolution. a is 0.3 and jumps to 1 in one layer
+after the other, from the first on, in every 20,000th of the 500,000 iterations: after 340,000
+nothing is left of it (all seen in their code for an SRResNet of 16 blocks).
 
-Not known, and chosen here: layers are annealed from the first to the last; a layer's a rises
-linearly during its own period; RRDB blends behind the first convolution of each of its blocks. A
-period is 1 / 25 of a run, 20,000 iterations of their length, so that shorter runs anneal as much.
+Chosen here: in shorter runs and other depths, too, the last layer jumps when 17 / 25 of the run are
+over, and the others at even distances before; RRDB blends behind the first convolution of each of
+its blocks.
 """
 
 from __future__ import annotations
@@ -25,22 +26,19 @@ from reflash.training.regulariser import (
     residual_blocks,
 )
 
-PERIODS = 25
-"""Periods of a run: 500,000 iterations of 20,000."""
-
 
 class Blend(nn.Module):
     """a x + (1 - a) of channel dropout of x; ``a`` is one number of a tensor that others share."""
 
-    def __init__(self, kept: Tensor, layer: int, p: float) -> None:
+    def __init__(self, a: Tensor, layer: int, p: float) -> None:
         super().__init__()
-        self.kept, self.layer, self.p = kept, layer, p
+        self.a, self.layer, self.p = a, layer, p
 
     def forward(self, x: Tensor, *_: Tensor) -> Tensor:
         """Map (B, C, H, W) to the same shape; in evaluation mode the identity."""
         if not self.training:
             return x
-        a = self.kept[self.layer].to(x.dtype)
+        a = self.a[self.layer].to(x.dtype)
         return a * x + (1 - a) * F.dropout2d(x, self.p)
 
 
@@ -64,32 +62,42 @@ class AdaptiveDropout(Regulariser):
         """Insert it behind the first convolution of every block, and before the last one."""
         blocks = residual_blocks(network, self.body)
         device = next(network.parameters()).device
-        self.kept = torch.full((len(blocks) + 1,), self.start, device=device)
+        self.a = torch.full((len(blocks) + 1,), self.start, device=device)
         for number, block in enumerate(blocks):
             convolutions = [m for m in block.modules() if isinstance(m, nn.Conv2d)]
             if not convolutions:
                 raise ReflashError(f"block {number + 1} has no convolution to act behind")
-            act_after(convolutions[0], Blend(self.kept, number, self.p))
-        before_last_conv(network, Blend(self.kept, len(blocks), self.p), self.before)
+            act_after(convolutions[0], Blend(self.a, number, self.p))
+        before_last_conv(network, Blend(self.a, len(blocks), self.p), self.before)
 
     def begin(self, iteration: int, iterations: int) -> None:
         """Set a of every layer."""
-        kept = shares(iteration, iterations, len(self.kept), self.start, self.period)
-        self.kept.copy_(torch.tensor(kept))
+        self.a.fill_(self.start)
+        self.a[: annealed(iteration, iterations, len(self.a), self.period)].fill_(1.0)
 
 
-def shares(
-    iteration: int, iterations: int, layers: int, start: float, period: int | None = None
-) -> list[float]:
-    """Return a of every layer: layer l rises from ``start`` to 1 during period l, counted from 0.
+def annealed(iteration: int, iterations: int, layers: int, period: int | None = None) -> int:
+    """Return in how many layers, from the first on, nothing is dropped any more.
+
+    Parameters
+    ----------
+    iteration
+        Counted from 0.
+    iterations
+        Of the run.
+    layers
+        That blend.
+    period
+        Iterations from one layer to the next; None: the last is over after 17 / 25 of the run.
 
     Examples
     --------
-    >>> [round(a, 2) for a in shares(30_000, 500_000, 3, 0.3)]
-    [1.0, 0.65, 0.3]
+    >>> [annealed(iteration, 500_000, 17) for iteration in (19_998, 19_999, 339_999, 499_999)]
+    [0, 1, 17, 17]
     """
-    passed = iteration / (iterations / PERIODS if period is None else period)
-    return [start + (1 - start) * min(1.0, max(0.0, passed - layer)) for layer in range(layers)]
+    done = iteration + 1  # theirs are counted from 1
+    passed = done * 25 * layers // (17 * iterations) if period is None else done // period
+    return min(layers, passed)
 
 
 build = AdaptiveDropout

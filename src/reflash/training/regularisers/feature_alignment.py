@@ -1,19 +1,20 @@
 """Feature-statistics alignment: features of two degradations of an image get like statistics.
 
 Wang, Chen, Zheng, Zeng, "Navigating beyond dropout: an intriguing solution towards generalizable
-image super-resolution" (CVPR 2024, arXiv 2402.18929): the first- and second-order statistics of the
-features of two degradations of the same image are aligned by a term of the loss (restated; their
-second, non-linear form with random Fourier features is not built here). Their code, the weight of
-the term and which layer were not found.
+image super-resolution" (CVPR 2024, arXiv 2402.18929). Seen in a public copy of its code (repository
+marenan/Simple-Align): the features that the last convolution reads, averaged over their pixels,
+less their mean over the batch; of the two vectors x, y of each image the mean square of x - y plus
+that of x x' - y y', and the same of random Fourier features of both; summed over the batch, weight
+1. Both degradations count in the L1 loss.
 
-Chosen here: statistics over the pixels of each image before the last convolution; the term is the
-mean square of the difference of the channels' means plus that of their covariances. Pairs come with
-one LR each, so the second degradation is made here from the target, on the device: Gaussian blur of
-sigma uniform in [0.2, 3], averaging down to LR, Gaussian noise of sigma uniform in [1, 30] of 255,
-clipped (no JPEG). The second image counts in this term only, not in the L1 loss.
+Chosen here: pairs come with one LR each, so the second degradation is made from the target, on the
+device: Gaussian blur of sigma uniform in [0.2, 3], averaging down to LR, Gaussian noise of sigma
+uniform in [1, 30] of 255, clipped. Theirs goes through the whole second-order degradation again.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 import torch.nn.functional as F
@@ -41,7 +42,7 @@ class Tap(nn.Module):
 
 
 class FeatureAlignment(Regulariser):
-    """Strength: weight of the term beside the L1 loss."""
+    """Strength: weight of the term beside the L1 loss (theirs: 1)."""
 
     acts_on = "loss"
 
@@ -54,46 +55,80 @@ class FeatureAlignment(Regulariser):
         before_last_conv(network, self.tap, self.before)
 
     def penalty(self, network: nn.Module, lr: Tensor, hr: Tensor) -> Tensor:
-        """Return the weighted distance of the statistics of this batch and of its second view."""
+        """Return the L1 loss of a second view of this batch, and twice the weighted term.
+
+        With the L1 loss of the batch that is twice their loss, the mean L1 of both views and the
+        term; Adam's steps are the same.
+        """
         first = self.tap.features
         with torch.autocast(lr.device.type, enabled=False):
             view = second_view(lr, hr)
-        network(view)
+        sr = network(view)
         second = self.tap.features
         del self.tap.features  # what the step no longer needs is free before it goes backward
         # The network may run in bf16; small differences of statistics need the digits of float32.
         with torch.autocast(lr.device.type, enabled=False):
-            return self.weight * distance(first.float(), second.float())
+            term = alignment(first.float(), second.float())
+            return F.l1_loss(sr.float(), hr) + 2 * self.weight * term
 
 
-def distance(first: Tensor, second: Tensor) -> Tensor:
-    """Return the distance of two batches' statistics, image by image.
+def alignment(first: Tensor, second: Tensor) -> Tensor:
+    """Return how far the features of two degradations are apart, linear and non-linear term.
+
+    Draws two random numbers per image and one per channel (`fourier_features`).
 
     Parameters
     ----------
     first, second : (B, C, H, W) float
+        Of the same images. With one image both terms are 0, as batches are centred.
 
     Returns
     -------
     () float
-        Mean square of the difference of the channels' means over pixels, plus that of their
-        covariances, mean over images.
+        Sum over images.
+    """
+    means = [features.mean((2, 3)) for features in (first, second)]
+    x, y = (mean - mean.mean(0) for mean in means)
+    return distance(x, y) + distance(*fourier_features(torch.stack([x, y])))
+
+
+def distance(x: Tensor, y: Tensor) -> Tensor:
+    """Return the distance of two vectors and of their outer products, summed over images.
+
+    Parameters
+    ----------
+    x, y : (B, C) float
 
     Examples
     --------
-    >>> x = torch.rand(2, 3, 4, 5)
-    >>> float(distance(x, x)), round(float(distance(x, x + 2)), 4)
-    (0.0, 4.0)
+    >>> x = torch.tensor([[1.0, 0.0]])
+    >>> float(distance(x, x)), float(distance(x, 3 * x))  # (2^2 + 0) / 2, (8^2 + 0 + 0 + 0) / 4
+    (0.0, 18.0)
     """
-    means, covariances = zip(*map(_statistics, (first, second)), strict=True)
-    return F.mse_loss(*means) + F.mse_loss(*covariances)
+    outer = x[:, :, None] * x[:, None] - y[:, :, None] * y[:, None]
+    return ((x - y).square().mean(1) + outer.square().mean((1, 2))).sum()
 
 
-def _statistics(features: Tensor) -> tuple[Tensor, Tensor]:
-    flat = features.flatten(2)
-    mean = flat.mean(2, keepdim=True)
-    centred = flat - mean
-    return mean, centred @ centred.mT / flat.shape[2]
+def fourier_features(x: Tensor) -> Tensor:
+    """Return random Fourier features, drawn alike for both views of an image.
+
+    Parameters
+    ----------
+    x : (2, B, C) float
+        Two views of B images.
+
+    Returns
+    -------
+    (2, B, C) float
+        sqrt(2) (cos m + sin m): m is w x + b, w normal per image, b uniform in [0, 2 pi] per image
+        and channel, stretched over the channels to [0, pi / 2].
+    """
+    w = torch.randn(x.shape[1], 1, device=x.device)
+    b = 2 * math.pi * torch.rand(x.shape[1:], device=x.device)
+    m = w * x + b
+    m = m - m.amin(2, keepdim=True)
+    m = m / m.amax(2, keepdim=True).clamp_min(1e-12) * (math.pi / 2)
+    return math.sqrt(2) * (m.cos() + m.sin())
 
 
 @torch.no_grad()

@@ -1,7 +1,8 @@
 """Decoupled weight decay: every weight shrinks by learning rate times strength before Adam's step.
 
 Loshchilov, Hutter, "Decoupled weight decay regularization" (ICLR 2019), as ``torch.optim.AdamW``
-does it: biases are weights, too. The paper trains with plain Adam, without.
+does it: biases are weights, too, and a weight without a gradient stays as it is. The paper trains
+with plain Adam, without.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ class WeightDecay(Regulariser):
 
     @torch.no_grad()
     def decay(self, weights: Sequence[Tensor], rate: float | Tensor) -> None:
-        """Multiply every weight by 1 - rate x weight_decay."""
+        """Multiply every weight that has a gradient by 1 - rate x weight_decay."""
         for weight in weights:
-            weight.mul_(1 - rate * self.weight_decay)
+            if weight.grad is not None:
+                weight.mul_(1 - rate * self.weight_decay)
 
 
 build = WeightDecay
