@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from toy_run import run_settings
+from toy_run import STRENGTHS, regularised, run_settings
 
 from reflash.datasets.cache import ImageCache
 from reflash.degradations import static
@@ -31,6 +31,8 @@ from reflash.training.windows import WindowSampler
 CPU, META = torch.device("cpu"), torch.device("meta")
 GPU = torch.device("cuda:7")
 """Constants are kept for each device: those of a real cuda:0 must not be fake ones."""
+
+KINDS = ("channel", "element")
 
 WAITING = (
     "_local_scalar_dense",
@@ -170,17 +172,24 @@ def test_the_forward_pass_stays_on_the_gpu(
     assert watched.dtypes["convolution.default"] == {torch.bfloat16 if bf16 else torch.float32}
 
 
-@pytest.mark.parametrize("dropout", ["none", "last_conv-channel-p0.5", "last_conv-element-p0.5"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *(run_settings(dropout=d) for d in ("none", *(f"last_conv-{k}-p0.5" for k in KINDS))),
+        *map(regularised, STRENGTHS),
+    ],
+    ids=lambda one: str([str(one.dropout), *(r.name for r in one.regularisers)]),
+)
 def test_a_step_neither_leaves_its_device_nor_waits_for_it(
-    fake: FakeTensorMode, monkeypatch: pytest.MonkeyPatch, dropout: str
+    fake: FakeTensorMode, monkeypatch: pytest.MonkeyPatch, settings: RunSettings
 ) -> None:
     """Forward, backward, Adam, average and the sum of the losses, as a graph would capture them.
 
     On ``meta``: the backward pass of fake GPU tensors asks for a GPU.
     """
-    settings = run_settings(dropout=dropout)
     monkeypatch.setattr(nn.Module, "to", lambda self, *args, **named: self)
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # meta has none
+    monkeypatch.setattr(torch, "_sample_dirichlet", torch.empty_like)  # nor this, of mixup's Beta
     monkeypatch.setattr(run_module, "build_network", lambda *_: fake_network(settings, META))
     with fake:
         run = Run(settings, META)
@@ -188,6 +197,8 @@ def test_a_step_neither_leaves_its_device_nor_waits_for_it(
         lr, hr = (torch.empty(4, 3, side, side, device=META) for side in (8, 32))
         run._update(lr, hr)
         with OnDevice(META) as watched:
+            for regulariser in run.regularisers:
+                regulariser.begin(1, 10)
             (loss,) = run._update(lr, hr)
     assert loss.shape == ()
     assert all(weight.grad.device == META for weight in run._weights)

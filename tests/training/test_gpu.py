@@ -16,7 +16,7 @@ import pytest
 import torch
 from test_trainer import Clock, _results
 from torch import Tensor
-from toy_run import run_settings
+from toy_run import STRENGTHS, regularised, run_settings
 
 from reflash.datasets.cache import ImageCache
 from reflash.degradations import static
@@ -183,8 +183,9 @@ def start(
 
 
 def test_nothing_waits_for_the_gpu(device: torch.device, cache: ImageCache) -> None:
-    """A batch and a step of two runs, after the first ones."""
+    """A batch and a step of runs with each regulariser, after the first ones."""
     settings = [run_settings(), run_settings(id="b", dropout="none")]
+    settings += [regularised(name, id=name) for name in STRENGTHS]
     runs = [Run(one, device, graphs=False) for one in settings]
     pairs = OnlinePairs(settings[0], cache, device, static=True, graphs=False)
     batches = Prefetcher(pairs, device, enabled=device.type == "cuda", total=100)
@@ -201,7 +202,18 @@ def test_graph_of_steps_equals_eager_steps(
     device: torch.device, cache: ImageCache, dropout: str, precision: str
 ) -> None:
     settings = run_settings(dropout=dropout, training=training(precision=precision))
-    other = run_settings(dropout=dropout, training=training(precision=precision), seed=1)
+    compare_graph(settings, device, cache)
+
+
+@pytest.mark.parametrize("name", STRENGTHS)
+def test_graph_of_regularised_steps_equals_eager_steps(
+    device: torch.device, cache: ImageCache, name: str
+) -> None:
+    compare_graph(regularised(name), device, cache)
+
+
+def compare_graph(settings: RunSettings, device: torch.device, cache: ImageCache) -> None:
+    other = settings.model_copy(update={"seed": 1})
     pair = on(device, batch(settings, cache))
     eager, graph, different = (
         Run(settings, device, graphs=False), Run(settings, device), Run(other, device)

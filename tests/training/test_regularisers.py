@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
-from toy_run import run_settings
+from toy_run import STRENGTHS, regularised, run_settings
 
 from reflash.core.errors import ReflashError
 from reflash.core.fingerprint import STAGES, modules_of
@@ -40,18 +40,6 @@ from reflash.training.settings import RegulariserSettings, RunSettings, regulari
 
 CPU = torch.device("cpu")
 
-STRENGTHS = {
-    "adaptive_dropout": 0.3,
-    "additive_noise": 0.5,
-    "cutblur": 1.0,
-    "dropblock": 0.3,
-    "feature_alignment": 0.1,
-    "mixup": 1.0,
-    "multiplicative_noise": 0.5,
-    "stochastic_depth": 0.5,
-    "weight_decay": 0.1,
-}
-
 OWN = '''"""Noise on LR: the strength is its standard deviation."""
 
 import torch
@@ -69,15 +57,6 @@ class LrNoise(Regulariser):
         noisy = lr + self.sigma * torch.randn_like(lr)
         return noisy.clamp(0, 1) if self.clip else noisy, hr
 '''
-
-
-def regularised(name: str, strength: float | None = None, **changes: object) -> RunSettings:
-    one = {
-        "name": name,
-        "strength": STRENGTHS[name] if strength is None else strength,
-        "factory": f"reflash.training.regularisers.{name}:build",
-    }
-    return run_settings(dropout="none", regularisers=[one], **changes)
 
 
 def batch(iteration: int) -> tuple[Tensor, Tensor]:

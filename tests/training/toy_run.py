@@ -25,3 +25,27 @@ def run_settings(**changes: object) -> RunSettings:
         "sub_image": None,
     }
     return RunSettings.model_validate(values | changes)
+
+
+STRENGTHS = {
+    "adaptive_dropout": 0.3,
+    "additive_noise": 0.5,
+    "cutblur": 1.0,
+    "dropblock": 0.3,
+    "feature_alignment": 0.1,
+    "mixup": 1.0,
+    "multiplicative_noise": 0.5,
+    "stochastic_depth": 0.5,
+    "weight_decay": 0.1,
+}
+"""Every regulariser with a strength that it shows with."""
+
+
+def regularised(name: str, strength: float | None = None, **changes: object) -> RunSettings:
+    """Return the settings of a run with one regulariser and without dropout."""
+    one = {
+        "name": name,
+        "strength": STRENGTHS[name] if strength is None else strength,
+        "factory": f"reflash.training.regularisers.{name}:build",
+    }
+    return run_settings(dropout="none", regularisers=[one], **changes)
