@@ -19,6 +19,7 @@ from reflash.paper.anatomy import BAND_METRICS, band_parts
 from reflash.paper.claims.model import read_claims
 from reflash.paper.figures.drawing import redraw
 from reflash.paper.repetition import compare_runs
+from reflash.paper.tables.layout import number
 from reflash.report.findings import write_findings
 from reflash.study.checks import load_plan
 from reflash.study.files import COST
@@ -80,18 +81,6 @@ def test_the_findings_of_a_page_are_made_from_the_record(name: str, tmp_path: Pa
     assert f"reflash findings {name}" in (ROOT / "Makefile").read_text()
 
 
-def test_the_run_of_the_record_ends_as_the_page_says() -> None:
-    """On clean images PSNR falls while training goes on, and dropout slows that."""
-    runs = ROOT / "results/cpu/record/runs"
-    plain, dropped = (
-        pd.read_csv(runs / model / "seed0/log.csv")["psnr_clean"] for model in (PLAIN, DROPPED)
-    )
-    assert plain.iloc[-1] < plain.max() - 1
-    assert plain.iloc[-1] < dropped.iloc[-1] < dropped.max() - 1
-    words = "The lead grows while training goes on (the curves above), more slowly with dropout."
-    assert words in words_of()
-
-
 def words_of(name: str = "docs/results.md") -> str:
     """Return a page on one line."""
     return " ".join((ROOT / name).read_text().split())
@@ -140,8 +129,8 @@ def test_what_is_left_without_channels_that_the_page_names() -> None:
     none_left = masking[masking["masked"] == masking["masked"].max()]["value"]
     score = on_clean("cpu", "record")[PLAIN, "psnr"]
     words = (
-        f"the bilinear image, scores about {none_left.mean():.1f} dB, the network trained so "
-        f"briefly {score:.2f} dB: PSNR rises while channels are dropped, to {dropping[0.9]:.2f} dB "
+        f"the bilinear image, scores about {none_left.mean():.1f} dB, the network "
+        f"{score:.2f} dB: PSNR rises while channels are dropped, to {dropping[0.9]:.2f} dB "
         "without 90 % of them"
     )
     assert words in words_of(), words
@@ -157,7 +146,7 @@ def test_the_summary_of_the_readme() -> None:
     assert [part.verdict for part in (small, large)] == ["supported", "not supported"]
 
     def ends(low: float | None, high: float | None) -> str:
-        return f"{low:+.2f} to {high:+.2f}"
+        return f"{number(low, sign=True)} to {number(high, sign=True)}"
 
     here = [
         f"{p.comparable:+.2f} dB ({ends(p.comparable_low, p.comparable_high)})"
@@ -179,42 +168,22 @@ def last(runs: str, model: str, column: str) -> float:
     return float(np.mean([pd.read_csv(log)[column].iloc[-1] for log in logs]))
 
 
-def test_the_losses_that_the_page_names() -> None:
-    rrdb, srresnet = (
-        100 * (last(runs, dropped, "loss") / last(runs, plain, "loss") - 1)
-        for runs, plain, dropped in (
-            (
-                "results/cpu/record_rrdb/runs",
-                "rrdb/multi/none",
-                "rrdb/multi/last_conv-channel-p0.5",
-            ),
-            ("results/cpu/record/runs", PLAIN, DROPPED),
-        )
-    )
-    words = f"ends {rrdb:.0f} % higher with dropout, SRResNet's {srresnet:.0f} %"
-    assert words in words_of(), words
-
-
-def test_the_rising_gain_that_the_page_names() -> None:
-    runs, gains = ROOT / "results/cpu/record_rrdb/runs/rrdb/multi", {}
-    for kind in ("clean", "blur_noise_jpeg"):
-        means = [
-            np.mean(
-                [
-                    pd.read_csv(runs / model / f"seed{seed}/log.csv").set_index("iteration")[
-                        f"psnr_{kind}"
-                    ]
-                    for seed in SEEDS
-                ],
-                axis=0,
-            )
-            for model in ("last_conv-channel-p0.5", "none")
-        ]
-        gains[kind] = means[0] - means[1]
-    (clean, end), (kinds, last) = ((gain[5], gain[-1]) for gain in gains.values())
+def test_the_published_index_that_the_page_names() -> None:
+    parts = {}
+    for study in ("record", "record_rrdb"):
+        claims = read_claims(ROOT / f"results/cpu/{study}/claims.json").claims
+        (claim,) = (c for c in claims if c.number == 5)
+        parts[study] = [part for part in claim.parts if "paired" not in part.name]
+    assert all(part.low is not None and part.low < 0 for part in parts["record"])
+    plane, components = parts["record_rrdb"]
+    assert plane.high is not None
+    assert plane.high < 0
+    assert components.low is not None
+    assert components.high is not None
+    assert components.low < 0 < components.high
     words = (
-        f"rises from {clean:+.2f} dB half-way to {end:+.2f} dB on clean images, from {kinds:+.2f} "
-        f"to {last:+.2f} dB with blur, noise and JPEG, while training goes on"
+        f"is {1 - plane.effect / 100:.1f} times as high with dropout in the plane (t-SNE), and "
+        f"{-components.effect:.0f} % higher on principal components"
     )
     assert words in words_of(), words
 
@@ -238,11 +207,7 @@ def test_the_minutes_that_the_page_names() -> None:
         np.median(minutes(f"{place}/multi"))
         for place in ("record/runs/srresnet", "record_rrdb/runs/rrdb")
     )
-    fp32 = minutes("record_fp32/runs/srresnet/multi") / 60
-    words = (
-        f"some {srresnet:.0f} minutes (SRResNet) or {rrdb:.0f} (RRDB) of one core with bf16 "
-        f"instructions, {fp32.min():.0f} to {fp32.max():.0f} hours in fp32"
-    )
+    words = f"some {srresnet:.0f} minutes (SRResNet) or {rrdb:.0f} (RRDB) of one core with bf16"
     assert words in words_of(), words
 
 

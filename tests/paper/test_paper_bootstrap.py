@@ -82,6 +82,14 @@ def test_skewed_images_make_a_skewed_interval():
     assert found.high - found.effect > found.effect - found.low
 
 
+def test_an_interval_holds_its_effect_where_all_resamples_are_on_one_side():
+    """A statistic that any uneven weighting makes larger, as an index far below chance is."""
+    found = interval(lambda w: 1 + 20 * (w**2).sum(1)[:, None], 1, 20, 2000, 0.95, rng())
+    assert found.effect == pytest.approx(2)
+    assert found.low < found.effect < found.high
+    assert found.high - found.effect == pytest.approx(found.effect - found.low)
+
+
 def test_images_are_shared_by_the_seeds():
     """What images add is not averaged away by more seeds that are tested on the same ones."""
     images = rng(5).normal(0, 1, (1, 12))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from reflash.degradations.settings import KINDS
-from reflash.paper.claims.model import combine
+from reflash.paper.claims.model import combine, verdict_text
 from reflash.paper.claims.tests import examine_claims
 from reflash.paper.figures import regulariser_gains
 from reflash.paper.figures.drawing import redraw, write_figure
@@ -193,6 +193,51 @@ def test_claim_is_of_the_models_whose_logs_there_are(context: Context, files: In
     Path(log).write_text("\n".join(line for line in lines if DECAY not in line) + "\n")
     (claim,) = [c for c in examine_claims(context, SETTINGS, files).claims if c.number == 8]
     assert [part.name for part in claim.parts] == ["mixup (1) less dropout, srresnet/multi"]
+    assert claim.missing == (f"the training logs of {DECAY}",)
+    findings = examine_claims(context, SETTINGS, files)
+    assert "in the parts tested" in verdict_text(claim, findings)
+
+
+def test_dropout_with_another_regulariser_is_no_rival_of_dropout(
+    context: Context, files: Inputs
+) -> None:
+    both = f"{DROPOUT}+mixup-1"
+    rows = {"evaluations": files.evaluations, "logs": files.logs}
+    for paths in rows.values():
+        (path,) = paths
+        lines = Path(path).read_text().splitlines()
+        lines += [line.replace(STRONG, both) for line in lines if STRONG in line]
+        Path(path).write_text("\n".join(lines) + "\n")
+    some = context.model_copy(update={"models": (NONE, DROPOUT, both)})
+    claims = examine_claims(some, SETTINGS, Inputs(**rows)).claims
+    assert 8 not in [claim.number for claim in claims]
+
+
+def test_a_difference_has_one_interval_wherever_it_is_shown(
+    context: Context, files: Inputs
+) -> None:
+    """In the table, in the figure, and in the claims where it is the only comparison."""
+    context = context.model_copy(update={"claims": SETTINGS})
+    given = files.required(Regularisers.inputs, "table")
+    table = regularisers.gather(context, Regularisers(), **given).set_index("model")
+    drawing = regulariser_gains.gather(
+        context, RegulariserGains(), **files.required(RegulariserGains.inputs, "figure")
+    )
+    shown = drawing.frame.set_index("model")
+    for model in (DROPOUT, STRONG, DECAY):
+        for name in ("low", "high"):
+            assert table.loc[model, f"gain_{name}"] == shown.loc[model, name]
+    one = context.model_copy(update={"models": (NONE, DROPOUT, STRONG)})
+    claims = {claim.number: claim for claim in examine_claims(one, SETTINGS, files).claims}
+    (rival,), gain = claims[8].parts, claims[2].parts[0]
+    assert (rival.low, rival.high) == (
+        table.loc[STRONG, "over_dropout_low"],
+        table.loc[STRONG, "over_dropout_high"],
+    )
+    assert (gain.low, gain.high) == (
+        table.loc[DROPOUT, "gain_low"],
+        table.loc[DROPOUT, "gain_high"],
+    )
 
 
 def test_a_table_printed_again_is_the_same(context: Context, files: Inputs, tmp_path: Path) -> None:
@@ -210,7 +255,10 @@ def test_claim_is_left_out_where_the_study_has_no_other_regulariser(
 
 @pytest.mark.parametrize(
     ("models", "logs", "says"),
-    [((NONE, DROPOUT, STRONG), False, "training logs"), ((NONE, STRONG), True, "models such as")],
+    [
+        ((NONE, DROPOUT, STRONG), False, f"the training logs of {STRONG}"),
+        ((NONE, STRONG), True, f"dropout beside {STRONG}: srresnet/multi/{{none,last_conv"),
+    ],
 )
 def test_claim_says_what_it_lacks(
     context: Context, files: Inputs, models: tuple[str, ...], logs: bool, says: str

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from reflash.paper.claims.model import Claim, Findings, Part, write_claims
+from reflash.paper.claims.model import (
+    Claim,
+    Findings,
+    Part,
+    seed_text,
+    verdict_text,
+    write_claims,
+)
 from reflash.paper.tables.claims import arrange, gather
 from reflash.paper.tables.registry import make_table
 from reflash.study.artefacts import Claims
@@ -109,6 +116,29 @@ def test_one_seed_is_said(make_context, claims):
     caption = arrange(gather(context, Claims(), claims), context, Claims()).caption
     assert "images only, as there is one seed (0)" in caption
     assert "supported if one part is" not in caption
+
+
+def test_a_verdict_of_one_seed_is_said_as_such():
+    """Its interval covers other images and no other trainings; an open verdict says no less."""
+    one = PART.model_copy(update={"method": "one seed: paired bootstrap over 5 images only"})
+    open_one = one.model_copy(update={"verdict": "inconclusive"})
+    assert seed_text("supported", [PART, BARE]) == "supported"
+    assert seed_text("supported", [one, BARE]) == "supported for one seed"
+    assert seed_text("inconclusive", [one, open_one]) == "inconclusive"
+    claim = made_claim(1, (one,), ("models such as x",), "supported")
+    findings = Findings(
+        study="paper",
+        scale="demo",
+        evidence="none",
+        warning="Demo scale.",
+        seeds=(0,),
+        confidence=0.9,
+        resamples=100,
+        claims=(claim,),
+    )
+    assert verdict_text(claim, findings) == (
+        "supported for one seed in the parts tested (demo scale)"
+    )
 
 
 def test_the_caption_says_which_claim_one_part_bears_out(tmp_path, make_context):

@@ -23,8 +23,8 @@ BANDS: dict[str, tuple[float, float]] = {
     "high": (1 / 8, 1.0),
 }
 """Radial bands of spatial frequency in cycles per HR pixel, each from its lower bound to below its
-upper one. 1/8 is what an LR image of a quarter of the size can hold at most; together the bands
-hold every frequency (the corner of the spectrum lies at 0.71)."""
+upper one. 1/8 is what an LR image of a quarter of the size can hold at most along an axis; together
+the bands hold every frequency (the corner of the spectrum lies at 0.71)."""
 
 _WINDOW = 11
 _SIGMA = 1.5

@@ -22,8 +22,8 @@ BAND_METRICS = MEASURES[1:-1]
 
 BANDS_SENTENCE = (
     "Bands of the error's spectrum by radial frequency in cycles per HR pixel: low below 1/16, "
-    "middle from 1/16 to below 1/8 (the most an LR image can hold), high from 1/8; their squared "
-    "errors add up to the whole."
+    "middle from 1/16 to below 1/8 (the most an LR image can hold along an axis), high from 1/8; "
+    "their squared errors add up to the whole."
 )
 """Sentence for captions."""
 
@@ -39,7 +39,7 @@ def target_sentence(context: Context) -> str:
     if not any(setting_of(model) == "multi" for model in context.models):
         return ""
     if context.sharpened:
-        return "Networks of the multi setting were trained on sharpened images, the targets here."
+        return "Networks of the multi setting were trained on sharpened images."
     return "Networks of the multi setting were trained on images that were not sharpened."
 
 

@@ -15,6 +15,7 @@ from reflash.paper.claims.model import (
     interval_text,
     paper_text,
     read_claims,
+    seed_text,
     verdict_text,
 )
 from reflash.report.attachments import Attachment
@@ -60,7 +61,7 @@ def _claim(claim: Claim, findings: Findings) -> dict[str, Any]:
     # At a scale that is no evidence a verdict has no colour: it says nothing about the paper.
     shown = claim.verdict if findings.evidence != "none" else "no evidence"
     return claim.model_dump() | {
-        "word": claim.verdict,
+        "word": seed_text(claim.verdict, claim.parts),
         "verdict": verdict_text(claim, findings),
         "mark": shown.replace(" ", "-"),
         "deciding": _part(part) if part else None,
@@ -70,6 +71,7 @@ def _claim(claim: Claim, findings: Findings) -> dict[str, Any]:
 
 def _part(part: Part) -> dict[str, Any]:
     return part.model_dump() | {
+        "verdict": seed_text(part.verdict, [part]),
         "effect": effect_text(part),
         "interval": interval_text(part),
         "paper": paper_text(part),

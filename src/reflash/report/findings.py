@@ -18,6 +18,7 @@ from reflash.paper.claims.model import (
     other_intervals,
     paper_text,
     read_claims,
+    seed_text,
     verdict_text,
 )
 from reflash.paper.reference import COMPARABLE_SET, EVIDENCE_NOTE
@@ -188,7 +189,9 @@ def _claims(
     for claim, parts in shown:
         title = f"{claim.number}. {claim.title}"
         for part in parts:
-            verdict = part.verdict if of_parts else verdict_text(claim, at_any_scale)
+            verdict = verdict_text(claim, at_any_scale)
+            if of_parts:
+                verdict = seed_text(part.verdict, [part])
             values = (part.name, effect_text(part), interval_text(part), paper_text(part))
             rows.append(_row([title, verdict, *values], bold=[1]))
     return markdown_table([*words, *numbers], rows)

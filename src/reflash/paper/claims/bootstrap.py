@@ -42,10 +42,10 @@ class Estimate:
     """How many images (or other units) were resampled (one: none were)."""
 
 
-def estimate(
-    differences: Array, claims: Claims, artefact: str, key: str, comparisons: int = 1
-) -> Estimate:
+def estimate(differences: Array, claims: Claims, comparisons: int = 1) -> Estimate:
     """Return the mean of paired differences with the interval that a study's claims ask for.
+
+    The same differences have the same interval in every table, figure and claim.
 
     Parameters
     ----------
@@ -53,17 +53,17 @@ def estimate(
         Of two models with the same seed on the same image.
     claims
         Confidence, resamples and seed.
-    artefact, key
-        Names of the artefact and of the number: what else is estimated moves no interval.
     comparisons
         Of several, each has a wider interval, so that all cover their effects together as one
         would (Bonferroni).
     """
-    rng = numpy_generator(claims.seed, artefact, key)
-    confidence = claims.confidence
-    if comparisons > 1:
-        confidence = 1 - (1 - confidence) / comparisons
-    return paired_interval(differences, claims.resamples, confidence, rng)
+    confidence = 1 - (1 - claims.confidence) / comparisons
+    return paired_interval(differences, claims.resamples, confidence, generator(claims))
+
+
+def generator(claims: Claims) -> np.random.Generator:
+    """Return what draws a study's resamples: the same ones for whatever has as many images."""
+    return numpy_generator(claims.seed, "resamples")
 
 
 def interval_name(confidence: float) -> str:
@@ -154,8 +154,12 @@ def interval(
 
     # Percentiles of a handful of seeds or images are too narrow: drawing n of n shrinks the
     # variance by (n - 1) / n, and n values say little about it. So the percentiles give the shape
-    # (how much further the interval reaches to one side), and Student's t the width.
-    factor = 2 * _half_width(of_seeds, of_resamples, units, confidence) / (high - low)
+    # (how much further the interval reaches to one side), and Student's t the width. Resamples of
+    # a biased statistic may all lie on one side of it and have no such shape.
+    half = _half_width(of_seeds, of_resamples, units, confidence)
+    if not low < effect < high:
+        return Estimate(effect, effect - half, effect + half, seeds, units)
+    factor = 2 * half / (high - low)
     return Estimate(
         effect,
         effect - factor * (effect - low),

@@ -8,7 +8,6 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from reflash.core.keys import numpy_generator
 from reflash.degradations.settings import KINDS
 from reflash.models.names import (
     TASKS,
@@ -19,7 +18,7 @@ from reflash.models.names import (
 )
 from reflash.paper.analyses import read_analysis
 from reflash.paper.anatomy import BAND_METRICS, band_parts
-from reflash.paper.claims.bootstrap import Array, Estimate, estimate, interval
+from reflash.paper.claims.bootstrap import Array, Estimate, estimate, generator, interval
 from reflash.paper.logs import logged_models
 from reflash.paper.regularisers import best_validated, family_of
 from reflash.paper.scores import KINDS_OF, ColumnMissingError, read_images, read_values, same_images
@@ -93,17 +92,25 @@ class Data:
     def rivals(self) -> dict[tuple[str, str], Pair]:
         """By family and kind, another regulariser with the paper's dropout of that family.
 
-        Of each kind the strength that validates best; none without the training logs.
+        Of each kind the strength that validates best; none of those that ``unrivalled`` names.
         """
-        logged = logged_models(self.inputs.logs, self.context)
-        models = tuple(m for m in logged if regularisers_of(m))
+        models = tuple(m for m in self._others if m not in self.unrivalled)
         only = self.context.model_copy(update={"models": models})
         chosen = best_validated(self.inputs.logs, only) if models else {}
-        return {
-            key: (model, self.last_conv_pairs[key[0]][0])
-            for key, model in chosen.items()
-            if key[0] in self.last_conv_pairs
-        }
+        return {key: (model, self.last_conv_pairs[key[0]][0]) for key, model in chosen.items()}
+
+    @cached_property
+    def unrivalled(self) -> dict[str, str]:
+        """Models with other regularisers that cannot be compared with dropout: what is missing."""
+        logged = logged_models(self.inputs.logs, self.context)
+        missing = {model: "logs" for model in self._others if model not in logged}
+        families = self.last_conv_pairs
+        return missing | {m: "dropout" for m in self._others if family_of(m) not in families}
+
+    @property
+    def _others(self) -> list[str]:
+        """Models with other regularisers and without dropout."""
+        return [m for m in self.context.models if regularisers_of(m) and not dropout_of(m)]
 
     def dimension_pairs(self, family: str) -> list[Pair]:
         """Return the models with channel dropout, each with the same but element dropout.
@@ -175,14 +182,14 @@ class Data:
         rows = table[table["model"] == model].pivot(index="seed", columns="image", values=value)
         return rows.loc[list(self.context.seeds), images].to_numpy(np.float64)
 
-    def estimate(self, differences: Array, key: str, comparisons: int = 1) -> Estimate:
+    def estimate(self, differences: Array, comparisons: int = 1) -> Estimate:
         """Return the mean of paired differences (seeds, images); see ``bootstrap.estimate``."""
-        return estimate(differences, self.settings, "claims", key, comparisons)
+        return estimate(differences, self.settings, comparisons)
 
-    def estimate_of(self, per_seed: Callable[[Array], Array], units: int, key: str) -> Estimate:
+    def estimate_of(self, per_seed: Callable[[Array], Array], units: int) -> Estimate:
         """Return a statistic under weights of its units (see ``bootstrap.interval``)."""
         claims, seeds = self.settings, len(self.context.seeds)
-        rng = numpy_generator(claims.seed, "claims", key)
+        rng = generator(claims)
         return interval(per_seed, seeds, units, claims.resamples, claims.confidence, rng)
 
     def _of(self, family: str) -> list[str]:

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from reflash.core.errors import ReflashError
 from reflash.core.files import require_file, write_json
 from reflash.core.settings import Settings
-from reflash.paper.tables.layout import EMPTY, number
+from reflash.paper.tables.layout import EMPTY, interval_ends, number
 from reflash.study.context import Evidence
 
 Verdict = Literal["supported", "not supported", "inconclusive", "not tested", "not judged"]
@@ -36,6 +36,9 @@ ONE_RULE = (
     "supported, inconclusive otherwise"
 )
 """How the parts make the verdict on a claim that one of them may bear out."""
+
+ONE_SEED = "one seed: "
+"""Begins the ``method`` of a part whose interval covers no other trainings."""
 
 OTHER_INTERVALS = {
     "random choices": "features dropped at test time: over random choices instead of images",
@@ -216,14 +219,28 @@ def other_intervals(methods: Iterable[str]) -> list[str]:
     return [text for words, text in OTHER_INTERVALS.items() if any(words in m for m in methods)]
 
 
+def seed_text(verdict: Verdict, parts: Iterable[Part]) -> str:
+    """Return the verdict on parts, and that it is of one seed where it is.
+
+    Their intervals hold no difference between trainings: another seed may be judged otherwise.
+    """
+    judged = [part for part in parts if part.verdict == verdict]
+    settled = verdict in ("supported", "not supported")
+    if settled and any(part.method.startswith(ONE_SEED) for part in judged):
+        return f"{verdict} for one seed"
+    return verdict
+
+
 def verdict_text(claim: Claim, findings: Findings) -> str:
     """Return a claim's verdict as it is shown, with what limits it.
 
-    Where parts could not be tested it says so, and below the paper's scale what the scale is worth.
+    Where there is one seed or parts could not be tested it says so, and below the paper's scale
+    what the scale is worth.
     """
+    text = seed_text(claim.verdict, claim.parts)
     if claim.verdict == "not tested":
-        return claim.verdict
-    text = f"{claim.verdict} in the parts tested" if claim.missing else claim.verdict
+        return text
+    text += " in the parts tested" if claim.missing else ""
     warning = findings.warning.rstrip(".")
     return f"{text} ({warning[:1].lower()}{warning[1:]})" if warning else text
 
@@ -243,7 +260,7 @@ def paper_text(part: Part) -> str:
     text = _with_unit(part, part.paper)
     if part.comparable is None:
         return text
-    ends = _ends(part, part.comparable_low, part.comparable_high)
+    ends = interval_ends(part.comparable_low, part.comparable_high, part.digits)
     return f"{text} (here {_with_unit(part, part.comparable)}{ends and f' {ends}'})"
 
 
@@ -252,14 +269,8 @@ def _with_unit(part: Part, value: float) -> str:
 
 
 def interval_text(part: Part) -> str:
-    """Return the interval of a part: ``[+0.42, +0.66]``, or nothing where there is none."""
-    return _ends(part, part.low, part.high) or EMPTY
-
-
-def _ends(part: Part, low: float | None, high: float | None) -> str:
-    if low is None or high is None:
-        return ""
-    return f"[{', '.join(number(end, digits=part.digits, sign=True) for end in (low, high))}]"
+    """Return the interval of a part: ``[+0.42, +0.66]``, or ``--`` where there is none."""
+    return interval_ends(part.low, part.high, part.digits) or EMPTY
 
 
 def write_claims(path: Path | str, findings: Findings) -> None:

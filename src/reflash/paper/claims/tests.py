@@ -17,12 +17,13 @@ from scipy.special import stdtrit
 from reflash.degradations.settings import KINDS
 from reflash.degradations.tasks import TASKS, Task
 from reflash.interpretation.paired import paired_separation
-from reflash.models.names import regularisers_of, setting_of
+from reflash.models.names import setting_of
 from reflash.paper.analyses import layer_label, read_classifier
 from reflash.paper.claims.bootstrap import Array, Estimate
 from reflash.paper.claims.data import Data, Pair
 from reflash.paper.claims.model import (
     ONE_RULE,
+    ONE_SEED,
     RULE,
     Claim,
     Findings,
@@ -34,7 +35,7 @@ from reflash.paper.claims.model import (
 )
 from reflash.paper.costs import read_cost
 from reflash.paper.reference import COMPARABLE_SET, reference_gain
-from reflash.paper.regularisers import strength_of
+from reflash.paper.regularisers import family_of, strength_of
 from reflash.paper.scores import same_images
 from reflash.study.artefacts import Claims
 from reflash.study.context import Context, evidence_sentence, kind_label, listing
@@ -140,7 +141,7 @@ def dropped_at_test_time(data: Data, text: Text) -> Tested:
     name = text.part("dropped", per_cent=100 * ratios[1], what=what)
     lost = np.mean([curves[m][..., 0] - curves[m][..., 1] for m in models], axis=0)
     compared = [(f"{model} whole", "dropped") for model in models]
-    parts = [make_part(name, data.estimate(lost, name), compared, in_db)]
+    parts = [make_part(name, data.estimate(lost), compared, in_db)]
 
     own = curves_area(wide.to_numpy(np.float64), ratios)
     areas = {model: curves_area(curves[model], ratios) for model in models}
@@ -150,7 +151,7 @@ def dropped_at_test_time(data: Data, text: Text) -> Tested:
     name = text.part("sooner")
     sooner = np.mean([own - areas[model] for model in models], axis=0)
     compared = [("classifier", model) for model in models]
-    return [*parts, make_part(name, data.estimate(sooner, name), compared, in_share)], []
+    return [*parts, make_part(name, data.estimate(sooner), compared, in_share)], []
 
 
 def _curves(data: Data, table: pd.DataFrame, model: str) -> Array:
@@ -241,7 +242,7 @@ def saliency_equalised(data: Data, text: Text) -> Tested:
         name = text.part(value)
         ordered = _reversed(pairs) if lower else pairs
         differences = mean_difference(partial(data.by_image, table, value), ordered)
-        parts.append(make_part(name, data.estimate(differences, name), ordered, measure))
+        parts.append(make_part(name, data.estimate(differences), ordered, measure))
     return parts, missing
 
 
@@ -276,7 +277,6 @@ def clusters_mix(data: Data, text: Text) -> Tested:
         estimate = data.estimate_of(
             lambda weights: mean_difference(partial(logs, weights), _reversed(pairs)),
             units,
-            text.part(key),
         )
         add(key, estimate, pairs)
 
@@ -328,7 +328,7 @@ def clusters_mix(data: Data, text: Text) -> Tested:
             ]
         add(
             "components",
-            data.estimate(np.mean(ratios, axis=0)[:, None], text.part("components")),
+            data.estimate(np.mean(ratios, axis=0)[:, None]),
             pairs,
         )
     else:
@@ -422,14 +422,14 @@ def gain_is_low_frequency(data: Data, text: Text) -> Tested:
         if bands is None:
             missing.append(text.need("bands"))
             continue
-        whole = data.estimate(bands.sum(-1), text.part("gain", family=family))
+        whole = data.estimate(bands.sum(-1))
         # Bands of a gain that is none, or a loss, are no answer to where the gain lies.
         known = whole.low if whole.low == whole.low else whole.effect
         if known <= 0:
             missing.append(text.need("gain", family=family, effect=whole.effect))
             continue
         name = text.part("low", family=family, targets=targets)
-        more = data.estimate(bands[..., 0] - bands[..., 1:].sum(-1), name)
+        more = data.estimate(bands[..., 0] - bands[..., 1:].sum(-1))
         # Half of the gain is the bound, however large the gain is: of one of 0.04 dB no part of
         # it could differ from the rest by the 0.05 dB that matter elsewhere.
         parts.append(make_part(name, more, [pair], Measure("dB", 3, smallest=0.0)))
@@ -438,17 +438,16 @@ def gain_is_low_frequency(data: Data, text: Text) -> Tested:
 
 def better_than_dropout(data: Data, text: Text) -> Tested:
     """Another regulariser makes a network better than the paper's dropout does."""
-    if not any(regularisers_of(model) for model in data.context.models):
-        return [], []
-    if not data.rivals:
-        return [], [text.need("logs" if data.last_conv_pairs else "dropout")]
     in_db, parts = Measure("dB", 2, data.settings.smallest_db), []
     for (family, kind), pair in data.rivals.items():
         name = text.part("rival", kind=kind, strength=strength_of(pair[0]), family=family)
         differences = mean_difference(data.psnr, [pair])
-        estimate = data.estimate(differences, name, comparisons=len(data.rivals))
+        estimate = data.estimate(differences, comparisons=len(data.rivals))
         parts.append(make_part(name, estimate, [pair], in_db, comparisons=len(data.rivals)))
-    return parts, []
+    return parts, [
+        text.need(what, model=model, family=family_of(model))
+        for model, what in data.unrivalled.items()
+    ]
 
 
 def helps_in_distribution(data: Data, text: Text) -> Tested:
@@ -469,7 +468,7 @@ def _helps_tasks(data: Data, text: Text, kinds: Callable[[Task], Sequence[str]])
         task = TASKS[setting_of(pair[0])]
         name = text.part("gain", task=task.title, network=family.split("/")[0])
         differences = mean_difference(partial(data.psnr_of, kinds(task)), [pair])
-        parts.append(make_part(name, data.estimate(differences, name), [pair], in_db))
+        parts.append(make_part(name, data.estimate(differences), [pair], in_db))
     return parts, [] if parts else [text.need("models")]
 
 
@@ -502,7 +501,7 @@ def mean_difference(values: Callable[[str], Array], pairs: Sequence[Pair]) -> Ar
 def psnr_part(data: Data, name: str, pairs: Sequence[Pair], not_worse: bool = False) -> Part:
     """Make a part of the PSNR of pairs of models, with the paper's value if it is one pair."""
     measure = Measure("dB", 2, data.settings.smallest_db, not_worse)
-    estimate = data.estimate(mean_difference(data.psnr, pairs), name)
+    estimate = data.estimate(mean_difference(data.psnr, pairs))
     part = make_part(name, estimate, pairs, measure)
     if len(pairs) > 1 or COMPARABLE_SET not in data.context.test_sets:
         return part
@@ -513,7 +512,7 @@ def psnr_part(data: Data, name: str, pairs: Sequence[Pair], not_worse: bool = Fa
     sources = listing(list(dict.fromkeys(evidence for _, evidence in gains.values())))
     kinds = listing([kind_label(kind) for kind in gains])
     here = partial(data.psnr_of, tuple(gains), test_sets=[COMPARABLE_SET])
-    same = data.estimate(mean_difference(here, pairs), f"{name}, as the paper's")
+    same = data.estimate(mean_difference(here, pairs))
     known_ends = same.low == same.low
     paper = {
         "comparable": same.effect,
@@ -580,7 +579,7 @@ def _method(estimate: Estimate, units: str) -> str:
         return f"paired bootstrap over {seeds} seeds"
     if seeds == 1:
         others = "other seeds" if images else "other seeds and images"
-        return f"one seed: paired bootstrap over {count} {units} only, says nothing about {others}"
+        return f"{ONE_SEED}paired bootstrap over {count} {units} only, says nothing about {others}"
     known = f"paired bootstrap over {seeds} seeds and {count} {units}"
     return known if images else f"{known}, says nothing about other images"
 

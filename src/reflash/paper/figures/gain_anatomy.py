@@ -87,9 +87,7 @@ def gather(
             for part, values in differences.items():
                 of_kind = values.mean(2) if kind == MEAN else values[..., KINDS.index(kind)]
                 place = {"panel": "bands", "kind": kind, "part": part}
-                rows.append(
-                    key | place | _estimate(of_kind, context.claims, f"{model} {kind} {part}")
-                )
+                rows.append(key | place | _estimate(of_kind, context.claims))
         for name in validated:
             column = f"psnr_{name}" if name else "psnr"
             of_seeds = [
@@ -99,7 +97,7 @@ def gather(
             along = pd.concat([a - b for a, b in of_seeds], axis="columns").dropna()
             for iteration, gains in zip(along.index, along.to_numpy(np.float64), strict=True):
                 place = {"panel": "training", "kind": name or MEAN, "iteration": iteration}
-                found = _estimate(gains[:, None], context.claims, f"{model} {name} {iteration}")
+                found = _estimate(gains[:, None], context.claims)
                 rows.append(key | place | found | {"images": float("nan")})
     frame = pd.DataFrame(rows)
     images = {name: _images(evaluations, context, name) for name in context.test_sets}
@@ -117,9 +115,9 @@ def _images(evaluations: Sequence[Path | str], context: Context, test_set: str) 
     return next(iter(read_measures(evaluations, one).values())).shape[1]
 
 
-def _estimate(differences: NDArray[np.float64], claims: Claims, name: str) -> dict[str, object]:
+def _estimate(differences: NDArray[np.float64], claims: Claims) -> dict[str, object]:
     """Return the mean of (seeds, images) with the interval that claims would give it."""
-    found = estimate(differences, claims, NAME, name)
+    found = estimate(differences, claims)
     return {
         "value": found.effect,
         "low": found.low,

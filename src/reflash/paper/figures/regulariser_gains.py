@@ -57,7 +57,7 @@ def gather(
         base = baseline_of(model)
         if base not in psnr:
             continue
-        found = estimate(psnr[model] - psnr[str(base)], context.claims, NAME, model)
+        found = estimate(psnr[model] - psnr[str(base)], context.claims)
         key = family_of(model), kind_of(model)
         rows.append(
             {
@@ -91,7 +91,7 @@ def gather(
             f"of {frame['images'].iloc[0]} images; whiskers: "
             f"{interval_name(context.claims.confidence)}, paired bootstrap over {over}.",
             metric_sentence("psnr", context),
-            "Filled: the strength of its kind that validates best.",
+            "Dark: the strength of its kind that validates best.",
             "Dashed line: the paper's dropout.",
             "The paper compares with no other regulariser.",
             seeds_sentence(context, ""),

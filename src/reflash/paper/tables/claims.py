@@ -17,6 +17,7 @@ from reflash.paper.claims.model import (
     other_intervals,
     paper_text,
     read_claims,
+    seed_text,
     verdict_text,
 )
 from reflash.paper.reference import EVIDENCE_NOTE
@@ -113,7 +114,13 @@ def _row(line: dict[Hashable, Any]) -> Row:
     known |= {"name": line["part"], "compared": ()}
     known = {name: None if value != value else value for name, value in known.items()}
     part = Part.model_validate(known)
-    texts = [part.name, effect_text(part), interval_text(part), part.verdict, paper_text(part)]
+    texts = [
+        part.name,
+        effect_text(part),
+        interval_text(part),
+        seed_text(part.verdict, [part]),
+        paper_text(part),
+    ]
     return Row(cells=tuple(Cell(text=text) for text in texts))
 
 

@@ -122,6 +122,17 @@ def number(
     return text if std is None or std != std else f"{text} ± {std:.{digits}f}"
 
 
+def interval_ends(low: float | None, high: float | None, digits: int = 2) -> str:
+    """Print the ends of an interval, nothing where there is none.
+
+    >>> interval_ends(0.42, 0.656), interval_ends(float("nan"), float("nan"))
+    ('[+0.42, +0.66]', '')
+    """
+    if low is None or high is None or low != low or high != high:
+        return ""
+    return f"[{', '.join(number(end, digits=digits, sign=True) for end in (low, high))}]"
+
+
 def digits_for(values: Iterable[float]) -> int:
     """Return how many decimals show the smallest of some values with three digits.
 

@@ -15,7 +15,16 @@ from reflash.paper.claims.bootstrap import estimate, interval_name
 from reflash.paper.claims.data import last_conv_pairs
 from reflash.paper.regularisers import best_validated, family_of, kind_of, strength_of
 from reflash.paper.scores import metric_sentence, read_images, same_images
-from reflash.paper.tables.layout import EMPTY, Cell, Column, Layout, Row, number, rank_marks
+from reflash.paper.tables.layout import (
+    EMPTY,
+    Cell,
+    Column,
+    Layout,
+    Row,
+    interval_ends,
+    number,
+    rank_marks,
+)
 from reflash.study.artefacts import Regularisers
 from reflash.study.context import Context, scale_sentence, seeds_sentence, sentences
 
@@ -72,7 +81,7 @@ def gather(
         for name, other in others.items():
             if other is None or other == model or other not in psnr:
                 continue
-            found = estimate(psnr[model] - psnr[other], context.claims, NAME, f"{model} {other}")
+            found = estimate(psnr[model] - psnr[other], context.claims)
             line |= {name: found.effect, f"{name}_low": found.low, f"{name}_high": found.high}
         line |= {"gini": ginis.get(model), "chi": chis.get(model)}
         lines.append(line | {"seeds": psnr[model].shape[0], "images": psnr[model].shape[1]})
@@ -109,8 +118,9 @@ def arrange(frame: pd.DataFrame, context: Context, settings: Regularisers) -> La
         "Gains: of the mean, from unrounded values; in brackets the "
         f"{interval_name(context.claims.confidence)}, paired bootstrap over seeds and images "
         "(one seed: images only). Dropout: the paper's, channels before the last conv.",
-        "Chosen: the strength with the highest validation PSNR of its kind, with which it is "
-        "compared in the claims.",
+        "Chosen: the strength with the highest validation PSNR of its kind; the claims compare "
+        "that of every other regulariser with the paper's dropout, in intervals widened for the "
+        "number of comparisons.",
         "Gini coefficient of channel saliency: lower is more even. CHI, paired: lower is less "
         "separated by degradation.",
         "What a strength means: docs/regularisers.md. The paper compares with none of these.",
@@ -144,5 +154,4 @@ def _row(line: dict[Hashable, Any]) -> Row:
 
 def _gain(line: dict[Hashable, Any], name: str) -> str:
     effect, low, high = (line[f"{name}{end}"] for end in ("", "_low", "_high"))
-    ends = "" if low != low else f" [{number(low, sign=True)}, {number(high, sign=True)}]"
-    return f"{number(effect, sign=True)}{ends}"
+    return f"{number(effect, sign=True)} {interval_ends(low, high)}".rstrip()

@@ -12,7 +12,7 @@ from reflash.degradations.tasks import TASKS
 from reflash.models.names import baseline_of, network_of, setting_of
 from reflash.paper.claims.bootstrap import estimate, interval_name
 from reflash.paper.scores import metric_sentence, read_values
-from reflash.paper.tables.layout import Cell, Column, Layout, Row, number
+from reflash.paper.tables.layout import Cell, Column, Layout, Row, interval_ends, number
 from reflash.study.artefacts import Tasks
 from reflash.study.context import Context, listing, scale_sentence, seeds_sentence, sentences
 
@@ -61,7 +61,7 @@ def gather(context: Context, settings: Tasks, evaluations: Sequence[Path | str])
                 line |= {"psnr": float(psnr.mean()), "gain": None, "low": None, "high": None}
                 if base in measured:
                     difference = psnr - measured[base][..., chosen, 0].mean(2)
-                    found = estimate(difference, context.claims, NAME, f"{model} {kind}")
+                    found = estimate(difference, context.claims)
                     line |= {"gain": found.effect, "low": found.low, "high": found.high}
                 lines.append(line | {"seeds": psnr.shape[0], "images": psnr.shape[1]})
     return pd.DataFrame(lines).astype({"gain": float, "low": float, "high": float})
@@ -105,5 +105,4 @@ def arrange(frame: pd.DataFrame, context: Context, settings: Tasks) -> Layout:
 
 
 def _gain(line: dict[Hashable, Any]) -> str:
-    gain, low, high = (number(line[name], sign=True) for name in ("gain", "low", "high"))
-    return gain if line["low"] != line["low"] else f"{gain} [{low}, {high}]"
+    return f"{number(line['gain'], sign=True)} {interval_ends(line['low'], line['high'])}".rstrip()
