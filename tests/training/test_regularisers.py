@@ -14,10 +14,13 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 from toy_run import STRENGTHS, regularised, run_settings
 
+from reflash.cli.app import main
 from reflash.core.errors import ReflashError
 from reflash.core.fingerprint import STAGES, modules_of
 from reflash.core.keys import key_seed
+from reflash.datasets.cache import ImageCache
 from reflash.models.build import build_network
+from reflash.models.factory import factory_code
 from reflash.models.settings import RRDBSettings, SRResNetSettings, parse_dropout
 from reflash.training.optim import learning_rate
 from reflash.training.regulariser import Regulariser, act_after, act_before, open_regulariser
@@ -483,3 +486,36 @@ def test_statistics_are_aligned_in_float32_whatever_the_network_runs_in() -> Non
     torch.manual_seed(0)
     with torch.autocast("cpu", torch.bfloat16):  # what would differ, were it left on
         assert not torch.equal(second_view(lr, hr).float(), seen[0])
+
+
+def test_a_file_that_changed_since_the_run_was_described_is_refused(
+    tmp_path: Path, cache: ImageCache, image_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Between a stop and going on, and after the end; comments do not count."""
+    file = tmp_path / "mine.py"
+    file.write_text(OWN)
+    one = {"name": "lr_noise", "strength": 0.2, "factory": f"{file}:LrNoise"}
+    one["code"] = factory_code(str(one["factory"]))
+    settings = run_settings(
+        dropout="none",
+        regularisers=[one],
+        pairs=run_settings().pairs.model_dump() | {"synthesis": "online"},
+    )
+    config = settings.model_dump_json()
+
+    def train(*options: str) -> int:
+        words = ["train", "--config", config, "--images", str(cache.folder), "--out"]
+        words += [str(tmp_path / "run"), "--validation", str(image_folder), "--device", "cpu"]
+        with pytest.raises(SystemExit) as ended:
+            main([*words, *options])
+        return int(ended.value.code or 0)
+
+    assert train("--time-budget", "0") == 75
+    file.write_text(OWN.replace("self.sigma *", "2 * self.sigma *"))
+    assert train() == 1
+    words = (
+        f"{file} has changed since srresnet/multi/last_conv-channel-p0.5/seed0 was described; make"
+    )
+    assert words in " ".join(capsys.readouterr().err.split())
+    file.write_text(OWN + "# a remark\n")
+    assert train() == 0

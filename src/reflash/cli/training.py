@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +21,7 @@ from reflash.cli.common import (
 from reflash.core.errors import ReflashError
 
 if TYPE_CHECKING:
+    from reflash.training.settings import RunSettings
     from reflash.training.trainer import Trainer
 
 app = make_app("")
@@ -47,6 +48,32 @@ def pairs(
     settings = parse_settings(PoolSettings, config)
     set_threads(threads)
     build_pool(settings, ImageCache.open(images), out, threads=threads)
+
+
+def with_code(run: RunSettings) -> RunSettings:
+    """Return the settings of a run with the hashes of what a user's network and regularisers are.
+
+    Raises
+    ------
+    ReflashError
+        A file holds other code than when the settings were made.
+    """
+
+    def hashed(part: Any) -> Any:
+        from reflash.models.factory import factory_code, factory_file
+
+        code = factory_code(part.factory)
+        if part.code not in ("", code):
+            raise ReflashError(
+                f"--config: {factory_file(part.factory)} has changed since {run.id} was described; "
+                "make the configuration again with reflash config run"
+            )
+        return part.model_copy(update={"code": code})
+
+    own = {"regularisers": tuple(map(hashed, run.regularisers))}
+    if hasattr(run.network, "factory"):
+        own["network"] = hashed(run.network)
+    return run.model_copy(update=own)
 
 
 def missing_companions(results: Path, trainer: Trainer, data: str) -> list[Trainer]:
@@ -161,6 +188,8 @@ def train(
             f"pairs.synthesis is {settings.pairs.synthesis}: give {needed} and not the other source"
         )
     set_threads(threads)
+    runs = [with_code(run) for run in runs]
+    settings = runs[0]
     from reflash.core.devices import choose_device
     from reflash.core.progress import say, training_progress
     from reflash.datasets.cache import ImageCache
