@@ -125,6 +125,23 @@ def test_log_given_twice_is_named(make_context, logs):
         gather(make_context(), TrainingCurves(), [logs[0], logs[0]])
 
 
+@pytest.mark.parametrize(
+    ("steps", "psnr"),
+    [
+        (STEPS, (1.0, "abc", 3.0)),
+        (STEPS, (1.0, float("nan"), 3.0)),
+        ((100, 300, 200), (1.0, 2.0, 3.0)),
+        ((100, 200, 200), (1.0, 2.0, 3.0)),
+    ],
+)
+def test_a_damaged_log_is_named(make_context, write_log, steps, psnr):
+    path = write_log(f"{PLAIN}/seed0", (1.0, 2.0, 3.0), steps)
+    table = pd.read_csv(path).assign(psnr=psnr)
+    table.to_csv(path, index=False)
+    with pytest.raises(ReflashError, match=rf"csv: run {PLAIN}/seed0: iteration does not rise, or"):
+        gather(make_context(models=(PLAIN,)), TrainingCurves(), [path])
+
+
 def test_seeds_validated_at_other_iterations_are_named(make_context, write_log):
     logs = [
         write_log(f"{PLAIN}/seed0", (1.0, 2.0, 3.0)),

@@ -37,8 +37,9 @@ def project(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return tmp_path
 
 
-def plan(*parts: str, own: dict[str, Any] | None = None) -> Plan:
-    study = {"title": "Regularisers", "models": [f"srresnet/multi/{part}" for part in parts]}
+def plan(*parts: str, own: dict[str, Any] | None = None, **more: Any) -> Plan:
+    models = [f"srresnet/multi/{part}" for part in parts]
+    study = {"title": "Regularisers", "models": models, **more}
     Path("config/study/own.yaml").write_text(yaml.safe_dump(study))
     overrides = {"regularisers": own} if own else {}
     return load_plan({"study": "own", "scale": "tiny", "overrides": overrides})
@@ -53,19 +54,19 @@ def test_ours_need_no_declaration(project: Path) -> None:
 
 
 def test_a_users_own_is_part_of_its_runs_alone(project: Path) -> None:
-    own = {"half": {"factory": "mine.py:Half", "arguments": {"share": 0.25}}}
+    own = {"dim": {"factory": "mine.py:Half", "arguments": {"share": 0.25}}}
 
     def texts() -> dict[str, str]:
-        chosen = plan("none", "mixup-0.2", "half-1", own=own)
+        chosen = plan("none", "mixup-0.2", "dim-1", own=own)
         return {run: text(chosen.run_settings(run)) for run in chosen.trained_runs}
 
     before = texts()
-    assert '"share": 0.25' in before[RUN.format("half-1")]
+    assert '"share": 0.25' in before[RUN.format("dim-1")]
     Path("mine.py").write_text(f"# a comment\n{FACTORY}")
     assert texts() == before
     Path("mine.py").write_text(FACTORY.replace("hr * self.share", "hr"))
     after = texts()
-    assert [run for run in before if after[run] != before[run]] == [RUN.format("half-1")]
+    assert [run for run in before if after[run] != before[run]] == [RUN.format("dim-1")]
 
 
 def test_ours_under_another_name_with_other_arguments(project: Path) -> None:
@@ -86,10 +87,21 @@ def test_ours_under_another_name_with_other_arguments(project: Path) -> None:
     [
         ("dropblok-0.1", None, "'dropblok': not known; use one of .*dropblock.*or add it under"),
         ("dropblock-1.5", None, "dropblock-1.5: the share dropped must lie above 0 and below 1"),
-        ("half-1", {"half": {"factory": "other.py:Half"}}, "other.py: no such file"),
-        ("half-1", {"half": {"factory": "mine.py:Whole"}}, "has no function 'Whole'"),
-        ("half-1", {"half": {"factory": "mine.py:Half", "arguments": {"n": 1}}}, "unexpected"),
+        ("dim-1", {"dim": {"factory": "other.py:Half"}}, "other.py: no such file"),
+        ("dim-1", {"dim": {"factory": "mine.py:Whole"}}, "has no function 'Whole'"),
+        ("dim-1", {"dim": {"factory": "mine.py:Half", "arguments": {"n": 1}}}, "unexpected"),
         ("mixup-0.1", {"a-b": {"factory": "mine.py:Half"}}, "regularisers.a-b"),
+        *(
+            ("mixup-0.1", {name: {"factory": "mine.py:Half"}}, f"'{name}' {why}")
+            for name, why in [
+                ("mixup", "is a regulariser of the project; take another name"),
+                *((n, "means something else") for n in ("none", "last_conv", "b8", "all")),
+                ("external", "means something else in a model's name; take another"),
+            ]
+        ),
+        ("dim-1", {"dim": {"factory": "mine.py:Half", "argument": {}}}, "mean 'arguments'"),
+        ("mixup", None, "other regularisers are NAME-STRENGTH, such as mixup-0.2"),
+        ("mixup-1e-3", None, "other regularisers are NAME-STRENGTH, such as mixup-0.2"),
     ],
 )
 def test_a_mistake_is_told_before_any_work(
@@ -97,3 +109,37 @@ def test_a_mistake_is_told_before_any_work(
 ) -> None:
     with pytest.raises(ReflashError, match=says):
         plan("none", part, own=own)
+
+
+def test_a_layer_that_is_not_analysed_is_told_before_any_work(project: Path) -> None:
+    with pytest.raises(ReflashError, match=r"tables.regularisers.layer: 'b9' is not among"):
+        plan("none", "mixup-0.2", tables={"regularisers": {"layer": "b9"}})
+
+
+def test_what_compares_pairs_is_left_out_where_there_are_none(project: Path) -> None:
+    figures = {"gain_anatomy": {}, "regulariser_gains": {}}
+    both = {"gain_anatomy", "regulariser_gains"}
+    assert both <= set(plan("none", "mixup-0.2", figures=figures).artefacts("figures"))
+    without = plan("mixup-0.2", "last_conv-channel-p0.5", figures=figures)
+    assert not both & set(without.artefacts("figures"))
+
+
+@pytest.mark.parametrize(
+    ("where", "says"),
+    [
+        (
+            {"figures": {"teaser_bars": {"models": ["srresnet/denoise/none"]}}},
+            "figures.teaser_bars",
+        ),
+        ({"tables": {"tasks": {"models": ["srresnet/multi/none"]}}}, "name models of other tasks"),
+        (
+            {"figures": {"regulariser_gains": {"models": ["srresnet/multi/mixup-0.2"]}}},
+            "super-resolution that are trained here, and a model beside its baseline",
+        ),
+    ],
+)
+def test_models_that_are_named_and_cannot_be_shown_are_told(
+    project: Path, where: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(ReflashError, match=f"{says}.*null"):
+        plan("none", "mixup-0.2", **where)

@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 
+from reflash.cli.app import main
 from reflash.core.errors import ReflashError
 from reflash.datasets.cache import ImageCache, build_cache
 from reflash.datasets.images import read_rgb, write_png
@@ -79,6 +80,34 @@ def test_other_artefacts_leave_tasks_out(root: Path, tmp_path: Path) -> None:
     assert not [f for f in files_read(both, "tables", "tasks")["evaluations"] if SR in f]
     same = load_plan({"study": "main", "scale": "tiny"}, root / "config")
     assert both.run_settings(f"{SR}/seed0") == same.run_settings(f"{SR}/seed0")
+
+
+def test_a_run_is_validated_on_kinds_of_its_own(plan: Plan) -> None:
+    """Others have another size."""
+    of_task = plan.run_settings(f"{NONE}/seed0").model_dump(mode="json")
+    for kinds, says in (
+        (["clean"], "clean is of super-resolution"),
+        (["jpeg101"], "from 1 to 100"),
+    ):
+        training = of_task["training"] | {"validation": {"kinds": kinds}}
+        with pytest.raises(ValueError, match=says):
+            RunSettings.model_validate(of_task | {"training": training})
+    training = of_task["training"] | {"validation": {"kinds": ["gaussian25"]}}
+    changed = {"setting": "multi", "network": {"name": "srresnet"}, "training": training}
+    with pytest.raises(ValueError, match="gaussian25 is of other tasks, and the setting is multi"):
+        RunSettings.model_validate(of_task | changed)
+
+
+@pytest.mark.parametrize("kind", ["blur100000", "blur0", "jpeg0", "jpeg101", "poisson0"])
+def test_a_level_that_makes_no_sense_is_refused(
+    kind: str, tmp_path: Path, photo_like: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_png(tmp_path / "hr/a.png", photo_like)
+    with pytest.raises(SystemExit) as ended:
+        main(["degrade", str(tmp_path / "hr"), str(tmp_path / "lr"), "--kind", kind])
+    assert ended.value.code == 1
+    assert f"--kind {kind}: the level of" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "lr").exists()
 
 
 def test_a_network_of_ones_own_is_refused(root: Path, tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,10 +25,11 @@ from reflash.models.build import build_network
 from reflash.models.factory import factory_code
 from reflash.models.settings import RRDBSettings, SRResNetSettings, parse_dropout
 from reflash.training.optim import learning_rate
+from reflash.training.pairs import OnlinePairs
 from reflash.training.regulariser import Regulariser, act_after, act_before, open_regulariser
 from reflash.training.regularisers import feature_alignment
 from reflash.training.regularisers.adaptive_dropout import AdaptiveDropout, annealed
-from reflash.training.regularisers.additive_noise import PlusNoise
+from reflash.training.regularisers.additive_noise import ScaledNoise
 from reflash.training.regularisers.cutblur import CutBlur
 from reflash.training.regularisers.dropblock import DropBlock
 from reflash.training.regularisers.feature_alignment import (
@@ -35,11 +38,13 @@ from reflash.training.regularisers.feature_alignment import (
     second_view,
 )
 from reflash.training.regularisers.mixup import Mixup
-from reflash.training.regularisers.multiplicative_noise import TimesNoise
+from reflash.training.regularisers.multiplicative_noise import GaussianFactor
 from reflash.training.regularisers.stochastic_depth import SkipBlock, StochasticDepth
 from reflash.training.regularisers.weight_decay import WeightDecay
 from reflash.training.run import Run
 from reflash.training.settings import RegulariserSettings, RunSettings, regulariser_names
+from reflash.training.trainer import Trainer, train
+from reflash.training.validation import Validation
 
 CPU = torch.device("cpu")
 
@@ -213,11 +218,11 @@ def test_a_skipped_block_returns_its_input_and_a_kept_one_a_larger_residual() ->
 
 def test_noise_has_the_deviation_asked_for() -> None:
     x = torch.full((2, 4, 100, 100), 3.0)
-    factor = TimesNoise(0.5).train()(x) / 3
+    factor = GaussianFactor(0.5).train()(x) / 3
     assert float(factor.mean()) == pytest.approx(1, abs=0.01)
     assert float(factor.std()) == pytest.approx(0.5, abs=0.01)
     x = torch.randn(2, 4, 100, 100) * torch.tensor([2.0, 7.0]).view(2, 1, 1, 1) + 5
-    added = PlusNoise(0.5).train()(x) - x
+    added = ScaledNoise(0.5).train()(x) - x
     assert added.std((1, 2, 3)).tolist() == pytest.approx([1.0, 3.5], rel=0.02)
 
 
@@ -429,16 +434,172 @@ def test_a_strength_out_of_range_is_refused(name: str) -> None:
         open_regulariser(one)
 
 
+class Times(nn.Module):
+    """A layer behind another: its output times its input times a factor."""
+
+    factor = 1.0
+
+    def forward(self, output: Tensor, given: Tensor) -> Tensor:
+        return self.factor * output * given
+
+
 def test_layers_act_in_order_and_follow_a_copy() -> None:
     module = nn.Identity()
     act_before(module, nn.Hardtanh(-1, 1))
     act_before(module, nn.Threshold(0.5, 0.0))
-    act_after(module, nn.Bilinear(1, 1, 1, bias=False))
+    act_after(module, Times())
     copied = copy.deepcopy(module)
-    nn.init.constant_(copied.regulariser2.weight, 10.0)  # type: ignore[union-attr,arg-type]
+    copied.regulariser2.factor = 10.0  # type: ignore[union-attr,assignment]
     x = torch.tensor([[2.0], [0.3]])
     assert copied(x).flatten().tolist() == [10.0, 0.0]
-    assert not torch.equal(copied(x), module(x))
+    assert module(x).flatten().tolist() == [1.0, 0.0]
+
+
+MISTAKES = {
+    "pairs-lr": ("pairs", "return lr", "returns (4, 3, 8, 8) torch.float32"),
+    "pairs-none": ("pairs", "pass", "returns NoneType"),
+    "pairs-three": ("pairs", "return lr, hr, hr", "and (4, 3, 32, 32) torch.float32 and"),
+    "pairs-array": ("pairs", "return lr.numpy(), hr.numpy()", "returns ndarray and ndarray"),
+    "pairs-double": ("pairs", "return lr.double(), hr.double()", "torch.float64"),
+    "pairs-pixel": ("pairs", "return lr, hr[..., :1, :1]", "and (4, 3, 1, 1) torch.float32"),
+    "pairs-fewer": ("pairs", "return lr[:2], hr[:1]", "returns (2, 3, 8, 8) torch.float32 and (1"),
+    "pairs-raises": ("pairs", "raise KeyError('boo')", "pairs fails with KeyError ('boo')"),
+    "penalty-vector": ("penalty", "return network(lr).mean((1, 2, 3))", "returns (4,) torch"),
+    "penalty-none": ("penalty", "pass", "returns NoneType"),
+    "penalty-constant": ("penalty", "return torch.tensor(math.nan)", "without a gradient"),
+    "penalty-number": ("penalty", "return 0.5", "returns float"),
+    "decay-graph": ("decay", "weights[0].mul_(2)", "decay fails with RuntimeError"),
+    "attach-none": ("attach", "before_last_conv(network, None)", "None is no torch.nn.Module"),
+    "attach-conv": (
+        "attach",
+        "before_last_conv(network, nn.Conv2d(8, 8, 1))",
+        "Conv2d has weights",
+    ),
+    "attach-size": (
+        "attach",
+        "before_last_conv(network, nn.AvgPool2d(2))",
+        "AvgPool2d must return",
+    ),
+    "attach-typo": ("attach", "network.convlast", "attach fails with AttributeError"),
+    "begin-raises": ("begin", "1 / 0", "begin fails with ZeroDivisionError (division by zero)"),
+}
+"""What a method does instead of its work, and what is said of it."""
+
+ARGUMENTS = {
+    "pairs": "lr, hr",
+    "penalty": "network, lr, hr",
+    "decay": "weights, rate",
+    "attach": "network",
+    "begin": "iteration, iterations",
+}
+
+
+def mistaken(file: Path, method: str, body: str) -> RunSettings:
+    acts_on = {"attach": "features", "penalty": "loss", "decay": "optimiser"}.get(method, "pairs")
+    more = "" if method != "begin" else "\n    def pairs(self, lr, hr):\n        return lr, hr\n"
+    file.write_text(
+        "import math\n\nimport torch\nfrom torch import nn\n\n"
+        "from reflash.training.regulariser import Regulariser, before_last_conv\n\n\n"
+        f"class Mine(Regulariser):\n    acts_on = {acts_on!r}\n\n"
+        f"    def __init__(self, strength):\n        pass\n{more}\n"
+        f"    def {method}(self, {ARGUMENTS[method]}):\n        {body}\n"
+    )
+    one = {"name": "mine", "strength": 0.5, "factory": f"{file}:Mine"}
+    return run_settings(id="srresnet/multi/mine-0.5/seed0", dropout="none", regularisers=[one])
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_what_does_not_do_its_work_is_named(mistake: str, tmp_path: Path) -> None:
+    method, body, says = MISTAKES[mistake]
+    file = tmp_path / "mine.py"
+    settings = mistaken(file, method, body)
+    with pytest.raises(ReflashError) as raised:
+        Run(settings, CPU).step(0, *batch(0))
+    assert str(raised.value).startswith(f"regulariser mine-0.5 ({file}:Mine): ")
+    assert says in str(raised.value)
+
+
+def test_pairs_changed_in_place_are_a_runs_own(tmp_path: Path) -> None:
+    settings = mistaken(tmp_path / "mine.py", "pairs", "lr += 1\n        return lr, hr")
+    lr, hr = batch(0)
+    kept = lr.clone()
+    Run(settings, CPU).step(0, lr, hr)
+    assert torch.equal(lr, kept)
+
+
+def test_every_term_of_the_loss_reads_what_the_network_made_of_the_batch() -> None:
+    one = {"strength": 1.0, "factory": "reflash.training.regularisers.feature_alignment:build"}
+    names = ("first", "second")
+    settings = run_settings(dropout="none", regularisers=[{**one, "name": n} for n in names])
+    run = Run(settings, CPU)
+    read: list[Tensor] = []
+    for regulariser in run.regularisers:
+        inner = regulariser.penalty
+
+        def penalty(*given: Any, inner: Any = inner, regulariser: Any = regulariser) -> Tensor:
+            read.append(regulariser.tap.features.detach().clone())
+            return inner(*given)
+
+        regulariser.penalty = penalty  # type: ignore[method-assign]
+    lr, hr = batch(0)
+    with torch.no_grad():
+        expected = run.network.eval().forward_features(lr, ("last",))[1]["last"]
+    run.network.train()
+    run.step(0, lr, hr)
+    for features in read:
+        torch.testing.assert_close(features, expected)
+
+
+def test_a_run_that_fails_does_not_stop_those_beside_it(
+    tmp_path: Path, cache: ImageCache, image_folder: Path
+) -> None:
+    """In its first step, later, or before; and those end as if they had been alone."""
+
+    def trainer(settings: RunSettings, name: str) -> Trainer:
+        return Trainer(
+            settings, Validation(settings.training.validation, image_folder), tmp_path / name
+        )
+
+    good = run_settings(id="good")
+    train([trainer(good, "alone")], OnlinePairs(good, cache, CPU), CPU)
+    alone = (tmp_path / "alone/params.safetensors").read_bytes()
+    for number, (method, body) in enumerate(
+        [("attach", "1 / 0"), ("pairs", "1 / 0"), ("begin", "1 / (5 - iteration)")]
+    ):
+        bad = mistaken(tmp_path / f"mine{number}.py", method, body)
+        pairs = OnlinePairs(good, cache, CPU)
+        with pytest.raises(ReflashError, match="srresnet/multi/mine-0.5/seed0: regulariser mine"):
+            train([trainer(bad, f"bad{number}"), trainer(good, f"good{number}")], pairs, CPU)
+        assert (tmp_path / f"good{number}/params.safetensors").read_bytes() == alone
+        assert not (tmp_path / f"bad{number}/params.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "strength", "arguments", "says"),
+    [
+        ("mixup", 0.001, {}, "a of Beta.* must not lie below 0.01"),
+        ("dropblock", 0.1, {"size": 0}, "size must be a whole number above 0, not 0"),
+        ("dropblock", 0.1, {"size": 2.5}, "size must be a whole number above 0, not 2.5"),
+        ("adaptive_dropout", 0.3, {"period": -5}, "period must be a whole number above 0"),
+        ("cutblur", 0.5, {"side": -1}, "side must lie above 0 and below 1"),
+        ("cutblur", 0.5, {"side": math.nan}, "side must lie above 0 and below 1"),
+        ("cutblur", 0.5, {"spread": "x"}, "spread must lie above 0"),
+    ],
+)
+def test_arguments_of_ours_are_checked(
+    name: str, strength: float, arguments: dict[str, Any], says: str
+) -> None:
+    one = regularised(name, strength).regularisers[0].model_copy(update={"arguments": arguments})
+    with pytest.raises(ReflashError, match=f"regulariser {name}-{strength:g}: {says}"):
+        open_regulariser(one)
+
+
+def test_a_file_that_ends_the_program_is_a_mistake(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("import sys\n\nsys.exit(0)\n")
+    one = RegulariserSettings(name="mine", strength=1.0, factory=f"{file}:build")
+    with pytest.raises(ReflashError, match="fails with SystemExit"):
+        open_regulariser(one)
 
 
 def test_the_base_changes_nothing() -> None:

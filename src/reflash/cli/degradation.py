@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from reflash.cli.common import examples, make_app, parse_settings, settings_help
+from reflash.core.errors import ReflashError
 
 app = make_app("")
 
@@ -31,7 +32,13 @@ BenchmarkText = Annotated[
 def degrade(
     source: Annotated[Path, typer.Argument(help="HR image or folder of HR images.")],
     destination: Annotated[Path, typer.Argument(help="Folder for the LR PNGs.")],
-    kind: Annotated[str, typer.Option(help="clean, blur, noise, jpeg, blur_noise, …")],
+    kind: Annotated[
+        str,
+        typer.Option(
+            help="clean, blur, noise, jpeg, blur_noise, …, or of another task gaussian25, "
+            "poisson1, jpeg10, blur2."
+        ),
+    ],
     seed: Annotated[int | None, typer.Option(help="Seed of the noise.")] = None,
     noise_sigma: Annotated[
         float | None, typer.Option(help="Noise sigma in grey levels (the paper: 20).")
@@ -42,9 +49,10 @@ def degrade(
     mod: Annotated[int | None, typer.Option(help="Crop HR to a multiple of this.")] = None,
     settings: BenchmarkText = "{}",
 ) -> None:
-    """Make the LR images of one of the eight test degradations."""
+    """Make the LR images of one of the eight test degradations, or of another task."""
     from reflash.degradations.benchmark import degrade_folder
-    from reflash.degradations.settings import BenchmarkSettings
+    from reflash.degradations.settings import BenchmarkSettings, checked_level
+    from reflash.degradations.tasks import is_task_kind
 
     given = {
         "seed": seed,
@@ -56,4 +64,9 @@ def degrade(
     values.update({k: v for k, v in given.items() if v is not None})
     from reflash.study.config import validate
 
+    if is_task_kind(kind):
+        try:
+            checked_level(kind)
+        except ValueError as error:
+            raise ReflashError(f"--kind {error}") from error
     degrade_folder(source, destination, kind, validate(BenchmarkSettings, values, "options"))

@@ -110,7 +110,10 @@ def degrade(hr: Pixels, kind: str, settings: BenchmarkSettings, key: str) -> Pix
     if is_task_kind(kind):
         return degrade_to(hr, kind, settings.seed, key)
     if kind not in KINDS:
-        raise ReflashError(f"{kind}: no such degradation; choose one of {', '.join(KINDS)}")
+        raise ReflashError(
+            f"{kind}: no such degradation; choose one of {', '.join(KINDS)}, or of another task "
+            "such as gaussian25, poisson1, jpeg10 or blur2"
+        )
     height, width = hr.shape[:2]
     if min(height, width) < settings.scale:
         raise ReflashError(
@@ -169,7 +172,10 @@ def degrade_folder(
     """
     src, dst = Path(src), Path(dst)
     if kind not in KINDS and not is_task_kind(kind):
-        raise ReflashError(f"{kind}: no such degradation; choose one of {', '.join(KINDS)}")
+        raise ReflashError(
+            f"{kind}: no such degradation; choose one of {', '.join(KINDS)}, or of another task "
+            "such as gaussian25, poisson1, jpeg10 or blur2"
+        )
     if dst.resolve() == (src.parent if src.is_file() else src).resolve():
         raise ReflashError(f"{dst}: holds the HR images; choose another folder for the LR images")
     failures = Failures()

@@ -78,7 +78,12 @@ def read_lr(lr_path: Path, hr_path: Path, hr: Pixels, scale: int) -> Pixels:
     if hr.shape[:2] != (scale * height, scale * width):
         raise ReflashError(
             f"{hr_path}: {hr.shape[1]}x{hr.shape[0]} pixels are not {scale} times {lr_path} "
-            f"({width}x{height}); crop HR images to multiples of {scale} and make LR from those"
+            f"({width}x{height}); "
+            + (
+                f"crop HR images to multiples of {scale} and make LR from those"
+                if scale > 1
+                else "these networks keep the size of images: make LR with reflash degrade"
+            )
         )
     return lr
 

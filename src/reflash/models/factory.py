@@ -58,7 +58,7 @@ def call_factory(factory: str, arguments: Mapping[str, Any]) -> nn.Module:
     function = load_function(factory)
     try:
         model = function(**arguments)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ReflashError(
             f"{factory}: fails with {said(error)}; correct it or its arguments"
         ) from error
@@ -140,7 +140,7 @@ def load_function(factory: str) -> Callable[..., Any]:
             spec.loader.exec_module(module)
         else:
             module = importlib.import_module(place)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ReflashError(f"{path}: fails with {said(error)}; correct it") from error
     function = getattr(module, name, None)
     if not callable(function):
@@ -148,7 +148,7 @@ def load_function(factory: str) -> Callable[..., Any]:
     return function
 
 
-def said(error: Exception) -> str:
+def said(error: BaseException) -> str:
     """Return the kind of an error and the first line of its message."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}{f' ({lines[0]})' if lines else ''}"

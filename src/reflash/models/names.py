@@ -135,7 +135,12 @@ def _regularisation(text: str) -> tuple[Dropout, tuple[Strength, ...]]:
         raise ReflashError(f"{text!r}: none beside a regulariser; leave none out")
     if not dropout:
         return parse_dropout("none"), tuple(strengths)
-    return parse_dropout("+".join(dropout)), tuple(strengths)
+    try:
+        return parse_dropout("+".join(dropout)), tuple(strengths)
+    except ReflashError as error:
+        raise ReflashError(
+            f"{error}; other regularisers are NAME-STRENGTH, such as mixup-0.2"
+        ) from error
 
 
 def expand_models(patterns: Iterable[str]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from reflash.core.errors import ReflashError
@@ -37,6 +38,14 @@ def read_logs(paths: Iterable[Path | str], context: Context) -> dict[str, pd.Dat
         table = read_table(path, ("run", "iteration", "psnr"), _REMEDY)
         for name, rows in table.groupby("run", sort=False):
             run = str(name)
+            numbers = rows[["iteration", "psnr"]].apply(pd.to_numeric, errors="coerce")
+            if (
+                not np.isfinite(numbers).all(axis=None)
+                or not (numbers["iteration"].diff()[1:] > 0).all()
+            ):
+                raise ReflashError(
+                    f"{path}: run {run}: iteration does not rise, or a psnr is no number; {_REMEDY}"
+                )
             if run in found:
                 raise ReflashError(f"{path}: run {run} was given before; name each log once")
             found[run] = (str(path), rows)

@@ -35,6 +35,8 @@ class Artefact(Settings):
 
     of_tasks: ClassVar[bool | None] = False
     """Whether models of other tasks than super-resolution are shown; None: both."""
+    of_pairs: ClassVar[bool] = False
+    """Whether it compares models with their baselines, and shows nothing without any."""
     estimates: ClassVar[bool] = False
     """Whether it makes intervals as the study's claims do, or shows the dropout they choose."""
     metrics: ClassVar[tuple[str, ...]] = ("psnr",)
@@ -213,6 +215,7 @@ class TrainingCurves(TrainedHere):
 class GainAnatomy(TrainedHere):
     """Figure: the gain of dropout by frequency, against the target, and while training."""
 
+    of_pairs: ClassVar[bool] = True
     estimates: ClassVar[bool] = True
     inputs: ClassVar[tuple[str, ...]] = ("evaluations", "logs")
     metrics: ClassVar[tuple[str, ...]] = ANATOMY
@@ -224,6 +227,7 @@ class GainAnatomy(TrainedHere):
 class RegulariserGains(TrainedHere):
     """Figure: the gain of every regulariser and strength over none, with intervals."""
 
+    of_pairs: ClassVar[bool] = True
     estimates: ClassVar[bool] = True
     inputs: ClassVar[tuple[str, ...]] = ("evaluations", "logs")
 

@@ -47,6 +47,7 @@ def load_plan(values: dict[str, Any], folder: Path | str = "config") -> Plan:
     plan = Plan(load(values, folder))
     name = str(Path(folder) / "study" / f"{plan.resolved.study_name}.yaml")
     check_models(plan, name)
+    check_shown(plan, name)
     check_layers(plan, name)
     check_metrics(plan, name)
     check_external(plan, name)
@@ -126,6 +127,29 @@ def check_models(plan: Plan, name: str) -> None:
             raise ReflashError(f"{name}: labels: {label!r} is not a model of the study; remove it")
 
 
+def check_shown(plan: Plan, name: str) -> None:
+    """Check that a table or figure that names its models can show one of them.
+
+    Raises
+    ------
+    ReflashError
+        It can show none; the message begins with ``name``, the study's file.
+    """
+    for kind in ("tables", "figures"):
+        declared = getattr(plan.study, kind)
+        for artefact in type(declared).model_fields:
+            settings = getattr(declared, artefact)
+            named = getattr(settings, "models", ())
+            if named and not plan.released and artefact not in plan.artefacts(kind):
+                pairs = ", and a model beside its baseline" if settings.of_pairs else ""
+                of = "of other tasks" if settings.of_tasks else "of super-resolution"
+                trained = "" if settings.shows_external else " that are trained here"
+                raise ReflashError(
+                    f"{name}: {kind}.{artefact}.models: it can show none of them; name models {of}"
+                    f"{trained}{pairs}, or set {artefact} to null"
+                )
+
+
 def check_regularisers(plan: Plan, model: str) -> None:
     """Check that a model's regularisers exist and take their strengths.
 
@@ -186,6 +210,8 @@ def check_layers(plan: Plan, name: str) -> None:
     shown = {"figures.degradation_clusters": clusters.layer} if clusters else {}
     if claims and {"points", "chi"} & set(plan.claim_needs):
         shown["tables.claims"] = claims.layer
+    if regularisers := plan.artefacts("tables").get("regularisers"):
+        shown["tables.regularisers"] = regularisers.layer
     for artefact, layer in shown.items():
         if layer not in analysis.layers:
             raise ReflashError(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
@@ -27,11 +27,16 @@ from reflash.models.settings import (
     RRDBSettings,
     SRResNetSettings,
 )
-from reflash.study.artefacts import Figures, FigureStyle, Tables
+from reflash.study.artefacts import Figures, FigureStyle, Place, Tables
 from reflash.study.context import Evidence, listing
 from reflash.study.files import TAKEN
 from reflash.study.reading import TAGS, read_yaml, validate
-from reflash.training.settings import OwnRegulariser, PairSettings, TrainingSettings
+from reflash.training.settings import (
+    OwnRegulariser,
+    PairSettings,
+    TrainingSettings,
+    regulariser_names,
+)
 
 VALIDATION = "validation"
 """Name of the image set behind the validation curve, prepared like a test set."""
@@ -56,6 +61,17 @@ FolderName = Annotated[str, AfterValidator(_folder_name)]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")]
 
 
+def _own_name(name: str) -> str:
+    if name in regulariser_names():
+        raise ValueError(f"{name!r} is a regulariser of the project; take another name")
+    if name in (EXTERNAL, "none", *get_args(Place)) or re.fullmatch(r"b\d+", name):
+        raise ValueError(f"{name!r} means something else in a model's name; take another")
+    return name
+
+
+OwnName = Annotated[Identifier, AfterValidator(_own_name)]
+
+
 class Scale(Settings):
     """How big: networks, data, training and evaluation (config/scale/NAME.yaml)."""
 
@@ -68,7 +84,7 @@ class Scale(Settings):
     """The networks a model may name, with their sizes."""
     study: FolderName = "paper"
     """The study that is made where none is named, a file of config/study."""
-    regularisers: Mapping[Identifier, OwnRegulariser] = Field(default_factory=dict)
+    regularisers: Mapping[OwnName, OwnRegulariser] = Field(default_factory=dict)
     """Regularisers of your own by the name that models call them, NAME-STRENGTH."""
     seeds: Seeds = (0,)
     """Seeds; every model is trained once per seed."""

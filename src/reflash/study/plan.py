@@ -30,6 +30,7 @@ from reflash.models.names import (
     BICUBIC,
     EXTERNAL,
     Strength,
+    baseline_of,
     describe_model,
     expand_models,
     is_external,
@@ -141,9 +142,12 @@ class Plan:
         if self.released and not settings.of_released:
             return ()
         models = self._available(settings.models or self.study.models)
-        shown = (m for m in models if settings.shows_external or not is_external(m))
+        shown = [m for m in models if settings.shows_external or not is_external(m)]
         of_tasks = settings.of_tasks
-        return tuple(m for m in shown if of_tasks in (None, setting_of(m) in TASKS))
+        shown = [m for m in shown if of_tasks in (None, setting_of(m) in TASKS)]
+        if settings.of_pairs and not any(baseline_of(m) in shown for m in shown):
+            return ()
+        return tuple(shown)
 
     def _available(self, patterns: Iterable[str]) -> tuple[str, ...]:
         """Return the models that patterns name; of the authors' weights, those they released."""

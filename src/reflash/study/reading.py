@@ -84,7 +84,7 @@ def validate(model: Any, values: Mapping[str, Any], name: str) -> Any:
 
 def _explain(adapter: Any, error: ValidationError, name: str) -> str:
     first, *rest = error.errors()
-    key = ".".join(str(part) for part in first["loc"])
+    key = ".".join(str(part) for part in first["loc"] if part != "[key]")
     if not key and first["type"] != "value_error":
         key = "(whole file)"
     if first["type"] == "extra_forbidden":
@@ -117,7 +117,13 @@ def _known_keys(schema: dict[str, Any], path: tuple[int | str, ...]) -> list[str
             node = tagged[0]
             continue
         children = [
-            o.get("properties", {}).get(str(part)) or o.get("additionalProperties") for o in options
+            child
+            for o in options
+            for child in (
+                o.get("properties", {}).get(str(part)),
+                *o.get("patternProperties", {}).values(),
+                o.get("additionalProperties"),
+            )
         ]
         found = [child for child in children if isinstance(child, dict)]
         if not found:

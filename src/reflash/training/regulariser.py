@@ -22,7 +22,9 @@ into a tensor by ``begin``, and random numbers choose by `torch.where` rather th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -55,24 +57,25 @@ class Regulariser:
     """What it changes: features (``attach``), pairs (``pairs``), loss (``penalty``) or optimiser
     (``decay``)."""
 
+    title: str = "regulariser"
+    """What messages call it, set when a run opens it."""
+
     def attach(self, network: nn.Module) -> None:
         """Insert layers without parameters into a network that has just been initialised.
 
         See `act_before` and `act_after`. Also for one that acts on the loss and reads features.
+        In evaluation mode a layer returns what it was given.
         """
 
     def begin(self, iteration: int, iterations: int) -> None:
         """Prepare step ``iteration`` of ``iterations``, counted from 0, on the host."""
 
     def pairs(self, lr: Tensor, hr: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the pairs to train on instead of (B, 3, h, w) lr and (B, 3, sh, sw) hr in [0, 1].
-
-        Others train on the same tensors: return new ones and leave these as they are.
-        """
+        """Return pairs to train on instead of (B, 3, h, w) lr and (B, 3, sh, sw) hr in [0, 1]."""
         return lr, hr
 
     def penalty(self, network: nn.Module, lr: Tensor, hr: Tensor) -> Tensor:
-        """Return what is added to the L1 loss, after ``network(lr)`` was run on this batch."""
+        """Return what is added to the L1 loss, () float, after ``network(lr)`` was run last."""
         return torch.zeros((), device=hr.device)
 
     def decay(self, weights: Sequence[Tensor], rate: float | Tensor) -> None:
@@ -101,7 +104,7 @@ def open_regulariser(settings: RegulariserSettings) -> Regulariser:
         regulariser = function(settings.strength, **settings.arguments)
     except ReflashError as error:
         raise ReflashError(f"{name}: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ReflashError(
             f"{name}: {settings.factory} fails with {said(error)}; correct it or its arguments"
         ) from error
@@ -110,13 +113,85 @@ def open_regulariser(settings: RegulariserSettings) -> Regulariser:
             f"{name}: {settings.factory} returns {type(regulariser).__name__}, not a "
             "reflash.training.regulariser.Regulariser"
         )
-    acts_on: str = getattr(regulariser, "acts_on", "nothing")
-    if acts_on not in _METHODS:
+    acts_on = getattr(regulariser, "acts_on", "nothing")
+    if not isinstance(acts_on, str) or acts_on not in _METHODS:
         raise ReflashError(f"{name}: acts_on is {acts_on!r}; say one of {', '.join(_METHODS)}")
     method = _METHODS[acts_on]
     if getattr(type(regulariser), method) is getattr(Regulariser, method):
         raise ReflashError(f"{name}: acts on {acts_on} but has no method {method}; add it")
+    regulariser.title = f"{name} ({settings.factory})"
     return regulariser
+
+
+@contextmanager
+def blamed(who: str, method: str = "") -> Iterator[None]:
+    """Turn what code of a user's raises into a line that names it.
+
+    What fails in a capture alone (it worked before that) stays what it is: `CUDAGraphStep` knows.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except ReflashError as error:
+        raise ReflashError(f"{who}: {error}") from error
+    except Exception as error:
+        if torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing():
+            raise
+        raise ReflashError(f"{who}: {method} fails with {said(error)}; correct it") from error
+
+
+def changed_pairs(regulariser: Regulariser, lr: Tensor, hr: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the pairs that a regulariser makes of copies of these.
+
+    Raises
+    ------
+    ReflashError
+        It fails, or returns anything but as many pairs whose HR is as many times larger.
+    """
+    with blamed(regulariser.title, "pairs"):
+        changed = regulariser.pairs(lr.clone(), hr.clone())
+        scale = hr.shape[-1] // lr.shape[-1]
+        if not (
+            isinstance(changed, tuple)
+            and len(changed) == 2
+            and all(isinstance(one, Tensor) and one.dtype == lr.dtype for one in changed)
+            and changed[0].shape[:2] == changed[1].shape[:2] == lr.shape[:2]
+            and changed[1].shape[2:] == tuple(scale * side for side in changed[0].shape[2:])
+        ):
+            raise ReflashError(
+                f"pairs must return lr and hr, {tuple(lr.shape)} and {tuple(hr.shape)} "
+                f"{lr.dtype} or smaller patches of as many images, and returns {_shapes(changed)}"
+            )
+    return changed
+
+
+def penalty_of(regulariser: Regulariser, network: nn.Module, lr: Tensor, hr: Tensor) -> Tensor:
+    """Return what a regulariser adds to the loss.
+
+    Raises
+    ------
+    ReflashError
+        It fails, or returns anything but one number through which gradients flow.
+    """
+    with blamed(regulariser.title, "penalty"):
+        penalty = regulariser.penalty(network, lr, hr)
+        if not (isinstance(penalty, Tensor) and penalty.shape == () and penalty.requires_grad):
+            flows = " without a gradient" if not getattr(penalty, "requires_grad", True) else ""
+            raise ReflashError(
+                "penalty must return a tensor of one number that depends on the network's "
+                f"weights, and returns {_shapes(penalty)}{flows}"
+            )
+    return penalty
+
+
+def _shapes(value: object) -> str:
+    """Say what a method returned."""
+    if isinstance(value, Tensor):
+        return f"{tuple(value.shape)} {value.dtype}"
+    if isinstance(value, tuple):
+        return " and ".join(map(_shapes, value)) or "()"
+    return type(value).__name__
 
 
 def act_before(module: nn.Module, layer: nn.Module) -> None:
@@ -167,9 +242,22 @@ def check_share(name: str, strength: float) -> float:
     ReflashError
         It is not.
     """
-    if not 0 < strength < 1:
+    if not isinstance(strength, float | int) or not 0 < strength < 1:
         raise ReflashError(f"{name} must lie above 0 and below 1")
     return strength
+
+
+def check_count(name: str, count: int) -> int:
+    """Return an argument that is a whole number above 0.
+
+    Raises
+    ------
+    ReflashError
+        It is not.
+    """
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise ReflashError(f"{name} must be a whole number above 0, not {count!r}")
+    return count
 
 
 def check_positive(name: str, strength: float) -> float:
@@ -180,24 +268,42 @@ def check_positive(name: str, strength: float) -> float:
     ReflashError
         It is not.
     """
-    if strength <= 0:
+    if not isinstance(strength, float | int) or not 0 < strength < math.inf:
         raise ReflashError(f"{name} must lie above 0; say none for no regulariser")
     return strength
 
 
 def _child(module: nn.Module, layer: nn.Module) -> str:
     """Make ``layer`` a child of ``module``; found by name, a copied network uses its own."""
+    if not isinstance(layer, nn.Module):
+        raise ReflashError(f"{layer!r} is no torch.nn.Module; make it one")
+    if layer.state_dict():
+        raise ReflashError(
+            f"{type(layer).__name__} has weights or buffers, which the network's file would hold; "
+            "keep what changes in plain attributes"
+        )
     name = f"regulariser{sum(key.startswith('regulariser') for key in module._modules)}"
     module.add_module(name, layer.train(module.training))
     return name
 
 
 def _first_input(child: str, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    return (getattr(module, child)(inputs[0]), *inputs[1:])
+    return (_same_size(getattr(module, child), inputs[0]), *inputs[1:])
 
 
 def _output(child: str, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
-    return getattr(module, child)(output, inputs[0])
+    return _same_size(getattr(module, child), output, inputs[0])
+
+
+def _same_size(layer: nn.Module, features: Tensor, *more: Tensor) -> Tensor:
+    """Return the features that a layer makes of others, and refuse what is of another size."""
+    changed: Tensor = layer(features, *more)
+    if getattr(changed, "shape", None) != features.shape:
+        raise ReflashError(
+            f"{type(layer).__name__} must return {tuple(features.shape)} as it was given, and "
+            f"returns {_shapes(changed)}"
+        )
+    return changed
 
 
 def _module(network: nn.Module, name: str, argument: str) -> nn.Module:

@@ -6,6 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,21 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from reflash.core.devices import has_bf16
+from reflash.core.errors import ReflashError
 from reflash.core.keys import key_seed
 from reflash.models.build import build_network
 from reflash.models.weights import save_weights
-from reflash.training.graphs import CUDAGraphStep
+from reflash.training.graphs import CaptureError, CUDAGraphStep
 from reflash.training.optim import FusedAdam, learning_rate
 from reflash.training.record import WEIGHTS
-from reflash.training.regulariser import ActsOn, Regulariser, open_regulariser
+from reflash.training.regulariser import (
+    ActsOn,
+    Regulariser,
+    blamed,
+    changed_pairs,
+    open_regulariser,
+    penalty_of,
+)
 from reflash.training.settings import RunSettings
 from reflash.training.validation import Validation
 
@@ -59,7 +68,13 @@ class Run:
         network = build_network(settings.network, settings.dropout).to(device)
         self.regularisers = [open_regulariser(one) for one in settings.regularisers]
         for regulariser in self.regularisers:
-            regulariser.attach(network)
+            with blamed(regulariser.title, "attach"):
+                regulariser.attach(network)
+        # What may fail in the network, beside faults of ours.
+        factory = getattr(settings.network, "factory", None)
+        self._own = ", ".join(
+            [*([factory] if factory else []), *(r.title for r in self.regularisers)]
+        )
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network.train()
         self.forward = self.network
@@ -115,7 +130,8 @@ class Run:
         else:
             self.rate.fill_(rate)  # a graph reads the rate from the tensor it was captured with
         for regulariser in self.regularisers:
-            regulariser.begin(iteration, self.settings.training.iterations)
+            with blamed(regulariser.title, "begin"):
+                regulariser.begin(iteration, self.settings.training.iterations)
         # Dropout masks and what regularisers draw are keyed by (seed, iteration): resuming draws
         # the same ones.
         self._mask_seed = key_seed(self.settings.seed, "dropout", iteration)
@@ -127,17 +143,23 @@ class Run:
     def _update(self, lr: Tensor, hr: Tensor) -> tuple[Tensor]:
         """Do on the device all that a step does there."""
         for regulariser in self.regularisers_of("pairs"):
-            lr, hr = regulariser.pairs(lr, hr)
+            lr, hr = changed_pairs(regulariser, lr, hr)
         lr = lr.contiguous(memory_format=torch.channels_last)
         bf16 = self.precision == "bf16"
+        penalties: list[Tensor] = []
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
-            sr = self.forward(lr)
-            penalties = [r.penalty(self.forward, lr, hr) for r in self.regularisers_of("loss")]
+            with blamed(self._own, "the forward pass") if self._own else nullcontext():
+                sr = self.forward(lr)
+            for regulariser in self.regularisers_of("loss"):
+                if penalties:
+                    self.forward(lr)  # the one before may have run the network on something else
+                penalties.append(penalty_of(regulariser, self.forward, lr, hr))
         loss = nn.functional.l1_loss(sr.float(), hr)
         self.optimiser.zero_grad()
         sum(penalties, loss).backward()
         for regulariser in self.regularisers_of("optimiser"):
-            regulariser.decay(self._weights, self.rate)
+            with blamed(regulariser.title, "decay"):
+                regulariser.decay(self._weights, self.rate)
         self.optimiser.step(self.rate)
         self._average_weights(self._averaged, self._weights, 1)
         with torch.no_grad():  # such as running statistics of BatchNorm: as they are, not averaged
@@ -242,19 +264,38 @@ class Run:
             )
 
 
-def step_all(runs: Sequence[Run], iteration: int, lr: Tensor, hr: Tensor) -> None:
-    """Take a step of every run on the same batch; on a GPU side by side on their own streams."""
+def step_all(
+    runs: Sequence[Run], iteration: int, lr: Tensor, hr: Tensor
+) -> dict[Run, ReflashError]:
+    """Take a step of every run on the same batch; on a GPU side by side on their own streams.
+
+    Returns
+    -------
+    dict
+        The runs whose own network or regulariser fails, with the reason.
+    """
+    failed: dict[Run, ReflashError] = {}
+
+    def step(run: Run) -> None:
+        try:
+            run.step(iteration, lr, hr)
+        except CaptureError:
+            raise
+        except ReflashError as error:
+            failed[run] = error
+
     if len(runs) < 2 or runs[0].device.type != "cuda":
         for run in runs:
-            run.step(iteration, lr, hr)
-        return
+            step(run)
+        return failed
     current = torch.cuda.current_stream(runs[0].device)
     ready = current.record_event()
     for run in runs:
         assert run.stream is not None
         run.stream.wait_event(ready)
         with torch.cuda.stream(run.stream):
-            run.step(iteration, lr, hr)
+            step(run)
     for run in runs:
         assert run.stream is not None
         current.wait_stream(run.stream)
+    return failed

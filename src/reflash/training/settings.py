@@ -10,14 +10,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from reflash.core.settings import Settings
-from reflash.degradations.settings import Kind, SecondOrderSettings
+from reflash.degradations.settings import KINDS, Kind, SecondOrderSettings, checked_level
 from reflash.models.settings import Dropout, NetworkSettings
 
 Setting = Literal["single", "multi", "denoise", "dejpeg", "deblur"]
-TaskKind = Annotated[str, Field(pattern=r"^(gaussian|poisson|jpeg|blur)[0-9]+$")]
+TaskKind = Annotated[
+    str,
+    Field(pattern=r"^(gaussian|poisson|jpeg|blur)[0-9]+$"),
+    AfterValidator(checked_level),
+]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -182,6 +192,18 @@ class RunSettings(Settings):
     """Side of the overlapping sub-images windows are taken from; null: the whole image."""
     step: int = 240
     """Distance between two sub-images."""
+
+    @model_validator(mode="after")
+    def _validated_on_its_own_kinds(self) -> RunSettings:
+        of_task = self.setting not in ("single", "multi")
+        for kind in self.training.validation.kinds:
+            if (kind not in KINDS) != of_task:
+                raise ValueError(
+                    f"training.validation.kinds: {kind} is of "
+                    f"{'super-resolution' if of_task else 'other tasks'}, and the setting is "
+                    f"{self.setting}; name kinds of its own"
+                )
+        return self
 
     @model_serializer(mode="wrap")
     def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

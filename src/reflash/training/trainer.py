@@ -294,10 +294,15 @@ def train(
                 todo.append(trainer)
         if not todo:
             return
+        failures: dict[Trainer, str] = {}
         for trainer in todo:
             held.callback(trainer.close)
-            trainer.open(pairs.key, device, options, len(trainers))
-        failures = _loop(todo, pairs, device, options)
+            try:
+                trainer.open(pairs.key, device, options, len(trainers))
+            except ReflashError as error:
+                failures[trainer] = f"{trainer.settings.id}: {error}"
+        if opened := [trainer for trainer in todo if trainer not in failures]:
+            failures |= _loop(opened, pairs, device, options)
         for trainer in trainers:
             if trainer not in failures:
                 discard_states(trainer.folder)
@@ -327,7 +332,12 @@ def _loop(
         for iteration in range(start, total):
             lr, hr = batches.batch(iteration)
             active = [t for t in trainers if t.is_active(iteration)]
-            step_all([t.run for t in active], iteration, lr, hr)
+            raised = step_all([t.run for t in active], iteration, lr, hr)
+            for trainer in active:
+                if trainer.run in raised:
+                    failures[trainer] = f"{trainer.settings.id}: {raised[trainer.run]}"
+            trainers = [t for t in trainers if t not in failures]
+            active = [t for t in active if t not in failures]
 
             done, now = iteration + 1, options.clock()
             save_due = now - saved > options.save_seconds
@@ -336,7 +346,7 @@ def _loop(
             if options.time_budget is not None and now - began > options.time_budget:
                 stop = stop or "because its time budget is spent"
             # What follows reads values of the device, which makes the host wait: not every time.
-            if not (done % CHECK_EVERY == 0 or validated or save_due or stop):
+            if not (done % CHECK_EVERY == 0 or validated or save_due or stop or raised):
                 continue
 
             sound = [t for t in active if t.run.is_finite()]

@@ -22,6 +22,7 @@ from reflash.training.regulariser import (
     Regulariser,
     act_after,
     before_last_conv,
+    check_count,
     check_share,
     residual_blocks,
 )
@@ -56,7 +57,8 @@ class AdaptiveDropout(Regulariser):
         before: str | None = None,
     ) -> None:
         self.start, self.p = check_share("what a starts at", start), check_share("p", p)
-        self.period, self.body, self.before = period, body, before
+        self.period = period if period is None else check_count("period", period)
+        self.body, self.before = body, before
 
     def attach(self, network: nn.Module) -> None:
         """Insert it behind the first convolution of every block, and before the last one."""

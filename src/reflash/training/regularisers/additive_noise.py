@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from reflash.training.regulariser import Regulariser, before_last_conv, check_positive
 
 
-class PlusNoise(nn.Module):
+class ScaledNoise(nn.Module):
     """x + sigma s n: n standard normal for each element, s the deviation of the image's x."""
 
     def __init__(self, sigma: float) -> None:
@@ -33,7 +33,7 @@ class AdditiveNoise(Regulariser):
     acts_on = "features"
 
     def __init__(self, sigma: float, before: str | None = None) -> None:
-        self.layer = PlusNoise(check_positive("the standard deviation", sigma))
+        self.layer = ScaledNoise(check_positive("the standard deviation", sigma))
         self.before = before
 
     def attach(self, network: nn.Module) -> None:

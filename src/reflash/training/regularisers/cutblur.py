@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from reflash.core.errors import ReflashError
-from reflash.training.regulariser import Regulariser
+from reflash.training.regulariser import Regulariser, check_positive, check_share
 
 
 class CutBlur(Regulariser):
@@ -28,7 +28,8 @@ class CutBlur(Regulariser):
     def __init__(self, p: float, side: float = 0.7, spread: float = 0.01) -> None:
         if not 0 < p <= 1:
             raise ReflashError("the probability must lie above 0 and not above 1")
-        self.p, self.side, self.spread = p, side, spread
+        self.p, self.side = p, check_share("side", side)
+        self.spread = check_positive("spread", spread) if spread else 0.0
 
     def pairs(self, lr: Tensor, hr: Tensor) -> tuple[Tensor, Tensor]:
         """Return lr with a rectangle of clean lr, or clean lr with one of lr, or lr as it is."""

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reflash.training.regulariser import Regulariser, before_last_conv, check_share
+from reflash.training.regulariser import Regulariser, before_last_conv, check_count, check_share
 
 
 class DropBlock(nn.Module):
@@ -44,6 +44,7 @@ class DropBlockBeforeLast(Regulariser):
     acts_on = "features"
 
     def __init__(self, p: float, size: int = 7, before: str | None = None) -> None:
+        check_count("size", size)
         self.layer, self.before = DropBlock(check_share("the share dropped", p), size), before
 
     def attach(self, network: nn.Module) -> None:

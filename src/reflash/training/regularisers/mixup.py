@@ -10,7 +10,11 @@ import torch
 from torch import Tensor
 from torch.distributions import Beta
 
-from reflash.training.regulariser import Regulariser, check_positive
+from reflash.core.errors import ReflashError
+from reflash.training.regulariser import Regulariser
+
+SMALLEST = 0.01
+"""Below it the draws of Beta(a, a) underflow: shares of 1/2 instead of 0 or 1."""
 
 
 class Mixup(Regulariser):
@@ -19,7 +23,9 @@ class Mixup(Regulariser):
     acts_on = "pairs"
 
     def __init__(self, alpha: float) -> None:
-        self.alpha = check_positive("a of Beta(a, a)", alpha)
+        if alpha < SMALLEST:
+            raise ReflashError(f"a of Beta(a, a) must not lie below {SMALLEST:g}")
+        self.alpha = alpha
 
     def pairs(self, lr: Tensor, hr: Tensor) -> tuple[Tensor, Tensor]:
         """Return the blended pairs."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from reflash.training.regulariser import Regulariser, before_last_conv, check_positive
 
 
-class TimesNoise(nn.Module):
+class GaussianFactor(nn.Module):
     """x (1 + sigma n) with n standard normal, independent for each element."""
 
     def __init__(self, sigma: float) -> None:
@@ -31,7 +31,7 @@ class MultiplicativeNoise(Regulariser):
     acts_on = "features"
 
     def __init__(self, sigma: float, before: str | None = None) -> None:
-        self.layer = TimesNoise(check_positive("the standard deviation", sigma))
+        self.layer = GaussianFactor(check_positive("the standard deviation", sigma))
         self.before = before
 
     def attach(self, network: nn.Module) -> None:
