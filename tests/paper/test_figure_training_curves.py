@@ -126,19 +126,20 @@ def test_log_given_twice_is_named(make_context, logs):
 
 
 @pytest.mark.parametrize(
-    ("steps", "psnr"),
+    ("column", "values", "says"),
     [
-        (STEPS, (1.0, "abc", 3.0)),
-        (STEPS, (1.0, float("nan"), 3.0)),
-        ((100, 300, 200), (1.0, 2.0, 3.0)),
-        ((100, 200, 200), (1.0, 2.0, 3.0)),
+        ("psnr", (1.0, "abc", 3.0), "a psnr is no number"),
+        ("psnr_clean", (1.0, float("nan"), 3.0), "a psnr is no number"),
+        ("iteration", (100, 300, 200), "iteration does not rise"),
+        ("iteration", (100, 200, 200), "iteration does not rise"),
     ],
 )
-def test_a_damaged_log_is_named(make_context, write_log, steps, psnr):
-    path = write_log(f"{PLAIN}/seed0", (1.0, 2.0, 3.0), steps)
-    table = pd.read_csv(path).assign(psnr=psnr)
+def test_a_damaged_log_is_named(make_context, write_log, column, values, says):
+    path = write_log(f"{PLAIN}/seed0", (1.0, 2.0, 3.0))
+    table = pd.read_csv(path)
+    table[column] = values
     table.to_csv(path, index=False)
-    with pytest.raises(ReflashError, match=rf"csv: run {PLAIN}/seed0: iteration does not rise, or"):
+    with pytest.raises(ReflashError, match=rf"csv: run {PLAIN}/seed0: {says}"):
         gather(make_context(models=(PLAIN,)), TrainingCurves(), [path])
 
 

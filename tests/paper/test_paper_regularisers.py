@@ -257,7 +257,11 @@ def test_claim_is_left_out_where_the_study_has_no_other_regulariser(
     ("models", "logs", "says"),
     [
         ((NONE, DROPOUT, STRONG), False, f"the training logs of {STRONG}"),
-        ((NONE, STRONG), True, f"dropout beside {STRONG}: srresnet/multi/{{none,last_conv"),
+        (
+            (NONE, STRONG),
+            True,
+            f"dropout beside {STRONG}: srresnet/multi/{{none,last_conv-channel-p0.7",
+        ),
     ],
 )
 def test_claim_says_what_it_lacks(

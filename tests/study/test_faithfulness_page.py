@@ -49,6 +49,7 @@ def test_numbers_of_the_scales(name: str) -> None:
     expected = [one.training.iterations, one.training.batch, one.pairs.patch, one.training.lr]
     if name == "hour":  # "20,000, else the same"
         assert scale("paper").pairs.patch == one.pairs.patch
+        assert scale("paper").training.batch == one.training.batch
         assert scale("paper").training.lr == one.training.lr
         expected = expected[:1]
     assert numbers == expected

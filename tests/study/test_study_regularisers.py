@@ -100,8 +100,8 @@ def test_ours_under_another_name_with_other_arguments(project: Path) -> None:
             ]
         ),
         ("dim-1", {"dim": {"factory": "mine.py:Half", "argument": {}}}, "mean 'arguments'"),
-        ("mixup", None, "other regularisers are NAME-STRENGTH, such as mixup-0.2"),
-        ("mixup-1e-3", None, "other regularisers are NAME-STRENGTH, such as mixup-0.2"),
+        ("mixup", None, "or NAME-STRENGTH of a regulariser such as mixup-0.2"),
+        ("mixup-1e-3", None, "or NAME-STRENGTH of a regulariser such as mixup-0.2"),
     ],
 )
 def test_a_mistake_is_told_before_any_work(
@@ -116,12 +116,24 @@ def test_a_layer_that_is_not_analysed_is_told_before_any_work(project: Path) -> 
         plan("none", "mixup-0.2", tables={"regularisers": {"layer": "b9"}})
 
 
-def test_what_compares_pairs_is_left_out_where_there_are_none(project: Path) -> None:
-    figures = {"gain_anatomy": {}, "regulariser_gains": {}}
-    both = {"gain_anatomy", "regulariser_gains"}
-    assert both <= set(plan("none", "mixup-0.2", figures=figures).artefacts("figures"))
-    without = plan("mixup-0.2", "last_conv-channel-p0.5", figures=figures)
-    assert not both & set(without.artefacts("figures"))
+@pytest.mark.parametrize("figure", ["gain_anatomy", "regulariser_gains"])
+def test_what_compares_pairs_asks_for_one(project: Path, figure: str) -> None:
+    figures = {figure: {}}
+    assert figure in plan("none", "mixup-0.2", figures=figures).artefacts("figures")
+    with pytest.raises(ReflashError, match=f"figures.{figure} shows none.*beside its baseline"):
+        plan("mixup-0.2", "last_conv-channel-p0.5", figures=figures)
+
+
+def test_two_terms_of_a_loss_are_told_before_any_work(project: Path) -> None:
+    own = {"second": {"factory": "reflash.training.regularisers.feature_alignment:build"}}
+    with pytest.raises(ReflashError, match="multi/.*two regularisers act on the loss"):
+        plan("feature_alignment-1+second-1", own=own)
+
+
+def test_a_scale_validates_on_kinds_of_super_resolution(project: Path) -> None:
+    overrides = {"training": {"validation": {"kinds": ["clean", "gaussian25"]}}}
+    with pytest.raises(ReflashError, match=r"scale tiny: training.validation.kinds: gaussian25"):
+        load_plan({"study": "main", "scale": "tiny", "overrides": overrides})
 
 
 @pytest.mark.parametrize(
@@ -134,7 +146,7 @@ def test_what_compares_pairs_is_left_out_where_there_are_none(project: Path) -> 
         ({"tables": {"tasks": {"models": ["srresnet/multi/none"]}}}, "name models of other tasks"),
         (
             {"figures": {"regulariser_gains": {"models": ["srresnet/multi/mixup-0.2"]}}},
-            "super-resolution that are trained here, and a model beside its baseline",
+            "super-resolution that are trained here, and one of them beside its baseline",
         ),
     ],
 )

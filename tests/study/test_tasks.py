@@ -88,6 +88,7 @@ def test_a_run_is_validated_on_kinds_of_its_own(plan: Plan) -> None:
     for kinds, says in (
         (["clean"], "clean is of super-resolution"),
         (["jpeg101"], "from 1 to 100"),
+        (["jpeg050"], "from 1 to 100"),
     ):
         training = of_task["training"] | {"validation": {"kinds": kinds}}
         with pytest.raises(ValueError, match=says):

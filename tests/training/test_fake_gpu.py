@@ -199,7 +199,7 @@ def test_a_step_neither_leaves_its_device_nor_waits_for_it(
         with OnDevice(META) as watched:
             for regulariser in run.regularisers:
                 regulariser.begin(1, 10)
-            (loss,) = run._update(lr, hr)
-    assert loss.shape == ()
+            loss, whole = run._update(lr, hr)
+    assert loss.shape == whole.shape == ()
     assert all(weight.grad.device == META for weight in run._weights)
     assert watched.count > 100

@@ -190,10 +190,10 @@ def test_nothing_waits_for_the_gpu(device: torch.device, cache: ImageCache) -> N
     pairs = OnlinePairs(settings[0], cache, device, static=True, graphs=False)
     batches = Prefetcher(pairs, device, enabled=device.type == "cuda", total=100)
     for iteration in range(12):  # all canvases and the full queue
-        step_all(runs, iteration, *batches.batch(iteration))
+        assert not step_all(runs, iteration, *batches.batch(iteration))
     with no_waiting(device):
         for iteration in range(12, 16):
-            step_all(runs, iteration, *batches.batch(iteration))
+            assert not step_all(runs, iteration, *batches.batch(iteration))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -274,7 +274,7 @@ def test_nan_loss_stops_and_keeps_the_last_state(
     validation = Validation(settings.training.validation, image_folder)
     options = Options(save_seconds=0)
     with pytest.raises(
-        ReflashError, match="loss is nan at iteration 8, or a weight is not a number; lower"
+        ReflashError, match="iteration 8: the loss is nan, or a weight is not a number; lower"
     ):
         train([Trainer(settings, validation, tmp_path)], pairs, CPU, options)
     assert not (tmp_path / "params.safetensors").exists()

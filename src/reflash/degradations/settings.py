@@ -209,6 +209,7 @@ Kind = Literal[
     "blur_noise_jpeg",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+"""The eight test degradations, in the order of tables."""
 
 LEVELS = {"gaussian": (1, 255), "poisson": (1, 255), "jpeg": (1, 100), "blur": (1, 100)}
 """Lowest and highest level of a test kind of other tasks, by operator."""
@@ -225,12 +226,9 @@ def checked_level(kind: str) -> str:
     operator = kind.rstrip("0123456789")
     low, high = LEVELS[operator]
     level = kind.removeprefix(operator)
-    if len(level) > 3 or not low <= int(level) <= high:
-        raise ValueError(f"{kind}: the level of {operator} goes from {low} to {high}")
+    if level[0] == "0" or len(level) > 3 or not low <= int(level) <= high:
+        raise ValueError(f"{kind}: the level of {operator} is a whole number from {low} to {high}")
     return kind
-
-
-"""The eight test degradations, in the order of tables."""
 
 
 class BenchmarkSettings(Settings):

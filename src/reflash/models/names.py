@@ -135,12 +135,14 @@ def _regularisation(text: str) -> tuple[Dropout, tuple[Strength, ...]]:
         raise ReflashError(f"{text!r}: none beside a regulariser; leave none out")
     if not dropout:
         return parse_dropout("none"), tuple(strengths)
-    try:
-        return parse_dropout("+".join(dropout)), tuple(strengths)
-    except ReflashError as error:
-        raise ReflashError(
-            f"{error}; other regularisers are NAME-STRENGTH, such as mixup-0.2"
-        ) from error
+    for part in dropout:
+        if part != "none" and not re.fullmatch(r"[^-]+-[^-]+-p[^-]*", part):
+            raise ReflashError(
+                f"{part!r} is not understood; write none, PLACE-DIMENSION-pP such as "
+                "last_conv-channel-p0.7, or NAME-STRENGTH of a regulariser such as mixup-0.2, "
+                "joined by +"
+            )
+    return parse_dropout("+".join(dropout)), tuple(strengths)
 
 
 def expand_models(patterns: Iterable[str]) -> tuple[str, ...]:

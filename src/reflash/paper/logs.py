@@ -38,14 +38,12 @@ def read_logs(paths: Iterable[Path | str], context: Context) -> dict[str, pd.Dat
         table = read_table(path, ("run", "iteration", "psnr"), _REMEDY)
         for name, rows in table.groupby("run", sort=False):
             run = str(name)
-            numbers = rows[["iteration", "psnr"]].apply(pd.to_numeric, errors="coerce")
-            if (
-                not np.isfinite(numbers).all(axis=None)
-                or not (numbers["iteration"].diff()[1:] > 0).all()
-            ):
-                raise ReflashError(
-                    f"{path}: run {run}: iteration does not rise, or a psnr is no number; {_REMEDY}"
-                )
+            measured = ["psnr", *(f"psnr_{kind}" for kind in validated_kinds([rows]))]
+            numbers = rows[["iteration", *measured]].apply(pd.to_numeric, errors="coerce")
+            finite = np.isfinite(numbers).all(axis=None)
+            if not finite or not (numbers["iteration"].diff()[1:] > 0).all():
+                what = "iteration does not rise" if finite else "a psnr is no number"
+                raise ReflashError(f"{path}: run {run}: {what}; {_REMEDY}")
             if run in found:
                 raise ReflashError(f"{path}: run {run} was given before; name each log once")
             found[run] = (str(path), rows)

@@ -12,6 +12,7 @@ from reflash.core.errors import ReflashError
 from reflash.datasets.download import address_parts
 from reflash.datasets.public_weights import is_kept
 from reflash.datasets.registry import ManualSource, registry
+from reflash.degradations.settings import KINDS
 from reflash.models.names import (
     BICUBIC,
     TASKS,
@@ -84,6 +85,12 @@ def check_models(plan: Plan, name: str) -> None:
         the message begins with ``name``, the study's file.
     """
     networks, scale = plan.scale.networks, plan.resolved.scale_name
+    for kind in plan.scale.training.validation.kinds:
+        if kind not in KINDS:
+            raise ReflashError(
+                f"scale {scale}: training.validation.kinds: {kind} is of other tasks, which are "
+                f"validated on kinds of their own; name some of {', '.join(KINDS)}"
+            )
     try:
         models = plan.models
         if not models:
@@ -128,26 +135,27 @@ def check_models(plan: Plan, name: str) -> None:
 
 
 def check_shown(plan: Plan, name: str) -> None:
-    """Check that a table or figure that names its models can show one of them.
+    """Check that a table or figure shows a model where it names some, or compares pairs.
 
     Raises
     ------
     ReflashError
-        It can show none; the message begins with ``name``, the study's file.
+        It shows none; the message begins with ``name``, the study's file.
     """
     for kind in ("tables", "figures"):
         declared = getattr(plan.study, kind)
         for artefact in type(declared).model_fields:
             settings = getattr(declared, artefact)
-            named = getattr(settings, "models", ())
-            if named and not plan.released and artefact not in plan.artefacts(kind):
-                pairs = ", and a model beside its baseline" if settings.of_pairs else ""
-                of = "of other tasks" if settings.of_tasks else "of super-resolution"
-                trained = "" if settings.shows_external else " that are trained here"
-                raise ReflashError(
-                    f"{name}: {kind}.{artefact}.models: it can show none of them; name models {of}"
-                    f"{trained}{pairs}, or set {artefact} to null"
-                )
+            shown = settings is None or artefact in plan.artefacts(kind)
+            if shown or plan.released or not (settings.models or settings.of_pairs):
+                continue
+            what = {True: " of other tasks", False: " of super-resolution", None: ""}
+            trained = "" if settings.shows_external else " that are trained here"
+            pairs = ", and one of them beside its baseline" if settings.of_pairs else ""
+            raise ReflashError(
+                f"{name}: {kind}.{artefact} shows none of its models; name models"
+                f"{what[settings.of_tasks]}{trained}{pairs}, or set it to null"
+            )
 
 
 def check_regularisers(plan: Plan, model: str) -> None:
@@ -166,10 +174,13 @@ def check_regularisers(plan: Plan, model: str) -> None:
                 f"under regularisers in config/scale/{plan.resolved.scale_name}.yaml"
             )
     if regularisers_of(model):
-        from reflash.training.regulariser import open_regulariser  # imports torch
+        from reflash.training.regulariser import (  # imports torch
+            check_together,
+            open_regulariser,
+        )
 
-        for settings in plan.run_settings(f"{model}/seed{plan.scale.seeds[0]}").regularisers:
-            open_regulariser(settings)
+        settings = plan.run_settings(f"{model}/seed{plan.scale.seeds[0]}")
+        check_together([open_regulariser(one) for one in settings.regularisers])
 
 
 def check_layers(plan: Plan, name: str) -> None:

@@ -23,16 +23,24 @@ into a tensor by ``begin``, and random numbers choose by `torch.where` rather th
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from reflash.core.errors import ReflashError
-from reflash.models.factory import last_convolution, load_function, said
+from reflash.models.factory import (
+    factory_code,
+    factory_file,
+    last_convolution,
+    load_function,
+    said,
+)
 from reflash.training.settings import RegulariserSettings
 
 ActsOn = Literal["features", "pairs", "loss", "optimiser"]
@@ -57,9 +65,6 @@ class Regulariser:
     """What it changes: features (``attach``), pairs (``pairs``), loss (``penalty``) or optimiser
     (``decay``)."""
 
-    title: str = "regulariser"
-    """What messages call it, set when a run opens it."""
-
     def attach(self, network: nn.Module) -> None:
         """Insert layers without parameters into a network that has just been initialised.
 
@@ -82,14 +87,19 @@ class Regulariser:
         """Change the weights in place before the optimiser's step of learning rate ``rate``."""
 
 
+def title_of(settings: RegulariserSettings) -> str:
+    """Return what messages call a regulariser."""
+    return f"regulariser {settings.name}-{settings.strength:g}"
+
+
 def open_regulariser(settings: RegulariserSettings) -> Regulariser:
     """Return the regulariser of ``settings``.
 
     Raises
     ------
     ReflashError
-        There is no such factory, it fails or refuses the strength, or what it returns is not a
-        regulariser that has the method for what it acts on.
+        There is no such factory, its file has changed, it fails or refuses the strength, or what
+        it returns is not a regulariser that has the method for what it acts on.
 
     Examples
     --------
@@ -98,7 +108,12 @@ def open_regulariser(settings: RegulariserSettings) -> Regulariser:
     >>> open_regulariser(RegulariserSettings.model_validate(one)).acts_on
     'optimiser'
     """
-    name = f"regulariser {settings.name}-{settings.strength:g}"
+    name = title_of(settings)
+    if settings.code not in ("", factory_code(settings.factory)):
+        raise ReflashError(
+            f"{name}: {factory_file(settings.factory)} has changed since this run was described; "
+            "describe it again with reflash config run"
+        )
     function = load_function(settings.factory)
     try:
         regulariser = function(settings.strength, **settings.arguments)
@@ -119,13 +134,26 @@ def open_regulariser(settings: RegulariserSettings) -> Regulariser:
     method = _METHODS[acts_on]
     if getattr(type(regulariser), method) is getattr(Regulariser, method):
         raise ReflashError(f"{name}: acts on {acts_on} but has no method {method}; add it")
-    regulariser.title = f"{name} ({settings.factory})"
     return regulariser
 
 
+def check_together(regularisers: Sequence[Regulariser]) -> None:
+    """Check that a run can have these regularisers at once.
+
+    Raises
+    ------
+    ReflashError
+        Two act on the loss: each reads what the network made of the batch, and may run it again.
+    """
+    if sum(one.acts_on == "loss" for one in regularisers) > 1:
+        raise ReflashError(
+            "two regularisers act on the loss; join them in one of your own, or leave one out"
+        )
+
+
 @contextmanager
-def blamed(who: str, method: str = "") -> Iterator[None]:
-    """Turn what code of a user's raises into a line that names it.
+def blamed(who: str, doing: str, own: bool = True) -> Iterator[None]:
+    """Turn what a user's code raises into a line that says whose it is; ``own``: it is a user's.
 
     What fails in a capture alone (it worked before that) stays what it is: `CUDAGraphStep` knows.
     """
@@ -136,9 +164,25 @@ def blamed(who: str, method: str = "") -> Iterator[None]:
     except ReflashError as error:
         raise ReflashError(f"{who}: {error}") from error
     except Exception as error:
-        if torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing():
+        capturing = torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()
+        if not own or capturing:
             raise
-        raise ReflashError(f"{who}: {method} fails with {said(error)}; correct it") from error
+        raise ReflashError(
+            f"{who}: {doing} fails with {said(error)}{_line_of(error)}; correct it"
+        ) from error
+
+
+def is_own(factory: str) -> bool:
+    """Whether a factory is a user's."""
+    return not factory.startswith("reflash.")
+
+
+def _line_of(error: Exception) -> str:
+    """Say where in a user's file an error was raised."""
+    libraries = (str(Path(torch.__file__).parents[1]), str(Path(__file__).parents[1]))
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if not f.filename.startswith(libraries)]
+    return f" in {own[-1].filename}, line {own[-1].lineno}" if own else ""
 
 
 def changed_pairs(regulariser: Regulariser, lr: Tensor, hr: Tensor) -> tuple[Tensor, Tensor]:
@@ -147,22 +191,22 @@ def changed_pairs(regulariser: Regulariser, lr: Tensor, hr: Tensor) -> tuple[Ten
     Raises
     ------
     ReflashError
-        It fails, or returns anything but as many pairs whose HR is as many times larger.
+        It returns anything but as many pairs whose HR is as many times larger.
     """
-    with blamed(regulariser.title, "pairs"):
-        changed = regulariser.pairs(lr.clone(), hr.clone())
-        scale = hr.shape[-1] // lr.shape[-1]
-        if not (
-            isinstance(changed, tuple)
-            and len(changed) == 2
-            and all(isinstance(one, Tensor) and one.dtype == lr.dtype for one in changed)
-            and changed[0].shape[:2] == changed[1].shape[:2] == lr.shape[:2]
-            and changed[1].shape[2:] == tuple(scale * side for side in changed[0].shape[2:])
-        ):
-            raise ReflashError(
-                f"pairs must return lr and hr, {tuple(lr.shape)} and {tuple(hr.shape)} "
-                f"{lr.dtype} or smaller patches of as many images, and returns {_shapes(changed)}"
-            )
+    changed = regulariser.pairs(lr.clone(), hr.clone())
+    scale = hr.shape[-1] // lr.shape[-1]
+    if not (
+        isinstance(changed, tuple)
+        and len(changed) == 2
+        and all(isinstance(one, Tensor) and one.ndim == 4 for one in changed)
+        and all((one.dtype, one.device) == (lr.dtype, lr.device) for one in changed)
+        and changed[0].shape[:2] == changed[1].shape[:2] == lr.shape[:2]
+        and changed[1].shape[2:] == tuple(scale * side for side in changed[0].shape[2:])
+    ):
+        raise ReflashError(
+            f"pairs must return lr and hr, {tuple(lr.shape)} and {tuple(hr.shape)} "
+            f"{lr.dtype} or smaller patches of as many images, and returns {_shapes(changed)}"
+        )
     return changed
 
 
@@ -172,16 +216,11 @@ def penalty_of(regulariser: Regulariser, network: nn.Module, lr: Tensor, hr: Ten
     Raises
     ------
     ReflashError
-        It fails, or returns anything but one number through which gradients flow.
+        It returns anything but one number.
     """
-    with blamed(regulariser.title, "penalty"):
-        penalty = regulariser.penalty(network, lr, hr)
-        if not (isinstance(penalty, Tensor) and penalty.shape == () and penalty.requires_grad):
-            flows = " without a gradient" if not getattr(penalty, "requires_grad", True) else ""
-            raise ReflashError(
-                "penalty must return a tensor of one number that depends on the network's "
-                f"weights, and returns {_shapes(penalty)}{flows}"
-            )
+    penalty = regulariser.penalty(network, lr, hr)
+    if not (isinstance(penalty, Tensor) and penalty.shape == ()):
+        raise ReflashError(f"penalty must return a tensor of one number, not {_shapes(penalty)}")
     return penalty
 
 
@@ -268,7 +307,7 @@ def check_positive(name: str, strength: float) -> float:
     ReflashError
         It is not.
     """
-    if not isinstance(strength, float | int) or not 0 < strength < math.inf:
+    if not 0 < strength < math.inf:
         raise ReflashError(f"{name} must lie above 0; say none for no regulariser")
     return strength
 

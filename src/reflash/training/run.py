@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,11 @@ from reflash.training.regulariser import (
     Regulariser,
     blamed,
     changed_pairs,
+    check_together,
+    is_own,
     open_regulariser,
     penalty_of,
+    title_of,
 )
 from reflash.training.settings import RunSettings
 from reflash.training.validation import Validation
@@ -67,14 +70,10 @@ class Run:
         torch.manual_seed(key_seed(settings.seed, "initial weights"))
         network = build_network(settings.network, settings.dropout).to(device)
         self.regularisers = [open_regulariser(one) for one in settings.regularisers]
+        check_together(self.regularisers)
         for regulariser in self.regularisers:
-            with blamed(regulariser.title, "attach"):
+            with self._blamed(regulariser, "attach"):
                 regulariser.attach(network)
-        # What may fail in the network, beside faults of ours.
-        factory = getattr(settings.network, "factory", None)
-        self._own = ", ".join(
-            [*([factory] if factory else []), *(r.title for r in self.regularisers)]
-        )
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network.train()
         self.forward = self.network
@@ -98,7 +97,7 @@ class Run:
         rate = settings.training.lr
         self.rate: float | Tensor = torch.tensor(rate, device=device) if gpu else rate
         self.optimiser = FusedAdam(self._weights, settings.training.betas)
-        self.loss = torch.zeros((), device=device)
+        self.loss = self.whole_loss = torch.zeros((), device=device)
         self.loss_sum = torch.zeros((), device=device)
         self.loss_count = 0
         self.rows: list[dict[str, str | float]] = []
@@ -130,35 +129,37 @@ class Run:
         else:
             self.rate.fill_(rate)  # a graph reads the rate from the tensor it was captured with
         for regulariser in self.regularisers:
-            with blamed(regulariser.title, "begin"):
+            with self._blamed(regulariser, "begin"):
                 regulariser.begin(iteration, self.settings.training.iterations)
         # Dropout masks and what regularisers draw are keyed by (seed, iteration): resuming draws
         # the same ones.
         self._mask_seed = key_seed(self.settings.seed, "dropout", iteration)
         self._seed_masks()
-        (self.loss,) = self._update_step(lr, hr, device=self.device)
+        self.loss, self.whole_loss = self._update_step(lr, hr, device=self.device)
         self.loss_count += 1
         return self.loss
 
-    def _update(self, lr: Tensor, hr: Tensor) -> tuple[Tensor]:
-        """Do on the device all that a step does there."""
+    def _update(self, lr: Tensor, hr: Tensor) -> tuple[Tensor, Tensor]:
+        """Do on the device all that a step does there; the L1 loss, and the whole one."""
         for regulariser in self.regularisers_of("pairs"):
-            lr, hr = changed_pairs(regulariser, lr, hr)
+            with self._blamed(regulariser, "pairs"):
+                lr, hr = changed_pairs(regulariser, lr, hr)
         lr = lr.contiguous(memory_format=torch.channels_last)
         bf16 = self.precision == "bf16"
         penalties: list[Tensor] = []
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
-            with blamed(self._own, "the forward pass") if self._own else nullcontext():
+            with self._blamed(self.network, "the forward pass"):
                 sr = self.forward(lr)
             for regulariser in self.regularisers_of("loss"):
-                if penalties:
-                    self.forward(lr)  # the one before may have run the network on something else
-                penalties.append(penalty_of(regulariser, self.forward, lr, hr))
+                with self._blamed(regulariser, "penalty"):
+                    penalties.append(penalty_of(regulariser, self.forward, lr, hr))
         loss = nn.functional.l1_loss(sr.float(), hr)
         self.optimiser.zero_grad()
-        sum(penalties, loss).backward()
+        whole = sum(penalties, loss)
+        with self._blamed(self.network, "the backward pass"):
+            whole.backward()
         for regulariser in self.regularisers_of("optimiser"):
-            with blamed(regulariser.title, "decay"):
+            with self._blamed(regulariser, "decay"):
                 regulariser.decay(self._weights, self.rate)
         self.optimiser.step(self.rate)
         self._average_weights(self._averaged, self._weights, 1)
@@ -167,7 +168,17 @@ class Run:
                 average.copy_(buffer)
         loss = loss.detach()
         self.loss_sum += loss
-        return (loss,)
+        return loss, whole.detach()
+
+    def _blamed(self, part: Regulariser | nn.Module, doing: str) -> AbstractContextManager[None]:
+        """Name the user's code if it fails; what fails in the network may be any part of it."""
+        named = [(title_of(one), one.factory) for one in self.settings.regularisers]
+        if isinstance(part, Regulariser):
+            title, factory = named[self.regularisers.index(part)]
+            return blamed(title, doing, is_own(factory))
+        factory = getattr(self.settings.network, "factory", "")
+        own = [factory] * bool(factory) + [title for title, place in named if is_own(place)]
+        return blamed(", ".join(own), doing) if own else nullcontext()
 
     def regularisers_of(self, part: ActsOn) -> list[Regulariser]:
         """Return the regularisers that act on a part of a step, in order of their names."""
@@ -196,13 +207,14 @@ class Run:
 
     def is_finite(self) -> bool:
         """Whether the last loss and every weight are numbers; waits for the device."""
-        return math.isfinite(self.loss.item()) and bool(
+        return math.isfinite(self.whole_loss.item()) and bool(
             torch.stack([w.detach().isfinite().all() for w in self._weights]).all()
         )
 
     def log_row(self, done: int, validation: Validation) -> dict[str, str | float]:
         """Validate the averaged weights after ``done`` iterations and add a row to the log."""
-        scores = validation(self.average.module, self.device)
+        with self._blamed(self.network, "validation"):
+            scores = validation(self.average.module, self.device)
         row: dict[str, str | float] = {
             "run": self.settings.id,
             "iteration": done,

@@ -301,24 +301,30 @@ def train(
                 trainer.open(pairs.key, device, options, len(trainers))
             except ReflashError as error:
                 failures[trainer] = f"{trainer.settings.id}: {error}"
+                say(f"warning: {failures[trainer]}")
         if opened := [trainer for trainer in todo if trainer not in failures]:
-            failures |= _loop(opened, pairs, device, options)
+            _loop(opened, pairs, device, options, failures)
         for trainer in trainers:
             if trainer not in failures:
                 discard_states(trainer.folder)
         errors = [message for trainer, message in failures.items() if not trainer.held]
-        for message in failures.values():
-            if message not in errors[:1]:
-                say(f"warning: {message}")
         if errors:
             raise ReflashError(errors[0])
 
 
 def _loop(
-    trainers: Sequence[Trainer], pairs: Pairs, device: torch.device, options: Options
-) -> dict[Trainer, str]:
-    """Train to the end; return the runs that failed, with the reason."""
-    failures: dict[Trainer, str] = {}
+    trainers: Sequence[Trainer],
+    pairs: Pairs,
+    device: torch.device,
+    options: Options,
+    failures: dict[Trainer, str],
+) -> None:
+    """Train to the end; add the runs that fail to ``failures``, with the reason, and say so."""
+
+    def fail(trainer: Trainer, done: int, reason: object) -> None:
+        failures[trainer] = f"{trainer.settings.id}: iteration {done}: {reason}"
+        say(f"warning: {failures[trainer]}")
+
     start, total = min(t.start for t in trainers), max(t.total for t in trainers)
     prefetch = device.type == "cuda" if options.prefetch is None else options.prefetch
     batches = Prefetcher(pairs, device, enabled=prefetch, total=total)
@@ -333,13 +339,12 @@ def _loop(
             lr, hr = batches.batch(iteration)
             active = [t for t in trainers if t.is_active(iteration)]
             raised = step_all([t.run for t in active], iteration, lr, hr)
+            done, now = iteration + 1, options.clock()
             for trainer in active:
                 if trainer.run in raised:
-                    failures[trainer] = f"{trainer.settings.id}: {raised[trainer.run]}"
-            trainers = [t for t in trainers if t not in failures]
+                    fail(trainer, done, raised[trainer.run])
             active = [t for t in active if t not in failures]
 
-            done, now = iteration + 1, options.clock()
             save_due = now - saved > options.save_seconds
             validated = [t for t in active if t.is_validated(done)]
             stop = f"on {signals[0]}" if signals else ""
@@ -349,42 +354,46 @@ def _loop(
             if not (done % CHECK_EVERY == 0 or validated or save_due or stop or raised):
                 continue
 
-            sound = [t for t in active if t.run.is_finite()]
-            failed = [t for t in active if t not in sound]
-            ended = [t for t in sound if done == t.total]
-            if options.report and active and not failed:
+            for trainer in active:
+                if not trainer.run.is_finite():
+                    loss = trainer.run.whole_loss.item()
+                    reason = (
+                        f"the loss is {loss}, or a weight is not a number; lower training.lr or "
+                        "look at the training images (the last saved state is kept)"
+                    )
+                    fail(trainer, done, reason)
+                elif trainer in validated:
+                    try:
+                        trainer.log(done)
+                    except ReflashError as error:  # of the user's network or regulariser
+                        fail(trainer, done, error)
+            active = [t for t in active if t not in failures]
+            ended = [t for t in active if done == t.total]
+            if options.report and active:
                 loss = sum(t.run.loss.item() for t in active) / len(active)
                 options.report(done, loss, learning_rate(iteration, active[0].settings.training))
-            for trainer in sound:
-                if trainer in validated:
-                    trainer.log(done)
-                if trainer in ended:
-                    trainer.finish(options.clock() - began)
-            for trainer in failed:
-                failures[trainer] = (
-                    f"{trainer.settings.id}: the loss is {trainer.run.loss.item()} at iteration "
-                    f"{done}, or a weight is not a number; lower training.lr or look at the "
-                    "training images (the last saved state is kept)"
-                )
-            trainers = [t for t in trainers if t not in failed]
+            for trainer in ended:
+                trainer.finish(options.clock() - began)
+            failed = [t for t in trainers if t in failures]
+            trainers = [t for t in trainers if t not in failures]
             if all(t.total <= done for t in trainers):
-                return failures
+                return
             if save_due or stop or failed or ended:
                 # A run that ended is saved, too: it would start over if the others are stopped.
                 state = batches.state_dict()
-                for trainer in sound:
+                for trainer in active:
                     trainer.save(done, options.clock() - began, state)
                 saved = options.clock()
             if stop:
-                for trainer in sound:
+                for trainer in active:
                     if trainer not in ended:
                         trainer.save_partial(done, options.clock() - began)
                 names = ", ".join(t.settings.id for t in trainers)
                 raise Interrupted(
                     f"{names}: stopped {stop} after iteration {done} of {total}; the weights so "
                     f"far are in {PARTIAL}/; run the same command to continue"
+                    + "".join(f"; failed: {message}" for message in failures.values())
                 )
-    return failures
 
 
 @contextmanager

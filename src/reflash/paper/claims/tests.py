@@ -444,9 +444,13 @@ def better_than_dropout(data: Data, text: Text) -> Tested:
         differences = mean_difference(data.psnr, [pair])
         estimate = data.estimate(differences, comparisons=len(data.rivals))
         parts.append(make_part(name, estimate, [pair], in_db, comparisons=len(data.rivals)))
+    missing: dict[tuple[str, str], list[str]] = {}
+    for model, what in data.unrivalled.items():
+        missing.setdefault((family_of(model), what), []).append(model)
+    wanted = data.settings.last_conv
     return parts, [
-        text.need(what, model=model, family=family_of(model))
-        for model, what in data.unrivalled.items()
+        text.need(what, models=listing(models), family=family, p=wanted.get(family, 0.5))
+        for (family, what), models in missing.items()
     ]
 
 

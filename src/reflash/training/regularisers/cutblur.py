@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from reflash.core.errors import ReflashError
-from reflash.training.regulariser import Regulariser, check_positive, check_share
+from reflash.training.regulariser import Regulariser, check_share
 
 
 class CutBlur(Regulariser):
@@ -29,7 +29,9 @@ class CutBlur(Regulariser):
         if not 0 < p <= 1:
             raise ReflashError("the probability must lie above 0 and not above 1")
         self.p, self.side = p, check_share("side", side)
-        self.spread = check_positive("spread", spread) if spread else 0.0
+        if not isinstance(spread, float | int) or not 0 <= spread < 1:
+            raise ReflashError("spread must be 0 or more, and below 1")
+        self.spread = spread
 
     def pairs(self, lr: Tensor, hr: Tensor) -> tuple[Tensor, Tensor]:
         """Return lr with a rectangle of clean lr, or clean lr with one of lr, or lr as it is."""

@@ -2,12 +2,14 @@
 
 Wang, Chen, Zheng, Zeng, "Navigating beyond dropout: an intriguing solution towards generalizable
 image super-resolution" (CVPR 2024, arXiv 2402.18929). Seen in a public copy of its code (repository
-marenan/Simple-Align): the features that the last convolution reads, averaged over their pixels,
-less their mean over the batch; of the two vectors x, y of each image the mean square of x - y plus
-that of x x' - y y', and the same of random Fourier features of both; summed over the batch, weight
-1. Both degradations count in the L1 loss.
+marenan/Simple-Align, commit 0279a53): the features that the last convolution reads, averaged over
+their pixels, less their mean over the batch; of two vectors x, y the mean square of x - y plus that
+of x x' - y y', and the same of random Fourier features of both; summed over the 8 images of a
+batch, weight 1. Both degradations count in the L1 loss.
 
-Chosen here: pairs come with one LR each, so the second degradation is made from the target, on the
+Chosen here: x and y are of the same image, as the paper says (in that commit the pool of pairs
+mixes the images before they are compared); with another batch the sum is that of 8 images.
+Pairs come with one LR each, so the second degradation is made from the target, on the
 device: Gaussian blur of sigma uniform in [0.2, 3], averaging down to LR, Gaussian noise of sigma
 uniform in [1, 30] of 255, clipped. Theirs goes through the whole second-order degradation again.
 """
@@ -24,6 +26,9 @@ from reflash.training.regulariser import Regulariser, before_last_conv, check_po
 
 BLUR, NOISE = (0.2, 3.0), (1 / 255, 30 / 255)
 """Ranges of the second degradation."""
+
+IMAGES = 8
+"""Images that the term is a sum over: the batch of their training."""
 
 RADIUS = 10
 """Pixels that the blur reaches to each side, as the training kernels do."""
@@ -85,7 +90,7 @@ def alignment(first: Tensor, second: Tensor) -> Tensor:
     Returns
     -------
     () float
-        Sum over images.
+        Mean over images times ``IMAGES``.
     """
     means = [features.mean((2, 3)) for features in (first, second)]
     x, y = (mean - mean.mean(0) for mean in means)
@@ -93,7 +98,7 @@ def alignment(first: Tensor, second: Tensor) -> Tensor:
 
 
 def distance(x: Tensor, y: Tensor) -> Tensor:
-    """Return the distance of two vectors and of their outer products, summed over images.
+    """Return the distance of two vectors and of their outer products, of a batch of ``IMAGES``.
 
     Parameters
     ----------
@@ -102,11 +107,11 @@ def distance(x: Tensor, y: Tensor) -> Tensor:
     Examples
     --------
     >>> x = torch.tensor([[1.0, 0.0]])
-    >>> float(distance(x, x)), float(distance(x, 3 * x))  # (2^2 + 0) / 2, (8^2 + 0 + 0 + 0) / 4
+    >>> float(distance(x, x)) / IMAGES, float(distance(x, 3 * x)) / IMAGES  # 2^2 / 2 + 8^2 / 4
     (0.0, 18.0)
     """
     outer = x[:, :, None] * x[:, None] - y[:, :, None] * y[:, None]
-    return ((x - y).square().mean(1) + outer.square().mean((1, 2))).sum()
+    return IMAGES * ((x - y).square().mean(1) + outer.square().mean((1, 2))).mean()
 
 
 def fourier_features(x: Tensor) -> Tensor:

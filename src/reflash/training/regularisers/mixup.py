@@ -29,8 +29,10 @@ class Mixup(Regulariser):
 
     def pairs(self, lr: Tensor, hr: Tensor) -> tuple[Tensor, Tensor]:
         """Return the blended pairs."""
-        alpha = torch.full((), self.alpha, device=lr.device)
-        share = Beta(alpha, alpha, validate_args=False).sample()
+        # A GPU draws in the precision of a, a CPU in double precision whatever it is.
+        precision = torch.float64 if lr.is_cuda else torch.float32
+        alpha = torch.full((), self.alpha, device=lr.device, dtype=precision)
+        share = Beta(alpha, alpha, validate_args=False).sample().to(lr.dtype)
         order = torch.rand(len(lr), device=lr.device).argsort()
         return share * lr + (1 - share) * lr[order], share * hr + (1 - share) * hr[order]
 
