@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 import reflash
+from reflash.core import devices
 from reflash.core.errors import ReflashError
 from reflash.datasets.images import write_png
 from reflash.evaluation.metrics import psnr
@@ -114,6 +115,21 @@ def test_what_does_not_fit_is_refused(networks: dict[str, nn.Module], image: np.
             "evaluate: weights: only a file holds several",
         ),
         (lambda: reflash.upscale("no.pth", image), "no.pth: no such file"),
+        (
+            lambda: reflash.upscale(network, image / 255),
+            "image: expected an array of (H, W, 3) uint8",
+        ),
+        (lambda: reflash.saliency(network, image[..., 0]), "not uint8 of (12, 14)"),
+        (lambda: reflash.ablate(network, image.astype(np.float32), image), "lr: expected"),
+        (lambda: reflash.ablate(network, image, image.astype(np.float32)), "hr: expected"),
+        (
+            lambda: reflash.degrade([[1]], "clean"),
+            "hr: expected an array of (H, W, 3) uint8, not l",
+        ),
+        (
+            lambda: reflash.represent(network, few | {"noise": [image, image.astype(float)]}),
+            "images['noise'][1]: expected an array",
+        ),
     ):
         assert words in refused(call)
 
@@ -131,3 +147,45 @@ def test_weights_saved_as_safetensors_are_read_alike(
     save_weights(path, networks["params"].state_dict(), described)
     one, both = (reflash.upscale(file, image, device="cpu") for file in (path, weights))
     assert np.array_equal(one, both)
+
+
+def test_every_image_has_noise_of_its_own() -> None:
+    """Else features would cluster by the one noise field that all images share."""
+    grey = [np.full((48, 48, 3), level, np.uint8) for level in (120, 121)]
+    one, other = (
+        reflash.degrade(hr, "noise").astype(float) - reflash.degrade(hr, "clean") for hr in grey
+    )
+    assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.1
+    assert np.array_equal(reflash.degrade(grey[0], "noise"), reflash.degrade(grey[0], "noise"))
+    named = [reflash.degrade(hr, "noise", name="0001").astype(int) for hr in grey]
+    assert np.ptp(named[1] - named[0]) <= 1  # a file's noise, whatever is in it
+
+
+def test_kinds_of_images_that_differ_in_noise_alone_do_not_cluster() -> None:
+    """By an untrained network, whose features say nothing of degradations."""
+    torch.manual_seed(0)
+    network = build_network(SRResNetSettings(features=8, blocks=2), Dropout())
+    photos = np.random.default_rng(0).integers(0, 256, (6, 96, 96, 3), np.uint8)
+    images = {
+        kind: [reflash.degrade(photo, "noise", seed=seed) for photo in photos]
+        for kind, seed in (("first", 0), ("second", 1))
+    }
+    index, chance = reflash.represent(network, images)[1]["paired"]
+    assert index < 2 * chance
+
+
+def test_a_module_is_used_where_it_is(
+    networks: dict[str, nn.Module], image: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By ``auto`` no other device is asked for, which could take a GPU or wait for one."""
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("a device was looked for")
+
+    network = networks["params"]
+    monkeypatch.setattr(devices, "_try_lock", never)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    reflash.upscale(network, image)
+    reflash.saliency(network, image)
+    assert {parameter.device.type for parameter in network.parameters()} == {"cpu"}

@@ -5,6 +5,7 @@ These functions are attributes of the package itself: ``from reflash import degr
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,9 +16,10 @@ from torch import nn
 
 from reflash.core.devices import choose_device
 from reflash.core.errors import ReflashError
-from reflash.degradations.benchmark import degrade_image as degrade
+from reflash.degradations.benchmark import degrade_image
 from reflash.evaluation.evaluate import evaluate as evaluate_upscaler
 from reflash.evaluation.inference import NetworkUpscaler
+from reflash.evaluation.pairs import set_name
 from reflash.evaluation.settings import EvaluationSettings
 from reflash.evaluation.upscalers import Upscaler, open_upscaler
 from reflash.models.dropout import insert_dropout
@@ -37,6 +39,76 @@ __all__ = [
     "saliency",
     "upscale",
 ]
+
+
+def degrade(
+    hr: NDArray[np.uint8], kind: str, seed: int = 0, *, name: str | None = None, **changes: Any
+) -> NDArray[np.uint8]:
+    """Degrade an HR image as the test protocol does.
+
+    Parameters
+    ----------
+    hr : (H, W, 3) uint8 RGB
+        Cropped at the bottom and right to multiples of ``mod`` first (12, unless ``mod`` is given).
+    kind : str
+        ``clean``, ``blur``, ``noise``, ``jpeg``, ``blur_noise``, ``blur_jpeg``, ``noise_jpeg``,
+        ``blur_noise_jpeg``, or of another task such as ``gaussian25``.
+    seed : int
+        Seed of the noise.
+    name : str, optional
+        The noise is a function of it, too: the file name without suffix gives a file's noise. By
+        default it is one of the pixels: every image has noise of its own.
+    **changes
+        Other settings than the defaults, see `reflash.degradations.settings.BenchmarkSettings`,
+        for example ``noise_sigma=30, mod=4``.
+
+    Returns
+    -------
+    (H // scale, W // scale, 3) uint8 RGB, of the cropped H and W
+
+    Raises
+    ------
+    ReflashError
+        Unknown kind or setting, a value out of range, an array of another shape or type, or an
+        image smaller than ``mod``.
+
+    Examples
+    --------
+    >>> degrade(np.full((50, 64, 3), 128, np.uint8), "blur").shape
+    (12, 15, 3)
+    """
+    checked(hr, "hr")
+    if name is None:
+        name = hashlib.sha256(np.ascontiguousarray(hr).tobytes()).hexdigest()
+    return degrade_image(hr, kind, seed, name=name, **changes)
+
+
+def checked(image: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
+    """Return an image that is an array of (h, w, 3) uint8.
+
+    Raises
+    ------
+    ReflashError
+        It is not, such as one of floats, whose range could be anything.
+    """
+    if (
+        not isinstance(image, np.ndarray)
+        or image.dtype != np.uint8
+        or image.ndim != 3
+        or image.shape[2] != 3
+    ):
+        is_array = isinstance(image, np.ndarray)
+        found = f"{image.dtype} of {image.shape}" if is_array else type(image).__name__
+        raise ReflashError(f"{name}: expected an array of (H, W, 3) uint8, not {found}")
+    return image
+
+
+def device_of(network: object, device: str) -> str:
+    """Return the device to use: of a module that is somewhere already, by ``auto`` that place."""
+    if device == "auto" and isinstance(network, nn.Module):
+        parameter = next(network.parameters(), None)
+        return "cpu" if parameter is None else str(parameter.device)
+    return device
 
 
 def upscale(
@@ -60,7 +132,7 @@ def upscale(
     key : {"params", "params_ema"}, optional
         Which weights of a file.
     device : str
-        ``auto``, ``cpu``, ``cuda``, ...
+        ``cpu``, ``cuda``, ..., or ``auto``: where a module is; of a file a free GPU, else the CPU.
 
     Returns
     -------
@@ -76,9 +148,10 @@ def upscale(
     >>> upscale("bicubic", np.full((5, 6, 3), 128, np.uint8)).shape
     (20, 24, 3)
     """
+    checked(image, "image")
     if not isinstance(network, nn.Module):
         return open_upscaler(network, key, tile, device=device)(image)
-    place = choose_device(device)
+    place = choose_device(device_of(network, device))
     return NetworkUpscaler(network.to(place), tile, None, place)(image)
 
 
@@ -104,9 +177,10 @@ def evaluate(
     lr : mapping of str to path
         A folder of LR images for each degradation.
     run, test_set : str
-        What the columns ``run`` and ``set`` say; the set is by default the HR folder's name.
+        What the columns ``run`` and ``set`` say; the set is by default the HR folder's name, or
+        its parent's of a folder called ``hr``.
     device : str
-        ``auto``, ``cpu``, ``cuda``, ...
+        ``cpu``, ``cuda``, ..., or ``auto``: where a module is; of a file a free GPU, else the CPU.
     **settings
         Keys of `reflash.evaluation.settings.EvaluationSettings`, such as ``crop=4``, or
         ``weights="params_ema"`` of a file that holds both (by default the raw ones).
@@ -125,25 +199,25 @@ def evaluate(
     --------
     >>> from reflash.datasets.images import write_png
     >>> hr = np.random.default_rng(0).integers(0, 256, (48, 60, 3), np.uint8)
-    >>> write_png(Path("hr/a.png"), hr)
+    >>> write_png(Path("photos/a.png"), hr)
     >>> write_png(Path("clean/a.png"), degrade(hr, "clean"))
-    >>> evaluate("bicubic", "hr", {"clean": "clean"}, metrics=["psnr", "ssim"]).round(2)
-           run set   kind image  psnr  ssim
-    0  network  hr  clean     a  11.0  0.05
+    >>> evaluate("bicubic", "photos", {"clean": "clean"}, metrics=["psnr", "ssim"]).round(2)
+           run     set   kind image  psnr  ssim
+    0  network  photos  clean     a  11.0  0.05
     """
     chosen: EvaluationSettings = validate(EvaluationSettings, settings, "evaluate")
     if "weights" in settings and callable(network):
         raise ReflashError("evaluate: weights: only a file holds several; leave it out")
     upscaler: Upscaler
     if isinstance(network, nn.Module):
-        place = choose_device(device)
+        place = choose_device(device_of(network, device))
         upscaler = NetworkUpscaler(network.to(place), chosen.tile, chosen.overlap, place, run)
     elif callable(network):
         upscaler = network
     else:
         key = settings.get("weights")
         upscaler = open_upscaler(network, key, chosen.tile, chosen.overlap, device)
-    return evaluate_upscaler(upscaler, hr, lr, run, test_set or Path(hr).name, chosen)
+    return evaluate_upscaler(upscaler, hr, lr, run, test_set or set_name(hr), chosen)
 
 
 def saliency(
@@ -163,7 +237,7 @@ def saliency(
     key : {"params", "params_ema"}, optional
         Which weights of a file.
     device : str
-        ``auto``, ``cpu``, ``cuda``, ...
+        ``cpu``, ``cuda``, ..., or ``auto``: where a module is; of a file a free GPU, else the CPU.
 
     Returns
     -------
@@ -185,7 +259,8 @@ def saliency(
     from reflash.interpretation.inputs import opened, to_batch
     from reflash.interpretation.saliency import channel_saliency
 
-    with opened(network, key, device) as layered:
+    checked(image, "image")
+    with opened(network, key, device_of(network, device)) as layered:
         maps = channel_saliency(layered, to_batch(image, layered))
         return {layer: of_layer.cpu().numpy() for layer, of_layer in maps.items()}
 
@@ -212,7 +287,7 @@ def ablate(
     key : {"params", "params_ema"}, optional
         Which weights of a file.
     device : str
-        ``auto``, ``cpu``, ``cuda``, ...
+        ``cpu``, ``cuda``, ..., or ``auto``: where a module is; of a file a free GPU, else the CPU.
 
     Returns
     -------
@@ -235,7 +310,9 @@ def ablate(
     from reflash.interpretation.ablation import ablate_channels
     from reflash.interpretation.inputs import opened, to_batch
 
-    with opened(network, key, device) as layered:
+    checked(lr, "lr")
+    checked(hr, "hr")
+    with opened(network, key, device_of(network, device)) as layered:
         layered.check_layers((layer,))
         expected = (lr.shape[0] * layered.scale, lr.shape[1] * layered.scale, 3)
         if hr.shape != expected:
@@ -265,7 +342,7 @@ def represent(
     key : {"params", "params_ema"}, optional
         Which weights of a file.
     device : str
-        ``auto``, ``cpu``, ``cuda``, ...
+        ``cpu``, ``cuda``, ..., or ``auto``: where a module is; of a file a free GPU, else the CPU.
     **settings
         ``pca``, ``perplexity`` and ``seed`` of `reflash.interpretation.settings.AnalysisSettings`.
 
@@ -310,11 +387,15 @@ def represent(
         raise ReflashError(
             "images: give two or more images of each of two or more degradations, as many of each"
         )
+    for kind, of_kind in images.items():
+        for number, image in enumerate(of_kind):
+            checked(image, f"images[{kind!r}][{number}]")
     sizes = {image.shape for of_kind in images.values() for image in of_kind}
     if len(sizes) > 1:
         raise ReflashError(f"images: {len(sizes)} different sizes; crop them to one")
     rows = []
-    with opened(network, key, device) as layered, torch.inference_mode():
+    place = device_of(network, device)
+    with opened(network, key, place) as layered, torch.inference_mode():
         layered.check_layers((layer,))
         for image in (image for of_kind in images.values() for image in of_kind):
             lr = to_batch(image, layered)

@@ -190,6 +190,18 @@ def test_nothing_of_an_earlier_call_stays(weights: Path, lr_folders, tmp_path):
     assert {path.stem.rpartition("-")[2] for path in tmp_path.glob("maps/*.png")} == {"last"}
 
 
+def test_files_of_others_stay(weights: Path, lr_folders, tmp_path):
+    """Also where a folder of maps is the user's own."""
+    others = [tmp_path / name for name in ("maps/my-map.png", "maps/mine.npz", "features/x.npz")]
+    for path in others:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    for arrays in (True, False):
+        run_saliency(weights, lr_folders["clean"], tmp_path, arrays=arrays)
+    assert [path.read_text() for path in others] == ["mine"] * 3
+    assert len(list(tmp_path.glob("*/*.npz"))) == 2
+
+
 def test_command_repeats_itself_byte_by_byte(weights: Path, lr_folders, tmp_path):
     for name in ("first", "second"):
         out = tmp_path / name

@@ -194,3 +194,13 @@ def test_a_module_called_with_keywords_only():
 
     with pytest.raises(ReflashError, match="Conv2d is called with keywords only"):
         insert_dropout(Model(), before="last")(LR)
+
+
+def test_tokens_have_no_channels_to_drop() -> None:
+    """(B, N, C) would lose whole tokens."""
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    insert_dropout(model, before="1", p=0.5)
+    with pytest.raises(ReflashError, match=r"Linear reads a tensor of \(2, 9, 4\); channels are"):
+        model.train()(torch.rand(2, 9, 4))
+    insert_dropout(model, before="1", p=0.5, dimension="element")
+    assert model(torch.rand(2, 9, 4)).shape == (2, 9, 4)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from reflash.core.errors import ReflashError
 from reflash.models.build import build_network
+from reflash.models.factory import last_convolution
 from reflash.models.layers import HookedNetwork
 from reflash.models.settings import RRDBSettings, SRResNetSettings, parse_dropout
 from reflash.models.staged import StagedNetwork
@@ -61,6 +62,30 @@ class EDSR(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.head(x)
         return self.tail(F.relu(x + self.body(x), inplace=True))
+
+
+class Shifted(EDSR):
+    """As EDSR and RCAN are published: convolutions at both ends shift the colours' means."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sub_mean, self.add_mean = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.add_mean(super().forward(self.sub_mean(x)))
+
+
+def test_a_shift_of_colours_is_no_layer() -> None:
+    """The last layer is what the last convolution of features reads, where dropout goes, too."""
+    model = Shifted().eval()
+    network, lr = HookedNetwork(model), torch.rand(1, 3, 6, 6)
+    assert network.layer_names == ("first", "b1", "b2", "hr", "last")
+    read: dict[str, Tensor] = {}
+    model.tail[2].register_forward_hook(lambda _, inputs, __: read.update(last=inputs[0]))
+    _, features = network.forward_features(lr, ["last"])
+    assert torch.equal(features["last"], read["last"])
+    assert features["last"].shape[1] == 8
+    assert last_convolution(model, "Shifted") == "tail.2"
 
 
 def test_hooks_give_what_our_stages_give(ours: StagedNetwork, lr: Tensor) -> None:

@@ -32,14 +32,18 @@ def inputs(write_rows):
         for n, (x, y) in enumerate(of_kind)
     ]
     chi = [
-        (f"{model}/seed{seed}", "last", space, value + seed, 6, 3, components)
+        (f"{model}/seed{seed}", "last", space, value + seed, 6, 3, components, 1.25)
         for model, offset in ((PLAIN, 10.0), (DROPPED, 0.0))
         for seed in (4, 5)
-        for space, value, components in (("tsne", 100 + offset, 2), ("pca", 1 + offset, 17))
+        for space, value, components in (
+            ("tsne", 100 + offset, 2),
+            ("pca", 1 + offset, 17),
+            ("paired", 2.0 + offset, 17),
+        )
     ]
     return {
         "points": [write_rows("points", "run,layer,image,kind,x,y", points)],
-        "chi": [write_rows("chi", "run,layer,space,chi,images,kinds,components", chi)],
+        "chi": [write_rows("chi", "run,layer,space,chi,images,kinds,components,chance", chi)],
     }
 
 
@@ -79,8 +83,9 @@ def test_titles_state_the_index(drawing):
     with rc(STYLE):
         figure = draw(drawing, STYLE)
     assert [axes.get_title() for axes in figure.axes] == [
-        "SRResNet\nt-SNE: CHI 114.0\nPCA: CHI 15.0",
-        "SRResNet + dropout\nt-SNE: CHI 104.0\nPCA: CHI 5.00",
+        "SRResNet\nt-SNE: 114.0 (chance 1.25)\nPCA: 15.0 (chance 1.25)\npairs: 16.0 (chance 1.25)",
+        "SRResNet + dropout\nt-SNE: 104.0 (chance 1.25)\nPCA: 5.00 (chance 1.25)\n"
+        "pairs: 6.00 (chance 1.25)",
     ]
 
 
@@ -94,7 +99,7 @@ def test_caption(drawing):
         "6 images of photos (the largest crop they share) per",
         "17 principal",
         "Seed 4.",
-        "lower: less",
+        "Lower: less",
         "no evidence",
     ):
         assert part in drawing.caption
@@ -108,12 +113,12 @@ def test_layer_that_was_not_analysed_is_named(make_context, inputs):
 def test_five_models_take_two_rows(make_context, write_rows):
     models = tuple(f"srresnet/multi/b{n}-channel-p0.2" for n in range(1, 6))
     points = [(f"{m}/seed0", "last", "i", k, 0.0, 1.0) for m in models for k in KINDS]
-    chi = [(f"{m}/seed0", "last", s, 1.0, 1, 3, 2) for m in models for s in ("pca", "tsne")]
+    chi = [(f"{m}/seed0", "last", s, 1.0, 1, 3, 2, 1.0) for m in models for s in ("pca", "tsne")]
     drawing = gather(
         make_context(models=models),
         DegradationClusters(),
         [write_rows("points", "run,layer,image,kind,x,y", points)],
-        [write_rows("chi", "run,layer,space,chi,images,kinds,components", chi)],
+        [write_rows("chi", "run,layer,space,chi,images,kinds,components,chance", chi)],
     )
     with rc(STYLE):
         figure = draw(drawing, STYLE)

@@ -50,7 +50,7 @@ def inputs(tmp_path, write_rows, write_evaluation):
             for i in "ab"
             for k in ("clean", "jpeg")
         ],
-        "chi": [(r, "last", s, 1.5, 2, 2, 2) for r in RUNS for s in ("pca", "tsne")],
+        "chi": [(r, "last", s, 1.5, 2, 2, 2, 1.0) for r in RUNS for s in ("pca", "tsne")],
         "sensitivity": [
             *[("sr", r, x, 0, "psnr", 25 - x) for r in RUNS for x in (0.0, 0.5)],
             *[("classification", "digits_cnn", x, 0, "accuracy", 1 - x) for x in (0.0, 0.5)],
@@ -63,7 +63,7 @@ def inputs(tmp_path, write_rows, write_evaluation):
         "masking": "run,image,layer,order,draw,masked,psnr",
         "masking_area": "run,image,order,draw,area",
         "points": "run,layer,image,kind,x,y",
-        "chi": "run,layer,space,chi,images,kinds,components",
+        "chi": "run,layer,space,chi,images,kinds,components,chance",
         "sensitivity": "task,model,ratio,draw,metric,value",
     }
     tables = {name: [write_rows(name, columns[name], rows[name])] for name in rows}

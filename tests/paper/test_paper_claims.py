@@ -295,7 +295,7 @@ def analyse(write_rows):
 
     def write(gap, seeds=SEEDS, models=(PLAIN, DROPPED)):
         rng = np.random.default_rng(9)
-        concentration, ablation, area = [], [], []
+        concentration, ablation, masked = [], [], []
         for model in models:
             shift = gap if model == DROPPED else 0.0
             for seed in seeds:
@@ -309,9 +309,10 @@ def analyse(write_rows):
                             (run, image, layer, c, 30 - (0.6 - shift + off + noise) / (c + 1), 30.0)
                             for c in range(4)
                         ]
-                    area += [
-                        (run, image, order, 0, 0.6 + noise + shift * (order == "saliency"))
-                        for order in ("natural", "saliency")
+                    masked += [
+                        (run, image, "last", order, 0, count, 30 - (0.6 - fall + noise) * count / 2)
+                        for order, fall in (("natural", 0.0), ("saliency", shift))
+                        for count in range(5)
                     ]
         return {
             "concentration": [
@@ -320,7 +321,7 @@ def analyse(write_rows):
             "ablation": [
                 write_rows("ablation", "run,image,layer,channel,psnr,psnr_full", ablation)
             ],
-            "masking_area": [write_rows("masking_area", "run,image,order,draw,area", area)],
+            "masking": [write_rows("masking", "run,image,layer,order,draw,masked,psnr", masked)],
         }
 
     return write

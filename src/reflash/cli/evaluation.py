@@ -69,6 +69,7 @@ def evaluate(
 ) -> None:
     """Write PSNR and SSIM of every image as CSV: of a network, or of upscaled images (--sr)."""
     from reflash.evaluation.evaluate import evaluate_to_csv
+    from reflash.evaluation.pairs import set_name
     from reflash.evaluation.settings import EvaluationSettings
     from reflash.evaluation.upscalers import Upscaler, open_upscaler
 
@@ -86,6 +87,8 @@ def evaluate(
         if weights != "bicubic":
             set_threads(threads)
         folders = folders_by_kind(lr)
+        if "weights" in chosen.model_fields_set and weights != "bicubic":
+            key = key or chosen.weights
         upscaler = open_upscaler(weights, key, chosen.tile, chosen.overlap, device)
         name = Path(getattr(upscaler, "name", weights)).stem
     means = evaluate_to_csv(
@@ -94,7 +97,7 @@ def evaluate(
         hr,
         folders,
         run or name,
-        test_set or hr.resolve().parent.name,
+        test_set or set_name(hr),
         chosen,
         max(threads, 1),
     )

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from reflash.core.errors import ReflashError, StopError
 from reflash.core.progress import track
+from reflash.models.staged import StagedNetwork
 
 WINDOW = 320
 """Side in LR pixels of the largest piece given to a network by itself: memory's bound."""
@@ -30,10 +31,10 @@ WINDOW = 320
 MAX_OVERLAP = 48
 """Widest automatic overlap in LR pixels.
 
-RRDB nominally sees further, but what it sees fades: with full Kaiming weights in its 345 body
-convolutions (ten times those it starts training from), an overlap of 8 changes no output value by
-more than 1.3e-3 and one of 16 by more than 2e-6, which is float rounding. Not measured on fully
-trained weights, for which 48 leaves a threefold margin.
+RRDB sees further, and what it sees fades slowly in trained weights: with RealESRGAN_x4plus in two
+tiles, an overlap of 48 changes 0.02 % (a clean image) to 0.2 % (blur, noise, JPEG) of the values by
+a grey level or more, at most by 1.3 to 3.1 levels; one of 16 changes 6 to 17 %. Give a wider
+overlap, or no tiles, where that matters.
 """
 
 
@@ -84,7 +85,7 @@ class NetworkUpscaler:
     @property
     def keeps_size(self) -> bool:
         """Whether the network is of a task that keeps the size of images."""
-        return getattr(self.model, "scale", None) == 1
+        return isinstance(self.model, StagedNetwork) and self.model.scale == 1
 
     def __call__(self, lr: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return ``lr`` (h, w, 3) uint8 upscaled."""

@@ -61,8 +61,8 @@ def psnr(
         Border left out on each side, in pixels.
     channel : {"rgb", "y"}
         ``rgb``: one mean squared error over all pixels and channels. ``y``: the error of the
-        unrounded BT.601 studio-swing luma, MATLAB's ``rgb2ycbcr`` and BasicSR's
-        ``test_y_channel``.
+        unrounded BT.601 studio-swing luma, as BasicSR's ``test_y_channel`` (MATLAB's
+        ``rgb2ycbcr`` rounds that of 8-bit images).
 
     Returns
     -------

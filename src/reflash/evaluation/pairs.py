@@ -88,6 +88,16 @@ def read_lr(lr_path: Path, hr_path: Path, hr: Pixels, scale: int) -> Pixels:
     return lr
 
 
+def set_name(hr: Path | str) -> str:
+    """Return what a folder of HR images is called: its name, or its parent's if it is ``hr``.
+
+    >>> set_name("/data/Set5/hr"), set_name("/data/photos")
+    ('Set5', 'photos')
+    """
+    folder = Path(hr).resolve()
+    return folder.parent.name if folder.name.lower() == "hr" else folder.name
+
+
 def match_upscaled(
     hr_folder: Path | str, sr_folders: Mapping[str, Path | str], failures: Failures
 ) -> list[tuple[Path, dict[str, Path]]]:

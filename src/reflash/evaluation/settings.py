@@ -24,7 +24,8 @@ class EvaluationSettings(Settings):
     """How test images are upscaled and compared; the defaults are the released test protocol."""
 
     weights: Literal["params", "params_ema"] = "params"
-    """Which weights of a file are judged: raw (the released test protocol) or their average."""
+    """Which weights of a file are judged: raw (what the released test protocol takes by BasicSR's
+    default) or their average."""
     crop: Annotated[int, Field(ge=0)] = 4
     """Width in HR pixels of the border left out of PSNR and SSIM."""
     metrics: Annotated[tuple[Metric, ...], Field(min_length=1), AfterValidator(no_value_twice)] = (

@@ -46,10 +46,10 @@ def upscale_path(
 ) -> list[Path]:
     """Upscale an image, or every image of a folder, by the factor of the network (four).
 
-    Images of any size, colour mode and orientation are read as a viewer shows them. The result
-    has 8-bit RGB colours without a colour profile; transparency is upscaled with bicubic
-    interpolation. An image that cannot be done does not keep the others of its folder from being
-    done.
+    Images of any size and colour mode are read, and upright; colours are taken as sRGB, whatever
+    profile a file names. The result has 8-bit RGB colours without a colour profile; transparency
+    is upscaled with bicubic interpolation. An image that cannot be done does not keep the others
+    of its folder from being done.
 
     Parameters
     ----------

@@ -208,7 +208,7 @@ def read_kinds(
 def to_batch(images: NDArray[np.uint8], network: nn.Module) -> Tensor:
     """Turn (h, w, 3) or (B, h, w, 3) uint8 into (B, 3, h, w) in [0, 1] on the network's device."""
     batch = np.ascontiguousarray(images if images.ndim == 4 else images[None])
-    device = next(network.parameters()).device
+    device = next(network.parameters(), torch.empty(0)).device
     return torch.from_numpy(batch).to(device).permute(0, 3, 1, 2).contiguous().float() / 255
 
 

@@ -217,12 +217,25 @@ def run_saliency(
                     written.add(path := out / folder / f"{sample.name}.npz")
                     _write_halves(path, tensors)
     table = pd.concat(tables, ignore_index=True)
-    for path in (*out.glob("maps/*.png"), *out.glob("maps/*.npz"), *out.glob("features/*.npz")):
-        if path not in written:  # of other images or weights
-            path.unlink()
+    for path in _of_an_earlier_call(out) - written:  # of other images or weights
+        path.unlink(missing_ok=True)
     write_csv(out / "concentration.csv", concentration_table(table))
     write_csv(out / "saliency.csv", table)
     return table
+
+
+def _of_an_earlier_call(out: Path) -> set[Path]:
+    """Return the pictures and arrays that belong to the ``saliency.csv`` in a folder."""
+    try:
+        table = pd.read_csv(out / "saliency.csv", dtype={"image": str, "layer": str})
+        pairs = table[["image", "layer"]].drop_duplicates().itertuples(index=False)
+    except (OSError, ValueError, KeyError):
+        return set()
+    files: set[Path] = set()
+    for image, layer in pairs:
+        files.add(out / "maps" / f"{image}-{layer}.png")
+        files |= {out / folder / f"{image}.npz" for folder in ("maps", "features")}
+    return files
 
 
 def _write_halves(path: Path, tensors: Mapping[str, Tensor]) -> None:

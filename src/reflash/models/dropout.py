@@ -85,7 +85,13 @@ def _drop_first_input(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ..
             f"insert_dropout: {type(module).__name__} is called with keywords only, and dropout "
             "acts on its first positional input; insert it before another module"
         )
-    return (getattr(module, CHILD)(args[0]), *args[1:])
+    dropout = getattr(module, CHILD)
+    if isinstance(dropout, nn.Dropout2d) and args[0].ndim != 4:
+        raise ReflashError(
+            f"insert_dropout: {type(module).__name__} reads a tensor of {tuple(args[0].shape)}; "
+            "channels are dropped of (B, C, H, W); use dimension='element' or another module"
+        )
+    return (dropout(args[0]), *args[1:])
 
 
 def _target(model: nn.Module, before: str) -> nn.Module:

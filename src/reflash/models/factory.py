@@ -19,6 +19,7 @@ from reflash.core.errors import ReflashError
 from reflash.core.files import require_file
 from reflash.core.fingerprint import tree_text
 from reflash.models.dropout import insert_dropout
+from reflash.models.layers import shifts_colours
 from reflash.models.settings import Dropout, FactorySettings
 
 
@@ -112,6 +113,7 @@ def last_convolution(model: nn.Module, name: str) -> str:
         for path, module in model.named_modules()
         if isinstance(module, nn.Conv2d) and module.out_channels == 3
     ]
+    found = [path for path in found if not shifts_colours(model.get_submodule(path))] or found
     if not found:
         raise ReflashError(
             f"{name}: has no convolution with three outputs; name the layer to drop before with "

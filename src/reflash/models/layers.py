@@ -257,6 +257,16 @@ class _Found(NamedTuple):
     width: int
 
 
+def shifts_colours(module: nn.Module) -> bool:
+    """Whether a module is a convolution of single pixels from colours to colours.
+
+    Such as the ``MeanShift`` at both ends of EDSR and RCAN: it has no features.
+    """
+    return isinstance(module, nn.Conv2d) and (
+        (module.in_channels, module.out_channels, *module.kernel_size) == (3, 3, 1, 1)
+    )
+
+
 def _look_at(model: nn.Module) -> _Found:
     """Run a black image through ``model`` to find its layers, its scale and its width."""
     convolutions: list[tuple[str, int, int]] = []  # name, which call, width of the output
@@ -299,6 +309,9 @@ def _look_at(model: nn.Module) -> _Found:
             f"{type(model).__name__}: does not make an image of a whole multiple of its size; "
             "use a network from (B, 3, h, w) to (B, 3, scale h, scale w)"
         )
+    # Of a network that has others, convolutions that only shift colours are none of its layers.
+    modules = dict(model.named_modules())
+    convolutions = [c for c in convolutions if not shifts_colours(modules[c[0]])] or convolutions
     places: dict[str, _Place] = {}
     blocks = [name for name in _blocks(model) if (name, False) in maps]
     if blocks and (blocks[0], True) in maps:

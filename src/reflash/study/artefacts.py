@@ -159,7 +159,7 @@ class Claims(Artefact, Printed):
     used: ClassVar[tuple[str, ...]] = (
         "concentration",
         "ablation",
-        "masking_area",
+        "masking",
         "points",
         "chi",
         "paired",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import seaborn as sns
@@ -30,6 +31,9 @@ from reflash.study.artefacts import DegradationClusters, FigureStyle
 from reflash.study.context import Context, crop_phrase, kind_label, scale_sentence, sentences
 
 NAME = "degradation_clusters"
+
+SPACES = {"tsne": "t-SNE", "pca": "PCA", "paired": "pairs"}
+"""Where the index is taken, and what panels call it."""
 
 PER_ROW = 4
 """Panels beside each other at most."""
@@ -80,7 +84,7 @@ def gather(
     first = context.model_copy(update={"seeds": context.seeds[:1]})
     table = read_analysis(points, first, "represent", ("layer", "image", "kind"), ("x", "y"))
     index = read_analysis(
-        chi, first, "represent", ("layer", "space"), ("chi", "images", "components")
+        chi, first, "represent", ("layer", "space"), ("chi", "images", "components", "chance")
     )
     parts = []
     for model in context.models:
@@ -94,8 +98,10 @@ def gather(
             )
         part = rows[["layer", "image", "kind", "x", "y"]]
         part = in_front(part, model=model, label=context.label(model))
-        for space in ("tsne", "pca"):
-            part[f"chi_{space}"] = float(by_space[space]["chi"])
+        for space in SPACES:
+            for name in ("chi", "chance"):
+                one = by_space.get(space, {})
+                part[f"{name}_{space}"] = float(one.get(name, float("nan")))
         part["images"] = int(by_space["pca"]["images"])
         part["components"] = int(by_space["pca"]["components"])
         parts.append(part)
@@ -110,9 +116,10 @@ def gather(
         caption=sentences(
             f"t-SNE of the features at {layer_label(settings.layer)}, {images} images{place} "
             f"({shown}) per degradation; axes have no unit.",
-            "CHI: Calinski-Harabasz index with the degradation as label, of the t-SNE plane "
-            f"and of the {frame['components'].iloc[0]} principal components; lower: less "
-            "separated by degradation.",
+            "CHI: Calinski-Harabasz index with the degradation as label (by chance), of the t-SNE "
+            f"plane and of the {frame['components'].iloc[0]} principal components, where what "
+            "images show counts as spread and outweighs the degradation; and of pairs, the mean "
+            "over the degradations taken off each image. Lower: less separated by degradation.",
             f"Seed {context.seeds[0]}.",
             "Which images and layer the paper used, and its values, were not found.",
             scale_sentence(context),
@@ -123,11 +130,7 @@ def gather(
 
 def _numbers(frame: pd.DataFrame) -> str:
     first = frame.drop_duplicates("model").to_dict("records")
-    return "; ".join(
-        f"{row['label']}: CHI {_index(row['chi_tsne'])} in the plane, {_index(row['chi_pca'])} on "
-        "principal components"
-        for row in first
-    )
+    return "; ".join(f"{row['label']}: CHI {', '.join(_indices(row))}" for row in first)
 
 
 def draw(drawing: Drawing, style: FigureStyle) -> Figure:
@@ -174,7 +177,7 @@ def draw(drawing: Drawing, style: FigureStyle) -> Figure:
         for k in kinds
     ]
     legend_above(figure, handles, [kind_label(kind) for kind in kinds], style)
-    note_below(figure, "CHI: Calinski-Harabasz index; lower: less separated", style)
+    note_below(figure, "Calinski-Harabasz index; lower: less separated", style)
     fit_height(figure)
     return figure
 
@@ -182,8 +185,16 @@ def draw(drawing: Drawing, style: FigureStyle) -> Figure:
 def _title(frame: pd.DataFrame, model: str, width: float, size: float) -> str:
     row = frame[frame["model"] == model].iloc[0]
     label = wrap(str(row["label"]), width, size)
-    plane, components = (_index(row[name]) for name in ("chi_tsne", "chi_pca"))
-    return f"{label}\nt-SNE: CHI {plane}\nPCA: CHI {components}"
+    return "\n".join([label, *_indices(row.to_dict())])
+
+
+def _indices(row: Mapping[Hashable, Any]) -> list[str]:
+    """Say the index in each space that there is, with what it is by chance."""
+    return [
+        f"{name}: {_index(row[f'chi_{space}'])} (chance {_index(row[f'chance_{space}'])})"
+        for space, name in SPACES.items()
+        if row[f"chi_{space}"] == row[f"chi_{space}"]
+    ]
 
 
 def _index(value: float) -> str:

@@ -71,11 +71,13 @@ def gather(
         title="Dropping features at test time",
         caption=sentences(
             f"A share of the {context.sensitivity_dimension}s "
-            f"at {layer_label(context.sensitivity_layer)} is set to zero at test time{rest}. "
+            f"at {layer_label(context.sensitivity_layer)} (of channels whole ones) is set to zero "
+            f"at test time{rest}. "
             f"Left: PSNR of the models{place} ({crop_phrase(context.analysis_crop)}, "
             f"8-bit RGB, {border_phrase(context)}). Right: accuracy of a small network that "
             "classifies scikit-learn's digits, its last features dropped the same way.",
             PSNR_AXIS,
+            "PSNR may rise where a network's global residual alone scores more.",
             f"Mean over {frame['draws'].max()} random choices; {spread}",
             f"Seed{'s' if len(context.seeds) > 1 else ''} {', '.join(map(str, context.seeds))}.",
             "The paper's networks, layer and values were not found.",

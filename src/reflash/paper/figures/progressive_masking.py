@@ -99,10 +99,12 @@ def gather(
             if "random" in set(frame["order"])
             else "",
             "Area: area under the curve, divided by its height without masking (1: masking "
-            "costs nothing).",
+            "costs nothing; above 1: PSNR rises, as it may where a global residual alone scores "
+            "more).",
             f"Mean over {images_phrase(context, images)}.",
             seeds_sentence(context, "bands are"),
-            "Method of the authors' analysis code (seen); the paper's values were not found.",
+            "Zeroing, rescaling and the natural order: the authors' analysis code (seen); other "
+            "orders and the area: this project's. The paper's values were not found.",
             scale_sentence(context),
         ),
         alt=f"PSNR against masked channels. {_numbers(frame)}.",
