@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
 import reflash
+from reflash.cli.app import main
 from reflash.core import devices
 from reflash.core.errors import ReflashError
 from reflash.datasets.images import write_png
@@ -80,6 +82,27 @@ def test_raw_or_averaged_weights_are_evaluated(
     assert raw != averaged
     assert scores(weights) == scores(weights, weights="params") == raw
     assert scores(weights, weights="params_ema") == averaged
+
+
+def test_the_command_takes_which_weights_in_its_settings_too(
+    weights: Path, image: np.ndarray, tmp_path: Path
+) -> None:
+    write_png(tmp_path / "clean/a.png", image)
+    write_png(tmp_path / "Set1/hr/a.png", np.repeat(np.repeat(image, 4, 0), 4, 1))
+    words = ["evaluate", "--hr", str(tmp_path / "Set1/hr"), "--lr", str(tmp_path / "clean")]
+    words += ["--weights", str(weights), "--device", "cpu", "--out", str(tmp_path / "out.csv")]
+
+    def scores(*options: str) -> pd.DataFrame:
+        with pytest.raises(SystemExit) as ended:
+            main([*words, *options])
+        assert ended.value.code in (0, None)
+        return pd.read_csv(tmp_path / "out.csv")
+
+    raw, averaged = scores(), scores("--key", "params_ema")
+    assert list(raw["set"]) == ["Set1"]
+    assert not raw.equals(averaged)
+    assert scores("--settings", "{weights: params_ema}").equals(averaged)
+    assert scores("--settings", "{crop: 4}").equals(raw)
 
 
 def test_a_network_stays_in_the_mode_it_was_in(

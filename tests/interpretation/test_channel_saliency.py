@@ -207,7 +207,7 @@ def test_command_repeats_itself_byte_by_byte(weights: Path, lr_folders, tmp_path
         out = tmp_path / name
         run_saliency(weights, lr_folders["clean"] / "a.png", out, arrays=True)
     files = sorted(p.relative_to(out) for p in out.rglob("*") if p.is_file())
-    assert len(files) == 5 + 1 + 1 + 2
+    assert len(files) == 5 + 1 + 1 + 2 + 1
     for file in files:
         assert (tmp_path / "first" / file).read_bytes() == (out / file).read_bytes(), file
     assert set(pd.read_csv(out / "saliency.csv")["run"]) == {"tiny"}

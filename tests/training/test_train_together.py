@@ -124,7 +124,9 @@ def test_the_others_end_when_one_fails(
     first, second, third = three_runs()
     training = first.training.model_dump(mode="json") | {"lr": 1e38}
     runs = [run_settings(training=training), second, third]
-    with pytest.raises(ReflashError, match="last_conv-channel-p0.5/seed0: the loss is"):
+    with pytest.raises(
+        ReflashError, match="last_conv-channel-p0.5/seed0: iteration .: the loss is"
+    ):
         start(runs, cache, image_folder, tmp_path)
     assert [_results(tmp_path / name) for name in NAMES[1:]] == alone[1:]
     assert not (tmp_path / "a/log.csv").exists()
@@ -211,9 +213,11 @@ def test_every_run_that_fails_is_named(
         )
         for one in (first, second)
     ]
-    with pytest.raises(ReflashError, match="last_conv-channel-p0.5/seed0: the loss is"):
+    with pytest.raises(
+        ReflashError, match="last_conv-channel-p0.5/seed0: iteration .: the loss is"
+    ):
         start([*broken, third], cache, image_folder, tmp_path)
-    assert f"warning: {second.id}: the loss is" in capsys.readouterr().err
+    assert f"warning: {second.id}: iteration 5: the loss is" in capsys.readouterr().err
 
 
 def test_one_beside_another_that_fails_fails_nothing(
@@ -227,7 +231,7 @@ def test_one_beside_another_that_fails_fails_nothing(
     training = second.training.model_dump(mode="json") | {"lr": 1e38}
     broken = second.model_copy(update={"training": run_settings(training=training).training})
     held([first, broken, third], cache, image_folder, tmp_path)
-    assert "warning: none: the loss is" in capsys.readouterr().err
+    assert "warning: none: iteration 5: the loss is" in capsys.readouterr().err
     assert _results(tmp_path / "a") == alone[0]
     assert _results(tmp_path / "c/.new") == alone[2]
     assert not (tmp_path / "b/.new").exists()

@@ -203,4 +203,4 @@ def test_a_job_that_would_fail_again_is_not_tried_again(
     assert cluster.submissions() == before + 1
     reasons = re.findall(r"train_network/\S+\.log: (error: .*)", said(project))
     assert len(reasons) == 1
-    assert reasons[0].startswith(f"error: {RUN}: the loss is nan at iteration")
+    assert reasons[0].startswith(f"error: {RUN}: iteration 10: the loss is nan")

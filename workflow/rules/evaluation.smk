@@ -22,7 +22,7 @@ rule evaluate_network:
     params:
         weights=weights_option,
         content=weights_content,
-        settings=text(PLAN.scale.evaluation),
+        settings=text(PLAN.evaluation_settings),
         folders=lambda wildcards: hr_and_lr(
             FILES.hr(wildcards.set),
             [FILES.lr(wildcards.set, kind) for kind in PLAN.kinds_of(wildcards.run)],

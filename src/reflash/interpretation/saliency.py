@@ -5,6 +5,7 @@ As in the authors' analysis code: one plain backward pass of the output's gradie
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reflash.core.files import atomic, write_csv
+from reflash.core.files import atomic, write_csv, write_json
 from reflash.interpretation.concentration import concentration_table
 from reflash.interpretation.contact_sheet import contact_sheet
 from reflash.interpretation.inputs import (
@@ -30,6 +31,9 @@ from reflash.interpretation.inputs import (
 from reflash.interpretation.settings import AnalysisSettings
 from reflash.models.layers import LayeredNetwork
 from reflash.models.staged import StagedNetwork
+
+MADE = ".saliency.json"
+"""File of a folder's pictures and arrays, so that a later call removes no others."""
 
 
 def detail(sr: Tensor) -> Tensor:
@@ -219,23 +223,19 @@ def run_saliency(
     table = pd.concat(tables, ignore_index=True)
     for path in _of_an_earlier_call(out) - written:  # of other images or weights
         path.unlink(missing_ok=True)
+    write_json(out / MADE, sorted(str(path.relative_to(out)) for path in written))
     write_csv(out / "concentration.csv", concentration_table(table))
     write_csv(out / "saliency.csv", table)
     return table
 
 
 def _of_an_earlier_call(out: Path) -> set[Path]:
-    """Return the pictures and arrays that belong to the ``saliency.csv`` in a folder."""
+    """Return the pictures and arrays in a folder that an earlier call made."""
     try:
-        table = pd.read_csv(out / "saliency.csv", dtype={"image": str, "layer": str})
-        pairs = table[["image", "layer"]].drop_duplicates().itertuples(index=False)
-    except (OSError, ValueError, KeyError):
+        names = json.loads((out / MADE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return set()
-    files: set[Path] = set()
-    for image, layer in pairs:
-        files.add(out / "maps" / f"{image}-{layer}.png")
-        files |= {out / folder / f"{image}.npz" for folder in ("maps", "features")}
-    return files
+    return {out / str(name) for name in names}
 
 
 def _write_halves(path: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -182,6 +182,11 @@ class Plan:
         claims = self.study.tables.claims
         return claims.layer if claims else "last"
 
+    @property
+    def evaluation_settings(self) -> dict[str, Any]:
+        """Settings of ``reflash evaluate``; which weights is said by the file that it is given."""
+        return self.scale.evaluation.model_dump(mode="json", exclude={"weights"})
+
     def analysis_settings(self, *names: str) -> dict[str, Any]:
         """Return the settings of the analyses that are called ``names``, as one analysis uses."""
         return self.scale.analysis.model_dump(mode="json", include=set(names))
