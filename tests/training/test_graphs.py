@@ -72,7 +72,10 @@ def test_restoring_brings_back_the_masks(cache: ImageCache) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
-def test_compiled_steps_agree_with_eager_ones(cache: ImageCache) -> None:
+def test_compiled_steps_agree_with_eager_ones(
+    cache: ImageCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))  # not what a killed process left
     settings = run_settings(dropout="last_conv-element-p0.5")  # with the same masks
     pairs = OnlinePairs(settings, cache, CPU)
     eager, compiled = Run(settings, CPU), Run(settings, CPU, compiled=True)
