@@ -91,12 +91,24 @@ def test_batches_shrink_as_images_grow(srresnet):
     assert sizes[2] == 1
 
 
-def test_a_device_without_enough_memory_is_named(weights):
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), "crop or the device cpu"),
+        (RuntimeError("[x] . DefaultCPUAllocator: can't allocate memory: you tried"), "crop"),
+    ],
+)
+def test_a_device_without_enough_memory_is_named(weights, error, says):
     with (
-        pytest.raises(ReflashError, match="device cpu: CUDA out of memory"),
+        pytest.raises(ReflashError, match=f"device cpu: out of memory; .* analysis.{says}$"),
         opened(weights, None, "cpu"),
     ):
-        raise torch.OutOfMemoryError("out of memory")
+        raise error
+
+
+def test_other_errors_stay_what_they_are(weights):
+    with pytest.raises(RuntimeError, match="a fault"), opened(weights, None, "cpu"):
+        raise RuntimeError("a fault")
 
 
 def test_networks_are_opened_to_be_looked_at(weights):

@@ -76,9 +76,13 @@ def opened(
             yield model if isinstance(model, LayeredNetwork) else HookedNetwork(model)
     except NotFiniteError as error:
         raise NotFiniteError(f"{run_name(weights, None)}: {error}") from error
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        on_gpu = isinstance(error, torch.OutOfMemoryError)
+        if not on_gpu and "can't allocate memory" not in str(error):
+            raise
         raise ReflashError(
-            f"device {device}: CUDA out of memory; choose a smaller analysis.crop or the device cpu"
+            f"device {device}: out of memory; choose a smaller analysis.crop"
+            f"{' or the device cpu' if on_gpu else ''}"
         ) from error
 
 
