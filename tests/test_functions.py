@@ -147,7 +147,7 @@ def test_what_does_not_fit_is_refused(networks: dict[str, nn.Module], image: np.
         (lambda: reflash.ablate(network, image, image.astype(np.float32)), "hr: expected"),
         (
             lambda: reflash.degrade([[1]], "clean"),
-            "hr: expected an array of (H, W, 3) uint8, not l",
+            "image: expected an array of (H, W, 3) uint8, not l",
         ),
         (
             lambda: reflash.represent(network, few | {"noise": [image, image.astype(float)]}),

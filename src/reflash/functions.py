@@ -5,7 +5,6 @@ These functions are attributes of the package itself: ``from reflash import degr
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,7 +15,8 @@ from torch import nn
 
 from reflash.core.devices import choose_device
 from reflash.core.errors import ReflashError
-from reflash.degradations.benchmark import degrade_image
+from reflash.degradations.benchmark import checked
+from reflash.degradations.benchmark import degrade_image as degrade
 from reflash.evaluation.evaluate import evaluate as evaluate_upscaler
 from reflash.evaluation.inference import NetworkUpscaler
 from reflash.evaluation.pairs import set_name
@@ -39,68 +39,6 @@ __all__ = [
     "saliency",
     "upscale",
 ]
-
-
-def degrade(
-    hr: NDArray[np.uint8], kind: str, seed: int = 0, *, name: str | None = None, **changes: Any
-) -> NDArray[np.uint8]:
-    """Degrade an HR image as the test protocol does.
-
-    Parameters
-    ----------
-    hr : (H, W, 3) uint8 RGB
-        Cropped at the bottom and right to multiples of ``mod`` first (12, unless ``mod`` is given).
-    kind : str
-        ``clean``, ``blur``, ``noise``, ``jpeg``, ``blur_noise``, ``blur_jpeg``, ``noise_jpeg``,
-        ``blur_noise_jpeg``, or of another task such as ``gaussian25``.
-    seed : int
-        Seed of the noise.
-    name : str, optional
-        The noise is a function of it, too: the file name without suffix gives a file's noise. By
-        default it is one of the pixels: every image has noise of its own.
-    **changes
-        Other settings than the defaults, see `reflash.degradations.settings.BenchmarkSettings`,
-        for example ``noise_sigma=30, mod=4``.
-
-    Returns
-    -------
-    (H // scale, W // scale, 3) uint8 RGB, of the cropped H and W
-
-    Raises
-    ------
-    ReflashError
-        Unknown kind or setting, a value out of range, an array of another shape or type, or an
-        image smaller than ``mod``.
-
-    Examples
-    --------
-    >>> degrade(np.full((50, 64, 3), 128, np.uint8), "blur").shape
-    (12, 15, 3)
-    """
-    checked(hr, "hr")
-    if name is None:
-        name = hashlib.sha256(np.ascontiguousarray(hr).tobytes()).hexdigest()
-    return degrade_image(hr, kind, seed, name=name, **changes)
-
-
-def checked(image: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
-    """Return an image that is an array of (h, w, 3) uint8.
-
-    Raises
-    ------
-    ReflashError
-        It is not, such as one of floats, whose range could be anything.
-    """
-    if (
-        not isinstance(image, np.ndarray)
-        or image.dtype != np.uint8
-        or image.ndim != 3
-        or image.shape[2] != 3
-    ):
-        is_array = isinstance(image, np.ndarray)
-        found = f"{image.dtype} of {image.shape}" if is_array else type(image).__name__
-        raise ReflashError(f"{name}: expected an array of (H, W, 3) uint8, not {found}")
-    return image
 
 
 def device_of(network: object, device: str) -> str:

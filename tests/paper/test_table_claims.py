@@ -63,6 +63,19 @@ def made_claim(number, parts, missing, verdict):
     )
 
 
+def one_seed(claim, warning=""):
+    return Findings(
+        study="regularisers",
+        scale="demo",
+        evidence="none",
+        warning=warning,
+        seeds=(0,),
+        confidence=0.95,
+        resamples=100,
+        claims=(claim,),
+    )
+
+
 @pytest.fixture
 def claims(tmp_path):
     findings = Findings(
@@ -126,32 +139,14 @@ def test_a_verdict_of_one_seed_is_said_as_such():
     assert seed_text("supported", [one, BARE]) == "supported for one seed"
     assert seed_text("inconclusive", [one, open_one]) == "inconclusive"
     claim = made_claim(1, (one,), ("models such as x",), "supported")
-    findings = Findings(
-        study="paper",
-        scale="demo",
-        evidence="none",
-        warning="Demo scale.",
-        seeds=(0,),
-        confidence=0.9,
-        resamples=100,
-        claims=(claim,),
-    )
+    findings = one_seed(claim, "Demo scale.")
     assert verdict_text(claim, findings) == (
         "supported for one seed in the parts tested (demo scale)"
     )
 
 
 def test_the_caption_says_which_claim_one_part_bears_out(tmp_path, make_context):
-    findings = Findings(
-        study="regularisers",
-        scale="demo",
-        evidence="none",
-        warning="",
-        seeds=(0,),
-        confidence=0.95,
-        resamples=100,
-        claims=(made_claim(8, (PART,), (), "supported"),),
-    )
+    findings = one_seed(made_claim(8, (PART,), (), "supported"))
     write_claims(tmp_path / "claims.json", findings)
     context = make_context()
     frame = gather(context, Claims(), tmp_path / "claims.json")

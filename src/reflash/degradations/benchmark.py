@@ -7,6 +7,7 @@ steps are taken besides down-sampling.
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,7 +28,7 @@ from reflash.degradations.tasks import degrade_to, is_task_kind
 
 
 def degrade_image(
-    hr: Pixels, kind: str, seed: int = 0, *, name: str = "image", **changes: object
+    hr: Pixels, kind: str, seed: int = 0, *, name: str | None = None, **changes: object
 ) -> Pixels:
     """Degrade one HR image as the test protocol does, the same as `degrade_folder` does its file.
 
@@ -37,11 +38,12 @@ def degrade_image(
         Cropped at the bottom and right to multiples of ``mod`` first (12, unless ``mod`` is given).
     kind : str
         One of ``KINDS``: ``clean``, ``blur``, ``noise``, ``jpeg``, ``blur_noise``, ``blur_jpeg``,
-        ``noise_jpeg``, ``blur_noise_jpeg``.
+        ``noise_jpeg``, ``blur_noise_jpeg``; or one of another task such as ``gaussian25``.
     seed : int
         Seed of the noise.
-    name : str
-        The noise depends on it, too: the file name without suffix gives a file's noise.
+    name : str, optional
+        The noise is a function of it, too: the file name without suffix gives a file's noise. By
+        default it is one of the pixels: every image has noise of its own.
     **changes
         Other settings than the defaults, see `reflash.degradations.settings.BenchmarkSettings`,
         for example ``noise_sigma=30, mod=4``.
@@ -63,11 +65,11 @@ def degrade_image(
     >>> degrade_image(hr, "blur").shape
     (12, 15, 3)
     >>> degrade_image(hr, "noise", seed=1, mod=4)[0, 0]
-    array([111, 141, 117], dtype=uint8)
+    array([135, 129, 126], dtype=uint8)
     """
-    if not isinstance(hr, np.ndarray) or hr.dtype != np.uint8 or hr.ndim != 3 or hr.shape[2] != 3:
-        found = f"{hr.dtype} of {hr.shape}" if isinstance(hr, np.ndarray) else type(hr).__name__
-        raise ReflashError(f"{name}: expected an array of (H, W, 3) uint8, not {found}")
+    called = name or "image"
+    checked(hr, called)
+    key = hashlib.sha256(hr.tobytes()).hexdigest() if name is None else name
     try:
         settings = BenchmarkSettings.model_validate({**changes, "seed": seed})
     except ValidationError as error:
@@ -75,7 +77,22 @@ def degrade_image(
         key, message = ".".join(map(str, first["loc"])), first["msg"]
         known = ", ".join(BenchmarkSettings.model_fields)
         raise ReflashError(f"{key or 'settings'}: {message}; settings are {known}") from error
-    return degrade(mod_crop(hr, settings.mod, name), kind, settings, name)
+    return degrade(mod_crop(hr, settings.mod, called), kind, settings, key)
+
+
+def checked(image: Pixels, name: str) -> Pixels:
+    """Return an image that is an array of (H, W, 3) uint8.
+
+    Raises
+    ------
+    ReflashError
+        It is not, such as one of floats, whose range could be anything.
+    """
+    is_array = isinstance(image, np.ndarray)
+    if not is_array or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        found = f"{image.dtype} of {image.shape}" if is_array else type(image).__name__
+        raise ReflashError(f"{name}: expected an array of (H, W, 3) uint8, not {found}")
+    return image
 
 
 def degrade(hr: Pixels, kind: str, settings: BenchmarkSettings, key: str) -> Pixels:

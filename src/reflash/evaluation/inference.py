@@ -31,10 +31,11 @@ WINDOW = 320
 MAX_OVERLAP = 48
 """Widest automatic overlap in LR pixels.
 
-RRDB sees further, and what it sees fades slowly in trained weights: with RealESRGAN_x4plus in two
-tiles, an overlap of 48 changes 0.02 % (a clean image) to 0.2 % (blur, noise, JPEG) of the values by
-a grey level or more, at most by 1.3 to 3.1 levels; one of 16 changes 6 to 17 %. Give a wider
-overlap, or no tiles, where that matters.
+RRDB sees further, and what it sees fades slowly in trained weights: with RealESRGAN_x4plus on a
+clean image of 96 x 120 pixels in tiles of 60, an overlap of 48 changes 1.6 % of the values by a
+grey level or more, at most by 23, and one of 16 changes 34 %; with the six blocks of
+RealESRGAN_x4plus_anime_6B 48 changes at most 1.2. Give a wider overlap, or no tiles, where that
+matters.
 """
 
 

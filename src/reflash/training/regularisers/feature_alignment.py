@@ -80,7 +80,7 @@ class FeatureAlignment(Regulariser):
 def alignment(first: Tensor, second: Tensor) -> Tensor:
     """Return how far the features of two degradations are apart, linear and non-linear term.
 
-    Draws two random numbers per image and one per channel (`fourier_features`).
+    Draws a frequency per image and a phase per image and channel (`fourier_features`).
 
     Parameters
     ----------
