@@ -181,12 +181,6 @@ def test_caption_and_alt(make_context, maps):
     assert "Share of the strongest channel: SRResNet " in drawing.alt
 
 
-def test_missing_folder_is_named(make_context, maps):
-    del maps[DROPPED]
-    with pytest.raises(ReflashError, match=rf"model {DROPPED}: .* reflash saliency --arrays"):
-        saliency_maps.gather(make_context(), SaliencyMaps(), maps)
-
-
 def test_image_that_another_model_lacks_is_named(make_context, maps):
     (maps[DROPPED] / "ant.npz").rename(maps[DROPPED] / "bee.npz")
     with pytest.raises(ReflashError, match=r"1/ant\.npz: no such file"):

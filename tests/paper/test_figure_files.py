@@ -9,8 +9,7 @@ import pytest
 
 from reflash.core.errors import ReflashError
 from reflash.datasets.images import write_png
-from reflash.paper.figures.drawing import redraw
-from reflash.paper.figures.make import make_figure
+from reflash.paper.figures.drawing import make_figure, redraw
 from reflash.paper.figures.registry import FIGURES
 from reflash.paper.tables.registry import TABLES, make_table
 from reflash.study.artefacts import Figures, FigureStyle, Tables

@@ -184,11 +184,6 @@ def test_missing_reference_is_named(make_context, evaluations):
         positions_multi.gather(context, PositionsMulti(), evaluations)
 
 
-def test_unknown_set_is_named(context, evaluations):
-    with pytest.raises(ReflashError, match="'Set6' is not a test set of scale demo"):
-        positions_multi.gather(context, PositionsMulti(set="Set6"), evaluations)
-
-
 def test_probability_has_a_panel_per_setting_with_models(context, evaluations):
     drawing = probability.gather(context, ProbabilityCurves(), evaluations)
     assert drawing.options == {"settings": ["multi"]}

@@ -74,12 +74,6 @@ def test_small_pictures_are_shown_whole(make_context, inputs):
     assert set(frame["size"]) == {4 * WIDTH}
 
 
-def test_bicubic_may_be_left_out(make_context, inputs):
-    del inputs["sr"]["bicubic"]
-    frame = gather(make_context(), RealWorld(), **inputs).frame
-    assert frame["label"].unique().tolist()[1:4] == ["LR", "SRResNet", "SRResNet + dropout"]
-
-
 def test_caption_says_that_there_is_no_hr(drawing):
     for part in ("2 images", "no HR image", "Seed 4.", "no evidence about the paper"):
         assert part in drawing.caption
@@ -88,12 +82,6 @@ def test_caption_says_that_there_is_no_hr(drawing):
 def test_missing_picture_is_named(make_context, inputs):
     (inputs["sr"][DROPPED] / "bee.png").unlink()
     with pytest.raises(ReflashError, match=r"sr2/bee\.png: no such image"):
-        gather(make_context(), RealWorld(), **inputs)
-
-
-def test_missing_model_is_named(make_context, inputs):
-    del inputs["sr"][PLAIN]
-    with pytest.raises(ReflashError, match=f"model {PLAIN}: no folder"):
         gather(make_context(), RealWorld(), **inputs)
 
 

@@ -11,7 +11,6 @@ import matplotlib.colors
 import numpy as np
 import pytest
 
-from reflash.core.errors import ReflashError
 from reflash.paper.figures.looks import looks
 from reflash.paper.figures.style import rc
 from reflash.paper.figures.teaser_bars import _caption, draw, gather
@@ -190,11 +189,6 @@ def test_chosen_set_metric_and_mean(make_context, evaluations):
     values = drawing.frame.set_index("model")["value"]
     assert values[PLAIN] == pytest.approx(25.1 - 3.5 + 1)
     assert drawing.options == {"metric": "psnr_y", "set": "Set5"}
-
-
-def test_unknown_set_is_named(make_context, evaluations):
-    with pytest.raises(ReflashError, match=r"'Set6' is not a test set of scale demo; .*photos"):
-        gather(make_context(), TeaserBars(set="Set6"), evaluations)
 
 
 def test_many_models_wrap_to_rows_that_stay_readable(make_context, write_evaluation):

@@ -112,7 +112,6 @@ def test_chosen_image_is_read(folder):
 @pytest.mark.parametrize(
     ("folders", "image", "layers", "complaint"),
     [
-        ({}, None, ("b1",), f"model {PLAIN}: no folder of maps is given; remedy"),
         ({PLAIN: "nowhere"}, None, ("b1",), "nowhere: no such folder; remedy"),
         (None, "cat", ("b1",), r"cat\.npz: no such file; remedy"),
         (None, None, ("hr",), r"ant\.npz: has no layer 'hr'"),

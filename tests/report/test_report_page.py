@@ -25,10 +25,11 @@ from reflash.paper.tables.registry import make_table
 from reflash.report.claims import deciding_part
 from reflash.report.comparison import main_comparison
 from reflash.report.page import by_setting, write_report
-from reflash.report.provenance import read_runs, training_facts
+from reflash.report.provenance import training_facts
 from reflash.study.artefacts import Claims, FigureStyle, MultiDegradation, TrainingCurves
 from reflash.study.context import Context
 from reflash.study.inputs import Inputs
+from reflash.training.record import require_record
 
 PLAIN = "srresnet/multi/none"
 DROPPED = "srresnet/multi/last_conv-channel-p0.7"
@@ -301,7 +302,7 @@ def test_hours_machines_commits_and_interruptions_are_summed_up(page):
 
 
 def test_runs_without_interruption_say_so(tmp_path, inputs):
-    assert training_facts(read_runs(inputs[2][:1]))["resumed"] == "no run was interrupted"
+    assert training_facts([require_record(inputs[2][0])])["resumed"] == "no run was interrupted"
 
 
 def test_command_and_versions(page):

@@ -83,7 +83,8 @@ def config_save(
     from reflash.study.reading import parse_yaml, read_yaml
     from reflash.study.saved import save_config
 
-    given = parse_yaml(values, "--values") if values.startswith("{") else read_yaml(Path(values))
+    inside = values.lstrip().startswith("{")
+    given = parse_yaml(values, "--values") if inside else read_yaml(Path(values))
     typer.echo(save_config(load_plan(given, folder), out))
 
 

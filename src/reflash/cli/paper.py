@@ -9,6 +9,7 @@ import typer
 
 from reflash.cli.common import DEMO, Results, examples, make_app, parse_settings, settings_help
 from reflash.core.errors import ReflashError
+from reflash.core.files import with_ending
 
 app = make_app("")
 
@@ -88,8 +89,7 @@ def figure(
     ] = None,
 ) -> None:
     """Draw a figure of a study (PDF, PNG) from results, or again from its own CSV."""
-    from reflash.paper.figures.drawing import redraw
-    from reflash.paper.figures.make import make_figure
+    from reflash.paper.figures.drawing import make_figure, redraw
     from reflash.study.artefacts import FigureStyle
     from reflash.study.inputs import read_inputs
     from reflash.study.runs import artefact_context
@@ -147,7 +147,7 @@ def metrics(
     columns, remedy = ("run", "set", "kind", "image", "psnr"), "make it with reflash evaluate"
     parts = [read_table(root / file, columns, remedy) for file in evaluation_files(plan)]
     table = main_psnr(pd.concat(parts), plan.main_labels)
-    write_csv(path.with_name(f"{without_suffix(path).name}.csv"), table)
+    write_csv(with_ending(without_suffix(path), ".csv"), table)
     first = table[table["set"] == plan.test_sets[0]]
     write_json(path, dict(zip(first["label"], first["psnr"].round(4).tolist(), strict=True)))
 

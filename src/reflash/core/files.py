@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import platform
@@ -157,6 +158,26 @@ def read_csv(path: Path | str) -> pd.DataFrame:
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0].strip()
         raise ReflashError(f"{path}: cannot be read as CSV ({reason})") from error
+
+
+def file_hash(path: Path, kind: str = "sha256") -> str:
+    """Return the SHA-256 (or another hash of hashlib) of a file's content."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, kind).hexdigest()
+    except PermissionError as error:
+        raise ReflashError(
+            f"{path}: cannot be read ({error.strerror}); check its rights"
+        ) from error
+
+
+def with_ending(stem: Path, ending: str) -> Path:
+    """Return a path with an ending; dots of its name are none.
+
+    >>> with_ending(Path("gain_p0.7"), ".csv").name
+    'gain_p0.7.csv'
+    """
+    return stem.with_name(stem.name + ending)
 
 
 def require_file(path: Path | str, remedy: str) -> Path:

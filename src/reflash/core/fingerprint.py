@@ -107,7 +107,7 @@ def stage_fingerprint(stage: str) -> str:
     """
     kind, _, name = stage.partition("/")
     if name and kind in ("table", "figure"):
-        shared = {"table": "tables.registry", "figure": "figures.make"}[kind]
+        shared = {"table": "tables.registry", "figure": "figures.drawing"}[kind]
         roots: tuple[str, ...] = (f"paper.{kind}s.{name}", f"paper.{shared}")
     elif stage in STAGES:
         roots = STAGES[stage]

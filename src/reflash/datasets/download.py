@@ -7,15 +7,15 @@ complete file whose hash is right.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
 import threading
 import time
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 import requests
@@ -23,11 +23,15 @@ import urllib3
 from pydantic import Field
 
 from reflash import __version__
-from reflash.core.errors import ReflashError
-from reflash.core.files import write_json
+from reflash.core.errors import ReflashError, StopError
+from reflash.core.files import file_hash, write_json
+from reflash.core.progress import say
 from reflash.core.settings import Settings
 from reflash.datasets.meter import Meter, transfer_meter
 from reflash.datasets.space import disk_errors, human, require_space
+
+Place = TypeVar("Place")
+Got = TypeVar("Got")
 
 _CHUNK = 1 << 18
 _SLOWEST = 1024  # bytes per stall_timeout; less counts as a stall
@@ -375,12 +379,35 @@ def _content_problem(path: Path, sha256: str | None, md5: str | None) -> str | N
     return hash_problem(path, sha256, md5)
 
 
+def in_turn(name: str, sources: Sequence[Place], get: Callable[[Place], Got], by_hand: str) -> Got:
+    """Return what the first source gives that does not fail.
+
+    Raises
+    ------
+    ReflashError
+        All failed; the message has every reason and ends with ``by_hand``.
+    """
+    reasons = []
+    for source in sources:
+        try:
+            return get(source)
+        except StopError:
+            raise
+        except ReflashError as error:
+            reasons.append(str(error))
+            more = "; trying the next source" if len(reasons) < len(sources) else ""
+            say(f"{name}: {error}{more}")
+    tried = "; ".join(f"({i}) {reason}" for i, reason in enumerate(reasons, 1))
+    raise ReflashError(
+        f"{name}: could not be fetched from any source: {tried}; try again later, or {by_hand}"
+    )
+
+
 def hash_problem(path: Path, sha256: str | None, md5: str | None) -> str | None:
     """Say how the file's hash differs from what it should be, as far as that is known."""
     for kind, wanted in (("sha256", sha256), ("md5", md5)):
         if wanted:
-            with path.open("rb") as file:
-                found = hashlib.file_digest(file, kind).hexdigest()
+            found = file_hash(path, kind)
             if found != wanted:
                 return f"wrong checksum, {kind} is {found}, should be {wanted}"
     return None

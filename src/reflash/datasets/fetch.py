@@ -24,6 +24,7 @@ from reflash.datasets.download import (
     address_parts,
     download,
     hash_problem,
+    in_turn,
     new_session,
 )
 from reflash.datasets.folder import filling, require_own
@@ -173,25 +174,15 @@ class _Job:
                 )
         self._terms(accept_terms)
         sources = self.dataset.sources if address is None else [self._at(address)]
-        reasons = []
-        for source in sources:
-            try:
-                if isinstance(source, ArchiveSource):
-                    self._from_archive(source)
-                elif not isinstance(source, ManualSource):
-                    self._from_files(source)
-                return
-            except StopError:
-                raise
-            except ReflashError as error:
-                reasons.append(str(error))
-                more = "; trying the next source" if len(reasons) < len(sources) else ""
-                say(f"{self.name}: {error}{more}")
-        tried = "; ".join(f"({i}) {reason}" for i, reason in enumerate(reasons, 1))
-        raise ReflashError(
-            f"{self.name}: could not be fetched from any source: {tried}; try again later, or get "
-            f"it by hand and run: reflash data fetch {self.name} --source FOLDER"
-        )
+
+        def get(source: Source) -> None:
+            if isinstance(source, ArchiveSource):
+                self._from_archive(source)
+            elif not isinstance(source, ManualSource):
+                self._from_files(source)
+
+        by_hand = f"get it by hand and run: reflash data fetch {self.name} --source FOLDER"
+        in_turn(self.name, sources, get, by_hand)
 
     def _terms(self, accepted: bool) -> None:
         say(f"{self.name}: terms of use: {self.dataset.terms}")

@@ -6,7 +6,6 @@ came from, with the hashes of both files.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
@@ -18,12 +17,12 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, TypeAdapter
 
-from reflash.core.errors import ReflashError, StopError
-from reflash.core.files import write_json
+from reflash.core.errors import ReflashError
+from reflash.core.files import file_hash, write_json
 from reflash.core.lock import only_one
 from reflash.core.progress import say
 from reflash.core.settings import Settings
-from reflash.datasets.download import Network, address_parts, download
+from reflash.datasets.download import Network, address_parts, download, in_turn
 from reflash.datasets.registry import look_up
 from reflash.datasets.space import disk_errors, human, require_space
 from reflash.models.settings import Dropout, NetworkSettings
@@ -150,27 +149,18 @@ def _downloaded(
     network: Network | None,
 ) -> tuple[Path, str]:
     """Download from the first source that has the file, or from a mirror at ``base``."""
-    reasons = []
     of_file = PurePosixPath(address_parts(base).path).suffix if base else ""
     sources = [one for one in weights.sources if PurePosixPath(one.file).suffix == of_file]
     require_space(staging.parent, 8 * weights.parameters, f"{name}: download")
-    tried_in_turn = sources or weights.sources
-    for one in tried_in_turn:
+
+    def get(one: WeightsSource) -> tuple[Path, str]:
         url = one.url if base is None else f"{base.rstrip('/')}/{one.file}"
         url = base if base and sources else url
-        try:
-            return download(url, staging / one.file, sha256=one.sha256, network=network), url
-        except StopError:
-            raise
-        except ReflashError as error:
-            reasons.append(str(error))
-            more = "; trying the next source" if len(reasons) < len(tried_in_turn) else ""
-            say(f"{name}: {error}{more}")
-    tried = "; ".join(f"({i}) {reason}" for i, reason in enumerate(reasons, 1))
-    raise ReflashError(
-        f"{name}: could not be fetched from any source: {tried}; try again later, or get "
-        f"{weights.sources[0].file} by hand and run: reflash weights fetch {name} --source FILE"
-    )
+        return download(url, staging / one.file, sha256=one.sha256, network=network), url
+
+    file = weights.sources[0].file
+    by_hand = f"get {file} by hand and run: reflash weights fetch {name} --source FILE"
+    return in_turn(name, sources or weights.sources, get, by_hand)
 
 
 def keep_weights(
@@ -229,17 +219,6 @@ def is_kept(target: Path) -> bool:
         return bool(record["weights_sha256"] == file_hash(target))
     except (OSError, ValueError, KeyError, TypeError):
         return False
-
-
-def file_hash(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except PermissionError as error:
-        raise ReflashError(
-            f"{path}: cannot be read ({error.strerror}); check its rights"
-        ) from error
 
 
 def weights_rows(folder: Path | str = FOLDER) -> Iterator[tuple[str, ...]]:

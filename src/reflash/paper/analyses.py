@@ -221,8 +221,6 @@ def read_maps(
     ReflashError
         The folder or file is missing or not readable, or the network has none of the layers.
     """
-    if model not in folders:
-        raise ReflashError(f"model {model}: no folder of maps is given; {remedy}")
     folder = require_folder(folders[model], remedy)
     if image is None:
         found = sorted(path.stem for path in folder.glob("*.npz"))

@@ -14,11 +14,10 @@ import numpy as np
 import pandas as pd
 
 from reflash.core.errors import ReflashError
-from reflash.core.files import require_file
 from reflash.paper.logs import validated_kinds
 from reflash.paper.scores import read_table
 from reflash.study.runs import differences
-from reflash.training.record import LOG, RECORD, Record, read_record
+from reflash.training.record import LOG, RECORD, Record, require_record
 
 REMEDY = "train the run again with reflash train --again"
 MACHINE = ("device", "processor", "precision", "threads", "runs_together")
@@ -90,7 +89,7 @@ def compare_runs(runs: Path | str, recorded: Path | str) -> list[Repetition]:
 
 
 def _compare(run: str, folder: Path, recorded: Path) -> Repetition:
-    now, before = _read(folder), _read(recorded)
+    now, before = require_record(folder), require_record(recorded)
     log, old = (_curves(one) for one in (folder, recorded))
     shared = log.index.intersection(old.index)
     if log.index[-1] != old.index[-1]:
@@ -107,13 +106,6 @@ def _compare(run: str, folder: Path, recorded: Path) -> Repetition:
         largest=float(apart.abs().to_numpy().max()),
         last=float(apart["psnr"].iloc[-1]),
     )
-
-
-def _read(folder: Path) -> Record:
-    require_file(folder / RECORD, REMEDY)
-    record = read_record(folder)
-    assert record is not None
-    return record
 
 
 def _curves(folder: Path) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from pydantic import ValidationError
 
 from reflash.core.errors import ReflashError
-from reflash.core.files import require_file, write_text
+from reflash.core.files import require_file, with_ending, write_text
 from reflash.core.machine import cpu_name, source_commit, source_remote
 from reflash.models.names import BICUBIC, parse_model
 from reflash.paper.tables.layout import Layout, column_groups
@@ -28,13 +28,13 @@ from reflash.report.provenance import (
     PAPER,
     SOURCE,
     installed_versions,
-    read_runs,
     run_row,
     short,
     source_link,
     training_facts,
 )
 from reflash.study.context import Context, evidence_sentence, listing
+from reflash.training.record import require_record
 
 PACKAGE = Path(__file__).parents[1]
 TABLE_FILES = {"CSV": ".csv", "LaTeX": ".tex", "Markdown": ".md"}
@@ -93,7 +93,7 @@ def write_report(
         A file of a table, figure or run is missing or not readable.
     """
     page = _Page(commit=source_commit(), results=str(results))
-    records = read_runs(runs)
+    records = [require_record(folder) for folder in runs]
     shown_tables = [page.table(Path(stem)) for stem in tables]
     shown_figures = [page.figure(Path(stem)) for stem in figures]
     shown_claims = None
@@ -104,7 +104,7 @@ def write_report(
         files.append(("JSON", attach(claims, "tables", "regenerate it with reflash claims")))
         shown_claims = claims_section(claims, files)
     multi = next((Path(s) for s in tables if Path(s).name == "multi_degradation"), None)
-    multi_csv = _with(multi, ".csv") if multi else None
+    multi_csv = with_ending(multi, ".csv") if multi else None
     found = _shown(headline(context, multi_csv)) if multi_csv else None
     summaries = [shown for shown in (shown_claims, found) if shown]
     if context.study not in OF_THE_PAPER:
@@ -172,7 +172,7 @@ class _Page:
 
     def table(self, stem: Path) -> dict[str, Any]:
         remedy = "make the table with reflash table"
-        path = require_file(_with(stem, ".json"), remedy)
+        path = require_file(with_ending(stem, ".json"), remedy)
         try:
             layout = Layout.model_validate_json(path.read_text(encoding="utf-8"))
         except ValidationError as error:
@@ -180,25 +180,25 @@ class _Page:
                 f"{path}: not a table file; regenerate it with reflash table"
             ) from error
         files = [
-            (name, attach(_with(stem, suffix), "tables", remedy))
+            (name, attach(with_ending(stem, suffix), "tables", remedy))
             for name, suffix in TABLE_FILES.items()
         ]
         return _shown(layout) | {"files": files, **self._made("table", layout.name)}
 
     def figure(self, stem: Path) -> dict[str, Any]:
         remedy = "make the figure with reflash figure"
-        meta = _read_json(_with(stem, ".json"), remedy)
-        image = attach(_with(stem, ".png"), "figures", remedy)
+        meta = _read_json(with_ending(stem, ".json"), remedy)
+        image = attach(with_ending(stem, ".png"), "figures", remedy)
         try:
             name, title, caption, alt = (str(meta[k]) for k in ("name", "title", "caption", "alt"))
             dpi = float(meta["style"]["dpi"])
         except (KeyError, TypeError, ValueError) as error:
-            path = _with(stem, ".json")
+            path = with_ending(stem, ".json")
             raise ReflashError(f"{path}: does not describe a figure; {remedy}") from error
         width, height = (int.from_bytes(image.content[at : at + 4], "big") for at in (16, 20))
         shown = 96 * SCREEN / dpi
         files = [
-            (kind, attach(_with(stem, suffix), "figures", remedy))
+            (kind, attach(with_ending(stem, suffix), "figures", remedy))
             for kind, suffix in FIGURE_FILES.items()
         ]
         return {
@@ -263,7 +263,3 @@ def _read_json(path: Path, remedy: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ReflashError(f"{path}: expected a JSON object; {remedy}")
     return value
-
-
-def _with(stem: Path, suffix: str) -> Path:
-    return stem.with_name(stem.name + suffix)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import platform
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from reflash.core.errors import ReflashError
-from reflash.core.files import require_file
 from reflash.core.machine import package_versions
 from reflash.core.progress import duration
 from reflash.study.context import listing
-from reflash.training.record import RECORD, Record, read_record
+from reflash.training.record import RECORD, Record
 
 PAPER = "https://arxiv.org/abs/2112.12089"
 AUTHORS_CODE = "https://github.com/XPixelGroup/RDSR"
@@ -58,23 +56,6 @@ def short(commit: str | None) -> str:
     if not commit:
         return "not known"
     return commit[:10] + ("+changes" if commit.endswith("+dirty") else "")
-
-
-def read_runs(folders: Sequence[Path | str]) -> list[Record]:
-    """Read the records of runs.
-
-    Raises
-    ------
-    ReflashError
-        A record is missing or damaged.
-    """
-    records = []
-    for folder in folders:
-        require_file(Path(folder) / RECORD, "train the run again with reflash train --again")
-        record = read_record(folder)
-        assert record is not None
-        records.append(record)
-    return records
 
 
 def run_row(record: Record) -> dict[str, str]:

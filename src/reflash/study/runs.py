@@ -8,17 +8,16 @@ compared with what the plan asks for now.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from reflash.core.errors import ReflashError
 from reflash.core.fingerprint import stage_fingerprint
 from reflash.study.context import Context, first
 from reflash.study.plan import Plan
 from reflash.study.workflow import folder_key, text
-from reflash.training.record import Record, check_record, read_record
+from reflash.training.record import Record, check_record, differences, read_record
 
 
 @dataclass(frozen=True)
@@ -93,22 +92,6 @@ def _changes(plan: Plan, run: str, record: Record) -> Iterable[str]:
         yield "the training code"
     if record.made_from not in ("", made_from(plan, run)):
         yield "the training images or pairs"
-
-
-def differences(
-    before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = ""
-) -> Iterable[tuple[str, Any, Any]]:
-    """Yield (dotted key, old value, new value) where two nested mappings differ.
-
-    >>> list(differences({"a": 1, "b": {"c": 2}}, {"a": 1, "b": {"c": 3}}))
-    [('b.c', 2, 3)]
-    """
-    for key in dict.fromkeys((*before, *after)):
-        old, new = before.get(key), after.get(key)
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            yield from differences(old, new, f"{prefix}{key}.")
-        elif old != new:
-            yield f"{prefix}{key}", old, new
 
 
 def protect_finished_runs(plan: Plan, root: Path | str = ".") -> None:

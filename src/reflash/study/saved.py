@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from reflash.core.errors import ReflashError
 from reflash.core.files import require_file, write_text
 from reflash.study.config import Resolved
@@ -40,7 +38,7 @@ def open_results(folder: Path | str) -> tuple[Plan, Path]:
     )
     try:
         plan = Plan(Resolved.model_validate_json(path.read_text(encoding="utf-8")))
-    except (ValidationError, ValueError) as error:
+    except ValueError as error:
         raise ReflashError(
             f"{path}: not a configuration of this version; save it again with the workflow"
         ) from error

@@ -12,7 +12,6 @@ result is as current, or as outdated, as it was where it was made.
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import os
 import shutil
@@ -25,7 +24,7 @@ from typing import Any
 import yaml
 
 from reflash.core.errors import ReflashError
-from reflash.core.files import require_file, write_json
+from reflash.core.files import file_hash, require_file, write_json
 from reflash.study.files import Files
 
 WRITABLE_CACHES = {"reflink", "copy"}
@@ -167,9 +166,7 @@ def _damaged(outs: list[dict[str, Any]]) -> Iterator[Path]:
         else:
             files = [(root, digest)]
         for path, expected in files:
-            with path.open("rb") as file:
-                actual = hashlib.file_digest(file, "md5").hexdigest()
-            if actual != expected:
+            if file_hash(path, "md5") != expected:
                 path.unlink()
                 (cache / expected[:2] / expected[2:]).unlink(missing_ok=True)
                 yield path

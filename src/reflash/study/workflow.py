@@ -16,9 +16,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from reflash.core.errors import ReflashError
-from reflash.core.files import write_json
+from reflash.core.files import file_hash, write_json
 from reflash.datasets.images import list_images
-from reflash.datasets.public_weights import file_hash
 from reflash.study.config import Config
 from reflash.study.plan import Plan
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from reflash import __version__
 from reflash.core.errors import ReflashError
-from reflash.core.files import write_json
+from reflash.core.files import file_hash, require_file, write_json
 from reflash.core.fingerprint import stage_fingerprint
 from reflash.core.machine import cpu_name, source_commit
 from reflash.training.settings import RunSettings
@@ -142,7 +142,7 @@ def write_record(
         data=data,
         made_from=made_from,
         code=stage_fingerprint("training"),
-        weights={name: _file_hash(folder / file) for name, file in WEIGHTS.items()},
+        weights={name: file_hash(folder / file) for name, file in WEIGHTS.items()},
         log=hashlib.sha256(log.encode()).hexdigest() if log else "",
         iterations=total,
         done=done,
@@ -182,6 +182,14 @@ def read_record(folder: Path | str) -> Record | None:
         ) from error
 
 
+def require_record(folder: Path | str) -> Record:
+    """Return the record of the run in ``folder``; say so where it is missing or damaged."""
+    require_file(Path(folder) / RECORD, "train the run again with reflash train --again")
+    record = read_record(folder)
+    assert record is not None
+    return record
+
+
 def check_record(
     folder: Path | str, run: str | None = None, weights: Literal["all", "if any"] = "all"
 ) -> list[str]:
@@ -217,7 +225,7 @@ def check_record(
         path = folder / file
         if not path.is_file():
             problems.append(f"{path}: no such file; train the run with reflash train")
-        elif _file_hash(path) != record.weights.get(name):
+        elif file_hash(path) != record.weights.get(name):
             problems.append(
                 f"{path}: not the weights that run {record.run} ended with (see {RECORD}); "
                 "restore them, or train the run again with reflash train --again"
@@ -229,7 +237,7 @@ def check_record(
         )
     elif not (folder / LOG).is_file():
         problems.append(f"{folder / LOG}: no such file; train the run with reflash train")
-    elif record.log and _file_hash(folder / LOG) != record.log:
+    elif record.log and file_hash(folder / LOG) != record.log:
         problems.append(
             f"{folder / LOG}: not the log of run {record.run} (see {RECORD}); "
             "restore it, or train the run again with reflash train --again"
@@ -263,7 +271,7 @@ def already_finished(
             f"{folder}: holds weights without a record ({RECORD}); give another folder, or "
             "replace them with --again"
         )
-    changed = list(_changed(record.settings, settings.model_dump(mode="json")))
+    changed = [key for key, *_ in differences(record.settings, settings.model_dump(mode="json"))]
     if record.data != data:
         changed.append("the training data")
     same_code = record.code == stage_fingerprint("training")
@@ -285,15 +293,17 @@ def already_finished(
     )
 
 
-def _changed(old: Any, new: Any, key: str = "") -> Iterator[str]:
-    """Yield the dotted keys at which two settings differ."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for name in sorted({*old, *new}):
-            yield from _changed(old.get(name), new.get(name), f"{key}.{name}" if key else name)
-    elif old != new:
-        yield key
+def differences(
+    before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = ""
+) -> Iterable[tuple[str, Any, Any]]:
+    """Yield (dotted key, old value, new value) where two nested mappings differ.
 
-
-def _file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    >>> list(differences({"a": 1, "b": {"c": 2}}, {"a": 1, "b": {"c": 3}}))
+    [('b.c', 2, 3)]
+    """
+    for key in dict.fromkeys((*before, *after)):
+        old, new = before.get(key), after.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from differences(old, new, f"{prefix}{key}.")
+        elif old != new:
+            yield f"{prefix}{key}", old, new

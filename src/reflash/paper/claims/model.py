@@ -6,14 +6,13 @@ between models, compared with 0 and with the smallest difference that matters.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from reflash.core.errors import ReflashError
 from reflash.core.files import require_file, write_json
@@ -289,6 +288,6 @@ def read_claims(path: Path | str) -> Findings:
     remedy = "regenerate it with reflash claims"
     path = require_file(path, remedy)
     try:
-        return Findings.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, ValidationError) as error:
+        return Findings.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise ReflashError(f"{path}: not a file of claims; {remedy}") from error

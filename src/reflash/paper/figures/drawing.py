@@ -19,11 +19,13 @@ from matplotlib.figure import Figure
 from pandas.api.types import is_numeric_dtype
 
 from reflash.core.errors import ReflashError
-from reflash.core.files import atomic, read_csv, require_file, write_csv, write_json
+from reflash.core.files import atomic, read_csv, require_file, with_ending, write_csv, write_json
 from reflash.datasets.images import Pixels, read_rgb, write_png
 from reflash.paper.figures.registry import figure_module
 from reflash.paper.figures.style import rc
 from reflash.study.artefacts import FigureStyle
+from reflash.study.context import Context
+from reflash.study.inputs import Inputs
 
 _REMEDY = "regenerate it with reflash figure"
 
@@ -48,6 +50,20 @@ class Drawing:
     """Images by the file name the frame gives them: (H, W, 3) uint8 RGB."""
 
 
+def make_figure(
+    name: str, context: Context, settings: Any, inputs: Inputs, style: FigureStyle, stem: Path | str
+) -> None:
+    """Gather the figure ``name`` and write it with ``write_figure``.
+
+    Raises
+    ------
+    ReflashError
+        An input that the figure needs is not given, missing or unusable.
+    """
+    given = inputs.required(settings.inputs, f"figure {name}")
+    write_figure(figure_module(name).gather(context, settings, **given), stem, style)
+
+
 def write_figure(drawing: Drawing, stem: Path | str, style: FigureStyle) -> None:
     """Write ``stem`` with .csv, .json, .pdf and .png, and the folder ``stem/`` with images.
 
@@ -57,13 +73,13 @@ def write_figure(drawing: Drawing, stem: Path | str, style: FigureStyle) -> None
         The folder cannot be written.
     """
     stem = Path(stem)
-    csv = _with(stem, ".csv")
+    csv = with_ending(stem, ".csv")
     for file, image in drawing.images.items():
         write_png(stem / file, image)
     _remove_others(stem, set(drawing.images))
     write_csv(csv, drawing.frame, float_format=None)
     write_json(
-        _with(stem, ".json"),
+        with_ending(stem, ".json"),
         {
             "name": drawing.name,
             "title": drawing.title,
@@ -136,12 +152,8 @@ def save(figure: Figure, stem: Path, title: str, style: FigureStyle) -> None:
     for kind, given in options.items():
         drawn = io.BytesIO()  # where the disk is full, matplotlib fails with errors of its own
         figure.savefig(drawn, format=kind, **given)
-        with atomic(_with(stem, f".{kind}")) as temporary:
+        with atomic(with_ending(stem, f".{kind}")) as temporary:
             temporary.write_bytes(drawn.getvalue())
-
-
-def _with(stem: Path, suffix: str) -> Path:
-    return stem.with_name(stem.name + suffix)
 
 
 def _remove_others(folder: Path, keep: set[str]) -> None:

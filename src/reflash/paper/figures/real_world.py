@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from reflash.core.errors import ReflashError
 from reflash.core.settings import SCALE
 from reflash.datasets.images import Pixels, list_images, read_rgba
 from reflash.models.names import BICUBIC
@@ -58,10 +57,7 @@ def gather(
     ReflashError
         A folder or image is missing, or an upscaled image has the wrong size.
     """
-    for model in context.models:
-        if model not in sr:
-            raise ReflashError(f"model {model}: no folder of SR images is given; name one")
-    models = [model for model in (BICUBIC, *context.models) if model in sr]
+    models = [BICUBIC, *context.models]
     upscaled = {model: by_stem(sr[model]) for model in models}
     rows: list[Cell] = []
     images: dict[str, Pixels] = {}

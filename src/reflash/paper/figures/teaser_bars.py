@@ -16,7 +16,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 
-from reflash.core.errors import ReflashError
 from reflash.degradations.settings import KINDS
 from reflash.paper.figures.drawing import Drawing
 from reflash.paper.figures.lines import interval, intervals
@@ -74,14 +73,9 @@ def gather(context: Context, settings: TeaserBars, evaluations: Iterable[Path | 
     Raises
     ------
     ReflashError
-        The test set is not one of the scale, a file is missing or empty, a run not evaluated.
+        A file is missing or empty, or a run was not evaluated.
     """
     test_set = settings.set or context.test_sets[0]
-    if test_set not in context.test_sets:
-        raise ReflashError(
-            f"figures.{NAME}.set: {test_set!r} is not a test set of scale {context.scale}; "
-            f"use one of {', '.join(context.test_sets)}"
-        )
     only = context.model_copy(update={"test_sets": (test_set,)})
     needed = KINDS if MEAN in settings.kinds else tuple(k for k in KINDS if k in settings.kinds)
     scores = read_scores(evaluations, only, settings.metric, needed)

@@ -23,7 +23,7 @@ from reflash.paper.figures.image_grid import (
     find_image,
     thumbnail,
 )
-from reflash.paper.scores import read_table
+from reflash.paper.scores import read_rows
 from reflash.study.artefacts import FigureStyle, VisualComparison
 from reflash.study.context import Context, kind_label, listing, scale_sentence, sentences
 
@@ -51,8 +51,7 @@ def gather(
     hr, lr : folder
         HR images and LR images of the degradation, with the same names.
     sr : mapping of str to folder
-        A folder of SR images, with the same names, for each model of the context (and for
-        bicubic, if it is to be shown).
+        A folder of SR images, with the same names, for bicubic and each model of the context.
 
     Returns
     -------
@@ -67,10 +66,7 @@ def gather(
         A folder, image or evaluation is missing, or an image has the wrong size.
     """
     test_set = settings.set or context.test_sets[0]
-    models = [m for m in (BICUBIC, *context.models) if m in sr]
-    for model in context.models:
-        if model not in sr:
-            raise ReflashError(f"model {model}: no folder of SR images is given; name one")
+    models = [BICUBIC, *context.models]
     psnr = _read_psnr(evaluations, context, test_set, settings.kind)
     lr_images, hr_images = by_stem(lr), list_images(hr)[: settings.examples]
     sr_images = {model: by_stem(sr[model]) for model in models}
@@ -124,18 +120,12 @@ def _read_psnr(
     evaluations: Iterable[Path | str], context: Context, test_set: str, kind: str
 ) -> dict[tuple[str, str], float]:
     """Return (model, image) -> PSNR of bicubic and of every model's first seed."""
-    remedy = "evaluate the run again with reflash evaluate"
     runs = {f"{model}/seed{context.seeds[0]}": model for model in context.models}
     runs[BICUBIC] = BICUBIC
-    values = {}
-    for path in evaluations:
-        table = read_table(path, ("run", "set", "kind", "image", "psnr"), remedy)
-        table = table[
-            table["run"].isin(list(runs)) & (table["set"] == test_set) & (table["kind"] == kind)
-        ]
-        for run, image, value in zip(table["run"], table["image"], table["psnr"], strict=True):
-            values[runs[run], str(image)] = float(value)
-    return values
+    only = {"run": runs, "set": (test_set,), "kind": (kind,)}
+    table = read_rows(evaluations, "evaluate", ("run", "set", "kind", "image"), ("psnr",), only)
+    rows = zip(table["run"], table["image"].map(str), table["psnr"], strict=True)
+    return {(runs[run], image): float(value) for run, image, value in rows}
 
 
 def _caption(

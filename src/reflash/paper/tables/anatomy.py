@@ -22,7 +22,16 @@ from reflash.paper.anatomy import (
     target_sentence,
 )
 from reflash.paper.scores import MEAN, gains, image_counts, metric_sentence, over_seeds, read_scores
-from reflash.paper.tables.layout import Cell, Column, Layout, Row, RowKind, number, rank_marks
+from reflash.paper.tables.layout import (
+    Cell,
+    Column,
+    Layout,
+    Row,
+    RowKind,
+    number,
+    rank_marks,
+    section,
+)
 from reflash.study.artefacts import Anatomy
 from reflash.study.context import (
     Context,
@@ -119,7 +128,7 @@ def arrange(frame: pd.DataFrame, context: Context, settings: Anatomy) -> Layout:
             shown = frame[(frame["set"] == test_set) & (frame["kind"] == kind)]
             name = "mean of the eight degradations" if kind == MEAN else kind_label(kind)
             where = sets_phrase({str(test_set): images[str(test_set)]})
-            rows.append(Row(kind="section", cells=(Cell(text=f"{where}, {name}"),)))
+            rows.append(section(f"{where}, {name}"))
             for (_, row), group in shown.groupby(["model", "row"], sort=False):
                 rows.append(_row(str(row), group.to_dict("records"), context))
     columns = [Column(name="model", numeric=False)]

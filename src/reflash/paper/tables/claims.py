@@ -21,7 +21,7 @@ from reflash.paper.claims.model import (
     verdict_text,
 )
 from reflash.paper.reference import EVIDENCE_NOTE
-from reflash.paper.tables.layout import Cell, Column, Layout, Row
+from reflash.paper.tables.layout import Column, Layout, Row, plain_row, section
 from reflash.study.artefacts import Claims
 from reflash.study.context import Context, listing, scale_sentence, sentences
 
@@ -90,7 +90,7 @@ def arrange(frame: pd.DataFrame, context: Context, settings: Claims) -> Layout:
     for _, group in frame.groupby("number", sort=False):
         lines = group.to_dict("records")
         heading = f"{lines[0]['number']}. {lines[0]['title']}: {lines[0]['claim_verdict']}"
-        rows.append(Row(kind="section", cells=(Cell(text=heading),)))
+        rows.append(section(heading))
         rows += [_row(line) for line in lines if line["part"]]
     confidence = interval_name(frame["confidence"].iloc[0])
     columns = (
@@ -121,7 +121,7 @@ def _row(line: dict[Hashable, Any]) -> Row:
         seed_text(part.verdict, [part]),
         paper_text(part),
     ]
-    return Row(cells=tuple(Cell(text=text) for text in texts))
+    return plain_row(*texts)
 
 
 def _caption(frame: pd.DataFrame, context: Context) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from reflash.models.names import place_label
 from reflash.paper.costs import read_cost
-from reflash.paper.tables.layout import EMPTY, Cell, Column, Layout, Row, number
+from reflash.paper.tables.layout import EMPTY, Column, Layout, Row, number, plain_row, section
 from reflash.study.artefacts import Cost
 from reflash.study.context import Context, sentences
 
@@ -25,7 +25,7 @@ def arrange(frame: pd.DataFrame, context: Context, settings: Cost) -> Layout:
     rows: list[Row] = []
     for (network, device), block in frame.groupby(["network", "device"], sort=False):
         place = f"{network} on {device}: {block['workload'].iloc[0]}"
-        rows.append(Row(kind="section", cells=(Cell(text=place),)))
+        rows.append(section(place))
         for one in block.to_dict("records"):
             dropped = one["where"] != "none"
             extra = f"{number(100 * one['extra'], 100 * one['extra_error'], 1, sign=True)} %"
@@ -38,7 +38,7 @@ def arrange(frame: pd.DataFrame, context: Context, settings: Cost) -> Layout:
                 number(one["peak_mib"], digits=0),
                 number(one["extra_mib"], digits=0, sign=True),
             ]
-            rows.append(Row(cells=tuple(Cell(text=str(text)) for text in texts)))
+            rows.append(plain_row(*map(str, texts)))
     columns = [Column(name=name, numeric=False) for name in ("where", "dimension", "p")]
     columns += [
         Column(name="ms / iteration", group="time"),

@@ -28,7 +28,16 @@ from reflash.paper.scores import (
     perfect_sentence,
     read_scores,
 )
-from reflash.paper.tables.layout import Cell, Column, Layout, Row, number, rank_marks, shown_sets
+from reflash.paper.tables.layout import (
+    Cell,
+    Column,
+    Layout,
+    Row,
+    number,
+    rank_marks,
+    section,
+    shown_sets,
+)
 from reflash.study.artefacts import DropoutGrid
 from reflash.study.context import Context, scale_sentence, seeds_sentence, sentences, sets_phrase
 
@@ -148,7 +157,7 @@ def arrange(frame: pd.DataFrame, context: Context, settings: DropoutGrid) -> Lay
             network_label = context.network_label(network, setting)
             network_label = network if "/" in network_label else network_label
             heading = f"{network_label}, {setting}-degradation setting: {measure}"
-        rows.append(Row(kind="section", cells=(Cell(text=heading),)))
+        rows.append(section(heading))
         for _, group in block.groupby("model", sort=False):
             rows.append(_row(group.to_dict("records"), sets, settings))
     columns = [Column(name=n, numeric=False) for n in ("where", "dimension", "p")]

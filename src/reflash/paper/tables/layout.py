@@ -17,7 +17,7 @@ from typing import Literal
 import pandas as pd
 
 from reflash.core.errors import ReflashError
-from reflash.core.files import write_csv, write_json, write_text
+from reflash.core.files import with_ending, write_csv, write_json, write_text
 from reflash.core.settings import Settings
 from reflash.study.artefacts import MetricTable
 
@@ -41,6 +41,16 @@ class Row(Settings):
     """A model's values, a gain over the row it belongs to, or a heading."""
     cells: tuple[Cell, ...]
     """The row's name first; one cell only for a section."""
+
+
+def section(text: str) -> Row:
+    """Return a heading over the whole width."""
+    return Row(kind="section", cells=(Cell(text=text),))
+
+
+def plain_row(*texts: str) -> Row:
+    """Return a row without marks."""
+    return Row(cells=tuple(Cell(text=text) for text in texts))
 
 
 class Column(Settings):
@@ -168,16 +178,15 @@ def shown_sets(frame: pd.DataFrame, settings: MetricTable, table: str) -> list[s
 def write_table(frame: pd.DataFrame, stem: Path | str, layout: Layout) -> None:
     """Write ``stem`` with .csv (tidy, full precision), .md, .tex (booktabs) and .json."""
     stem = Path(stem)
-    write_csv(stem.with_name(f"{stem.name}.csv"), frame, float_format=None)
+    write_csv(with_ending(stem, ".csv"), frame, float_format=None)
     write_layout(stem, layout)
 
 
 def write_layout(stem: Path, layout: Layout) -> None:
     """Write what is printed: ``stem`` with .md, .tex (booktabs) and .json."""
-    write_text(stem.with_name(f"{stem.name}.md"), to_markdown(layout))
-    write_text(stem.with_name(f"{stem.name}.tex"), to_latex(layout))
-    path = stem.with_name(f"{stem.name}.json")
-    write_json(path, layout.model_dump(mode="json"), ascii=False)
+    write_text(with_ending(stem, ".md"), to_markdown(layout))
+    write_text(with_ending(stem, ".tex"), to_latex(layout))
+    write_json(with_ending(stem, ".json"), layout.model_dump(mode="json"), ascii=False)
 
 
 def to_markdown(layout: Layout) -> str:

@@ -37,6 +37,7 @@ from reflash.paper.tables.layout import (
     RowKind,
     number,
     rank_marks,
+    section,
     shown_sets,
 )
 from reflash.study.artefacts import MultiDegradation
@@ -149,13 +150,13 @@ def arrange(frame: pd.DataFrame, context: Context, settings: MultiDegradation) -
     )
     for test_set in shown_sets(frame, settings, NAME):
         of_set = printed[printed["set"] == test_set]
-        rows.append(_section(sets_phrase({str(test_set): images[str(test_set)]})))
+        rows.append(section(sets_phrase({str(test_set): images[str(test_set)]})))
         groups = _groups(of_set)
         rows += [_row(lines, context, settings.digits) for lines in groups]
         known = [lines for lines in groups if any(v["paper"] == v["paper"] for v in lines)]
         if known:
             compared = True
-            rows.append(_section(f"{test_set}: the paper's values (in brackets: ours - paper's)"))
+            rows.append(section(f"{test_set}: the paper's values (in brackets: ours - paper's)"))
             rows += [_paper_row(lines, context, settings.digits) for lines in known]
     columns = [Column(name="model", numeric=False)]
     columns += [Column(name=kind_label(kind)) for kind in settings.kinds]
@@ -187,10 +188,6 @@ def arrange(frame: pd.DataFrame, context: Context, settings: MultiDegradation) -
 def _groups(of_set: pd.DataFrame) -> list[Lines]:
     """Return the lines of one printed row each."""
     return [g.to_dict("records") for _, g in of_set.groupby(["model", "row"], sort=False)]
-
-
-def _section(text: str) -> Row:
-    return Row(kind="section", cells=(Cell(text=text),))
 
 
 def _name(line: dict[Hashable, Any], context: Context) -> str:

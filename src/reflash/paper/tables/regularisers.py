@@ -24,6 +24,7 @@ from reflash.paper.tables.layout import (
     interval_ends,
     number,
     rank_marks,
+    section,
 )
 from reflash.study.artefacts import Regularisers
 from reflash.study.context import Context, scale_sentence, seeds_sentence, sentences
@@ -98,7 +99,7 @@ def arrange(frame: pd.DataFrame, context: Context, settings: Regularisers) -> La
     """Arrange the frame of ``gather``: a block for each network, a row for each model."""
     rows: list[Row] = []
     for family, group in frame.groupby("family", sort=False):
-        rows.append(Row(kind="section", cells=(Cell(text=str(family)),)))
+        rows.append(section(str(family)))
         rows += [_row(line) for line in group.to_dict("records")]
     layer = layer_label(settings.layer)
     columns = (

@@ -9,7 +9,7 @@ import pandas as pd
 
 from reflash.paper.reference.seal import AUTHORS, MEASURES, published_models, seal_measures
 from reflash.paper.seal import CONVENTION, OURS, PUBLISHED, degradations_sentence, read_seal
-from reflash.paper.tables.layout import Cell, Column, Layout, Row, number
+from reflash.paper.tables.layout import Column, Layout, Row, number, plain_row, section
 from reflash.study.artefacts import Seal
 from reflash.study.context import Context, scale_sentence, seeds_sentence, sentences
 
@@ -51,14 +51,14 @@ def arrange(frame: pd.DataFrame, context: Context, settings: Seal) -> Layout:
     titles = {OURS: "this study", PUBLISHED: f"computed from SEAL's published PSNR, {of}"}
     rows: list[Row] = []
     for source, of_source in frame.groupby("source", sort=False):
-        rows.append(Row(kind="section", cells=(Cell(text=titles[str(source)]),)))
+        rows.append(section(titles[str(source)]))
         for label, lines in of_source.groupby("label", sort=False):
             by = lines.set_index("measure")
             values = [
                 number(by["value"][name], by["std"][name], 4 if name == "ssim_s" else 2)
                 for name in MEASURES
             ]
-            rows.append(Row(cells=tuple(Cell(text=text) for text in (str(label), *values))))
+            rows.append(plain_row(str(label), *values))
     caption = sentences(
         degradations_sentence(count),
         CONVENTION,

@@ -12,7 +12,7 @@ from reflash.degradations.tasks import TASKS
 from reflash.models.names import baseline_of, network_of, setting_of
 from reflash.paper.claims.bootstrap import estimate, interval_name
 from reflash.paper.scores import metric_sentence, read_values
-from reflash.paper.tables.layout import Cell, Column, Layout, Row, interval_ends, number
+from reflash.paper.tables.layout import Cell, Column, Layout, Row, interval_ends, number, section
 from reflash.study.artefacts import Tasks
 from reflash.study.context import Context, listing, scale_sentence, seeds_sentence, sentences
 
@@ -73,7 +73,7 @@ def arrange(frame: pd.DataFrame, context: Context, settings: Tasks) -> Layout:
     for name, of_task in frame.groupby("task", sort=False):
         task = TASKS[str(name)]
         heading = f"{task.title}: in {', '.join(task.inside)}; out {', '.join(task.outside)}"
-        rows.append(Row(kind="section", cells=(Cell(text=heading),)))
+        rows.append(section(heading))
         for _, group in of_task.groupby("model", sort=False):
             lines = {line["kind"]: line for line in group.to_dict("records")}
             cells = [Cell(text=str(group["label"].iloc[0]))]
