@@ -44,6 +44,7 @@ REGULARISERS = (
     "feature_alignment-1",
     "mixup-1",
     "multiplicative_noise-0.5",
+    "second_view-1",
     "stochastic_depth-0.5",
     "weight_decay-0.1",
 )

@@ -40,6 +40,7 @@ from reflash.training.regularisers.feature_alignment import (
 )
 from reflash.training.regularisers.mixup import Mixup
 from reflash.training.regularisers.multiplicative_noise import GaussianFactor
+from reflash.training.regularisers.second_view import SecondView
 from reflash.training.regularisers.stochastic_depth import SkipBlock, StochasticDepth
 from reflash.training.regularisers.weight_decay import WeightDecay
 from reflash.training.run import Run
@@ -358,6 +359,18 @@ def test_alignment_adds_the_loss_of_a_second_view_and_the_distance_of_both() -> 
     penalty.backward()
     assert network.conv_first.weight.grad is not None
     assert float(network.conv_first.weight.grad.abs().sum()) > 0
+
+
+def test_a_second_view_alone_is_feature_alignment_without_its_term() -> None:
+    lr, hr = batch(0)
+    network = build_network(SRResNetSettings(features=4, blocks=1)).train()
+    penalties = []
+    for regulariser in (FeatureAlignment(1e-30), SecondView(1.0), SecondView(0.5)):
+        regulariser.attach(network)
+        network(lr)
+        torch.manual_seed(3)
+        penalties.append(regulariser.penalty(network, lr, hr).item())
+    assert penalties[0] == penalties[1] == 2 * penalties[2] > 0
 
 
 def test_a_second_view_is_a_noisy_version_of_the_target() -> None:

@@ -35,6 +35,7 @@ STRENGTHS = {
     "feature_alignment": 0.1,
     "mixup": 1.0,
     "multiplicative_noise": 0.5,
+    "second_view": 1.0,
     "stochastic_depth": 0.5,
     "weight_decay": 0.1,
 }
