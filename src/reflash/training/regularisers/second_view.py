@@ -1,4 +1,4 @@
-"""A second degradation of every image, without feature alignment's term: a control of this project's.
+"""A second degradation of every image, without feature alignment's term: this project's control.
 
 ``feature_alignment`` trains on two views of an image and aligns their features. Its second view is
 made from the target by blur and noise, less degraded than the first and nearer to the test images;
