@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from reflash.core.errors import ReflashError
@@ -91,7 +90,7 @@ def gather(
             f"of {frame['images'].iloc[0]} images; whiskers: "
             f"{interval_name(context.claims.confidence)}, paired bootstrap over {over}.",
             metric_sentence("psnr", context),
-            "Dark: the strength of its kind that validates best.",
+            "" if frame["best"].all() else "Dark: the strength of its kind that validates best.",
             "Dashed line: the paper's dropout.",
             "The paper compares with no other regulariser.",
             seeds_sentence(context, ""),
@@ -121,14 +120,12 @@ def draw(drawing: Drawing, style: FigureStyle) -> Figure:
     for axes, family in zip(panels, families, strict=True):
         _panel(axes, frame[frame["family"] == family], style)
     hue, accent = HUE[style.palette], ACCENT[style.palette]
-    handles = [
-        Patch(facecolor=hue, edgecolor=INK, linewidth=0.6),
-        Patch(facecolor=shade(hue, 0.7), edgecolor=INK, linewidth=0.6),
-        Patch(facecolor=accent, edgecolor=INK, linewidth=0.6),
-        Line2D([], [], color=accent, ls="--", lw=1),
-    ]
-    names = ["validates best", "other strength", "the paper's dropout", "its gain"]
-    legend_above(figure, handles, names, style)
+    several = not frame["best"].all()
+    bars = [("validates best", hue), ("other strength", shade(hue, 0.7))]
+    bars = bars if several else [("other regularisers", hue)]
+    bars += [("the paper's dropout", accent)] * bool(frame["dropout"].any())
+    handles = [Patch(facecolor=color, edgecolor=INK, linewidth=0.6) for _, color in bars]
+    legend_above(figure, handles, [name for name, _ in bars], style)
     return figure
 
 
