@@ -78,7 +78,7 @@ def _import_all() -> None:
     from reflash.core.fingerprint import STAGES, stage_fingerprint
     from reflash.evaluation import evaluate, upscale  # noqa: F401
     from reflash.paper.claims import tests  # noqa: F401
-    from reflash.paper.figures import make  # noqa: F401
+    from reflash.paper.figures import drawing  # noqa: F401
     from reflash.report import page  # noqa: F401
     from reflash.study import plan  # noqa: F401
     from reflash.training import trainer  # noqa: F401

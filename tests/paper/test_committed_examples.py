@@ -220,6 +220,43 @@ def test_the_single_setting_is_as_the_page_says() -> None:
     assert f"which these networks were not trained on, it {words}" in words_of()
 
 
+def test_the_regularisers_that_the_page_names() -> None:
+    folder = ROOT / "results/cpu/record_regularisers"
+    table = pd.read_csv(folder / "tables/regularisers.csv").set_index("kind")
+    gain, index = table["gain"], table["chi"]
+    dropout, cutblur, alignment, view = (
+        "last-conv channel dropout",
+        "cutblur",
+        "feature alignment",
+        "second view",
+    )
+    few = gain.drop(["none", dropout, cutblur, alignment, view])
+    assert (few < gain[dropout]).all()
+    assert len(few) == 7
+    assert abs(gain[alignment] - gain[view]) < 0.01
+    images = {
+        kind: pd.concat(
+            pd.read_csv(path)
+            for path in (folder / "runs" / table.loc[kind, "model"]).glob("seed0/evaluation/*.csv")
+        )
+        for kind in ("none", cutblur, alignment)
+    }
+    scores = {kind: rows.groupby("kind")["psnr"].mean() for kind, rows in images.items()}
+    of_cutblur, of_alignment = (scores[kind] - scores["none"] for kind in (cutblur, alignment))
+    for words in (
+        f"change PSNR by {number(few.min(), sign=True)} to {number(few.max(), sign=True)} dB, "
+        f"dropout by {gain[dropout]:+.2f}",
+        f"CutBlur ({gain[cutblur]:+.2f} dB) and feature alignment ({gain[alignment]:+.2f} dB)",
+        f"CutBlur gains {of_cutblur['clean']:.2f} dB on clean images and "
+        f"{of_cutblur['blur_noise_jpeg']:.2f} dB where blur, noise and JPEG come together",
+        f"as test images have, and gains {of_alignment['noise']:.2f} dB on noise",
+        f"without the alignment, gains {gain[view]:.2f} dB as well: all of it is",
+        f"Dropout halves the paired index ({index['none']:.1f} without, {index[dropout]:.1f} with)",
+        f"raise it ({index[cutblur]:.1f}, {index[alignment]:.1f} and {index[view]:.1f})",
+    ):
+        assert words in words_of(), words
+
+
 def test_every_seed_of_the_record_has_its_log() -> None:
     """And every log ends above the same network without dropout."""
     runs = ROOT / "results/cpu/record/runs"
@@ -278,7 +315,8 @@ def test_claims_tables_and_figures_are_made_again_from_what_is_kept(
     for table in plan.artefacts("tables"):
         make("table", table)
         made += [Path(f"{plan.files.table(table)}{end}") for end in (".csv", ".md", ".tex")]
-    for figure in ("teaser_bars", "training_curves"):
+    drawn = {"teaser_bars", "training_curves", "regulariser_gains"}
+    for figure in sorted(drawn.intersection(plan.artefacts("figures"))):
         make("figure", figure)
         made.append(Path(f"{plan.files.figure(figure)}.csv"))
     for file in made:
