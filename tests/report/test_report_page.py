@@ -18,7 +18,7 @@ from PIL import Image
 
 from reflash.core.errors import ReflashError
 from reflash.degradations.settings import KINDS
-from reflash.paper.claims.model import Claim, Findings, Part, write_claims
+from reflash.paper.claims.model import ONE_RULE, Claim, Findings, Part, write_claims
 from reflash.paper.figures.drawing import write_figure
 from reflash.paper.figures.training_curves import gather as gather_curves
 from reflash.paper.tables.registry import make_table
@@ -467,6 +467,15 @@ def test_the_part_that_decides_a_claim_has_its_verdict():
     assert deciding_part(claim) == part
     assert deciding_part(claim.model_copy(update={"verdict": "inconclusive"})) == other
     assert deciding_part(claim.model_copy(update={"parts": ()})) is None
+
+
+def test_where_one_part_is_enough_the_largest_decides():
+    """Claim 8 is about any regulariser: its summary names the best."""
+    part = findings().claims[0].parts[0]
+    larger = part.model_copy(update={"name": "larger", "effect": part.effect + 1})
+    claim = findings().claims[0].model_copy(update={"parts": (part, larger)})
+    assert deciding_part(claim) == part
+    assert deciding_part(claim.model_copy(update={"rule": ONE_RULE})) == larger
 
 
 def test_claims_with_evidence_have_no_warning(tmp_path):

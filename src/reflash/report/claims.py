@@ -8,6 +8,7 @@ from typing import Any
 
 from reflash.paper.claims.bootstrap import interval_name
 from reflash.paper.claims.model import (
+    ONE_RULE,
     Claim,
     Findings,
     Part,
@@ -51,8 +52,13 @@ def claims_section(path: Path | str, files: Sequence[tuple[str, Attachment]]) ->
 
 
 def deciding_part(claim: Claim) -> Part | None:
-    """Return the part that says most about a claim: the first with the claim's own verdict."""
+    """Return the part that says most about a claim: the first with the claim's own verdict.
+
+    Where one part is enough it is the largest of them.
+    """
     own = [part for part in claim.parts if part.verdict == claim.verdict]
+    if claim.rule == ONE_RULE:
+        own.sort(key=lambda part: part.effect, reverse=True)
     return next(iter([*own, *claim.parts]), None)
 
 
