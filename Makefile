@@ -13,9 +13,13 @@ EXPORTED := export PATH="$$PWD/$(BIN):$$PATH" &&
 .PHONY: help install reproduce record unlock test check bench format docs rulegraph publish restore site clean
 
 # A virtual environment is bound to its folder: in a copied or moved project it is made anew, so that
-# a copy never runs the original's source. The marker holds the folder it was made in.
-ifneq ($(shell cat $(BIN)/.installed 2>/dev/null),$(CURDIR))
+# a copy never runs the original's source. The marker holds the folder it was made in; without one the
+# environment is yours (with a PyTorch of your choice, say), and what is missing is added.
+MADE_IN := $(shell cat $(BIN)/.installed 2>/dev/null)
+ifneq ($(MADE_IN),)
+ifneq ($(MADE_IN),$(CURDIR))
 ELSEWHERE := .elsewhere
+endif
 endif
 .elsewhere:
 	rm -rf $(VENV)
@@ -26,7 +30,7 @@ help:  ## Show this list
 $(BIN)/.installed: pyproject.toml constraints.txt $(ELSEWHERE)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "error: $(PYTHON) is older than 3.11; run make PYTHON=python3.11" >&2; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	$(INSTALL) -e ".[$(EXTRAS)]"
 	@echo "$(EXTRAS)" > $(BIN)/.extras
 	@pwd -P > $@

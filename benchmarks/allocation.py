@@ -75,7 +75,7 @@ NEEDED = {
 }
 """Tests that must have passed before something is used."""
 PART = 15 << 20
-"""Bytes of a part of the archive: files of 16 MiB at most come back."""
+"""Bytes of a part of the archive: small files are easily copied."""
 DONE, FAILED, LATE = "done", "failed", "out of time"
 SPENT = 75
 """Exit status of ``reflash train`` where its time is spent: there are weights, as far as it got."""

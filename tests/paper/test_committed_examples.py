@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -158,10 +159,52 @@ def test_the_summary_of_the_readme() -> None:
         f"SRResNet gains as the paper says, if less so far: {small.effect:+.2f} dB (95 % interval "
         f"{ends(small.low, small.high)}) over three test sets and eight degradations. The shallow "
         f"RRDB does not: {large.effect:+.2f} dB ({ends(large.low, large.high)}). On the paper's "
-        f"bars alone (five images; clean, blur, noise, jpeg) both gain: {here[0]} and {here[1]}, "
-        f"the paper's {small.paper:+.2f} and {large.paper:+.2f}."
+        f"bars alone (five images; clean, blur, noise, jpeg) the means are higher, neither surely: "
+        f"{here[0]} and {here[1]}, the paper's {small.paper:+.2f} and {large.paper:+.2f}."
     )
     assert words in words_of("README.md"), words
+    for part in (small, large):
+        assert part.comparable_low < 0 < part.comparable_high  # type: ignore[operator]
+
+
+def psnr_by_kind(folder: str, model: str, seeds: Iterable[int] = SEEDS) -> pd.Series:
+    """Return the mean PSNR of all images by degradation."""
+    runs = ROOT / f"results/cpu/{folder}/runs" / model
+    files = [file for seed in seeds for file in runs.glob(f"seed{seed}/evaluation/*.csv")]
+    return pd.concat(map(pd.read_csv, files)).groupby("kind")["psnr"].mean()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/results.md"])
+def test_what_rrdb_gains_and_loses(page: str) -> None:
+    models = "rrdb/multi/last_conv-channel-p0.5", "rrdb/multi/none"
+    with_dropout, without = (psnr_by_kind("record_rrdb", model) for model in models)
+    change = with_dropout - without
+    others = change.drop("clean")
+    table = pd.read_csv(ROOT / "results/cpu/record_rrdb/tables/multi_degradation.csv")
+    gain = table.query("row == 'gain' and set == 'Set5' and kind == 'clean'").set_index("model")
+    words = (
+        f"gains on the five images of Set5 (clean {gain.loc[models[0], 'value']:+.2f} dB), but not "
+        f"over all 119: there dropout leaves clean images as they are "
+        f"({number(change['clean'], sign=True)} dB) and changes the seven others by "
+        f"{others.max():.2f} to {others.min():.2f} dB"
+    )
+    assert words in words_of(page), words
+
+
+def test_the_gain_without_sharpening_that_the_readme_names() -> None:
+    claims = read_claims(ROOT / "results/cpu_no_usm/record_gain/claims.json").claims
+    part = next(c for c in claims if c.number == 2).parts[0]
+    ends = " to ".join(number(end, sign=True) for end in (part.low, part.high))
+    words = f"{part.effect:+.2f} dB ({ends}), near the gain with sharpening, but {part.verdict}"
+    assert words in words_of("README.md"), words
+
+
+def test_the_layers_of_claim_5_that_the_page_names() -> None:
+    for folder in ("record", "record_rrdb"):
+        table = pd.read_csv(ROOT / f"results/cpu/{folder}/tables/chi.csv")
+        one = table.query("row == 'gain' and layer == 'body' and space == 'paired'").iloc[-1]
+        words = f"({number(100 * one['value'], 100 * one['std'], 1, sign=True)} %, [all layers]"
+        assert words in words_of(), words
 
 
 def last(runs: str, model: str, column: str) -> float:
@@ -232,6 +275,9 @@ def test_the_regularisers_that_the_page_names() -> None:
         "feature alignment",
         "second view",
     )
+    chi = pd.read_csv(folder / "tables/chi.csv")
+    chi = chi.query("row == 'model' and layer == 'body' and space == 'paired'")
+    body = table["model"].map(chi.set_index("model")["value"])
     few = gain.drop(["none", dropout, cutblur, alignment, view])
     assert (few < gain[dropout]).all()
     assert len(few) == 7
@@ -258,8 +304,10 @@ def test_the_regularisers_that_the_page_names() -> None:
         f"as test images have, and gains {of_alignment['noise']:.2f} dB on noise",
         f"without the alignment, gains {gain[view]:.2f} dB as well: in this form the alignment "
         f"adds {adds.effect:.2f} dB ({adds.low:+.2f} to {adds.high:+.2f})",
-        f"Dropout halves the paired index ({index['none']:.1f} without, {index[dropout]:.1f} with)",
-        f"raise it ({index[cutblur]:.1f}, {index[alignment]:.1f} and {index[view]:.1f}; one seed",
+        f"dropout halves the paired index ({index['none']:.1f} without, {index[dropout]:.1f} with)",
+        f"raise it ({index[cutblur]:.1f}, {index[alignment]:.1f} and {index[view]:.1f})",
+        f"dropout leaves it as it is ({body['none']:.1f} and {body[dropout]:.1f}), these three "
+        f"lower it ({body[cutblur]:.1f}, {body[alignment]:.1f} and {body[view]:.1f};",
     ):
         assert words in words_of(), words
 

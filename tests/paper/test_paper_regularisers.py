@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from reflash.degradations.settings import KINDS
+from reflash.degradations.tasks import TASKS
 from reflash.paper.claims.model import combine, verdict_text
 from reflash.paper.claims.tests import examine_claims
 from reflash.paper.figures import regulariser_gains
@@ -211,6 +212,41 @@ def test_dropout_with_another_regulariser_is_no_rival_of_dropout(
     some = context.model_copy(update={"models": (NONE, DROPOUT, both)})
     claims = examine_claims(some, SETTINGS, Inputs(**rows)).claims
     assert 8 not in [claim.number for claim in claims]
+
+
+def test_a_control_is_no_rival_and_shown(context: Context, files: Inputs) -> None:
+    control = "srresnet/multi/second_view-1"
+    for paths in (files.evaluations, files.logs, files.concentration, files.chi):
+        (path,) = paths
+        text = Path(path).read_text()
+        Path(path).write_text(text.replace(STRONG, control))
+    some = context.model_copy(update={"models": (NONE, DROPOUT, control, DECAY)})
+    (claim,) = [c for c in examine_claims(some, SETTINGS, files).claims if c.number == 8]
+    assert [part.name for part in claim.parts] == [
+        "weight decay (0.1) less dropout, srresnet/multi"
+    ]
+    assert (claim.missing, claim.verdict) == ((), "not supported")
+    given = files.required(Regularisers.inputs, "table")
+    frame = regularisers.gather(some, Regularisers(), **given).set_index("model")
+    assert frame.loc[control, "over_dropout"] == pytest.approx(0.5, abs=0.06)
+
+
+def test_a_regulariser_of_another_task_is_not_asked_for(
+    context: Context, write_rows: Callable[..., Path]
+) -> None:
+    models = tuple(model.replace("multi", "denoise") for model in (NONE, DROPOUT, DECAY))
+    rows = [
+        (f"{model}/seed0", "photos", kind, f"{image}", 25.0 + image)
+        for model in models
+        for kind in TASKS["denoise"].kinds
+        for image in range(3)
+    ]
+    file = write_rows("evaluation", "run,set,kind,image,psnr", rows)
+    of_task = context.model_copy(update={"models": models})
+    claims = examine_claims(of_task, SETTINGS, Inputs(evaluations=[file])).claims
+    numbers = [claim.number for claim in claims]
+    assert 9 in numbers
+    assert 8 not in numbers
 
 
 def test_a_difference_has_one_interval_wherever_it_is_shown(

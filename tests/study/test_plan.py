@@ -242,16 +242,19 @@ def test_a_run_holds_only_what_its_setting_uses(root: Path) -> None:
 
     def runs(**changes: Any) -> list[Any]:
         made = plan(root, overrides=changes)
-        return [made.run_settings(f"srresnet/{name}/none/seed0") for name in ("single", "multi")]
+        settings = ("single", "multi", "dejpeg")
+        return [made.run_settings(f"srresnet/{name}/none/seed0") for name in settings]
 
-    single, multi = runs()
+    before = runs()
     for changes, same in (
-        ({"degradation": {"usm": False}}, (True, False)),
-        ({"degradation": {"bicubic": "pil"}}, (False, True)),
-        ({"pairs": {"shuffle_pool": 3}}, (True, True)),  # of pairs online
-        ({"pairs": {"count": 99}}, (False, False)),
+        ({"degradation": {"usm": False}}, (True, False, True)),
+        ({"degradation": {"second": {"jpeg_quality": [10, 20]}}}, (True, False, True)),
+        ({"degradation": {"bicubic": "pil"}}, (False, True, True)),
+        ({"degradation": {"group": 3}}, (True, False, False)),  # windows drawn at once
+        ({"pairs": {"shuffle_pool": 3}}, (True, True, True)),  # of pairs online
+        ({"pairs": {"count": 99}}, (False, False, False)),
     ):
-        assert tuple(a == b for a, b in zip((single, multi), runs(**changes), strict=True)) == same
+        assert tuple(a == b for a, b in zip(before, runs(**changes), strict=True)) == same
 
 
 def test_images_of_ones_own_folders_are_parameters(

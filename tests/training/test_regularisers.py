@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import json
 import math
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +23,26 @@ from toy_run import STRENGTHS, regularised, run_settings
 
 from reflash.cli.app import main
 from reflash.core.errors import ReflashError
-from reflash.core.fingerprint import STAGES, modules_of
+from reflash.core.fingerprint import PACKAGE, STAGES, modules_of
 from reflash.core.keys import key_seed
 from reflash.datasets.cache import ImageCache
 from reflash.models.build import build_network
 from reflash.models.factory import factory_code
-from reflash.models.settings import RRDBSettings, SRResNetSettings, parse_dropout
+from reflash.models.settings import (
+    FactorySettings,
+    RRDBSettings,
+    SRResNetSettings,
+    parse_dropout,
+)
 from reflash.training.optim import learning_rate
 from reflash.training.pairs import OnlinePairs
-from reflash.training.regulariser import Regulariser, act_after, act_before, open_regulariser
+from reflash.training.regulariser import (
+    Regulariser,
+    act_after,
+    act_before,
+    open_regulariser,
+    open_regularisers,
+)
 from reflash.training.regularisers import feature_alignment
 from reflash.training.regularisers.adaptive_dropout import AdaptiveDropout, annealed
 from reflash.training.regularisers.additive_noise import ScaledNoise
@@ -446,6 +461,79 @@ def test_a_strength_out_of_range_is_refused(name: str) -> None:
     one = regularised(name, 1.0).regularisers[0]
     with pytest.raises(ReflashError, match=rf"regulariser {name}-1: .* above 0 and below 1"):
         open_regulariser(one)
+
+
+@pytest.mark.parametrize("name", ["feature_alignment", "second_view"])
+@pytest.mark.parametrize("setting", ["single", "denoise"])
+def test_what_is_for_one_setting_is_refused_in_others(name: str, setting: str) -> None:
+    """Their second view has blur and noise, whatever the pairs have."""
+    kinds = {"single": ["clean"], "denoise": ["gaussian15"]}[setting]
+    training = run_settings().training.model_dump() | {"validation": {"kinds": kinds}}
+    settings = regularised(name, setting=setting, training=training)
+    with pytest.raises(ReflashError, match=f"{name}-.*: is for setting multi, not {setting}"):
+        open_regularisers(settings)
+
+
+@pytest.mark.parametrize("name", ["feature_alignment", "mixup"])
+def test_what_compares_images_needs_two(name: str) -> None:
+    training = run_settings().training.model_dump()
+    open_regularisers(regularised(name, training=training | {"batch": 2}))
+    with pytest.raises(
+        ReflashError, match=rf"{name}-.*: needs training\.batch of 2 or more, not 1"
+    ):
+        open_regularisers(regularised(name, training=training | {"batch": 1}))
+
+
+def test_the_last_convolution_is_what_the_networks_settings_say(tmp_path: Path) -> None:
+    """Of dropout and of other regularisers."""
+    file = tmp_path / "net.py"
+    file.write_text(
+        "from torch import nn\n\n\ndef build():\n"
+        "    net = nn.Sequential()\n"
+        "    net.add_module('head', nn.Conv2d(3, 3, 3))\n"
+        "    net.add_module('aux', nn.Conv2d(3, 3, 3))\n"
+        "    return net\n"
+    )
+    for last in ("head", None):
+        settings = FactorySettings(factory=f"{file}:build", last_conv=last)
+        network = build_network(settings, parse_dropout("last_conv-channel-p0.5"))
+        open_regulariser(regularised("dropblock").regularisers[0]).attach(network)
+        held = {name for name, module in network.named_children() if len(list(module.children()))}
+        assert held == {last or "aux"}
+        assert len(list(network.get_submodule(last or "aux").children())) == 2
+
+
+def test_a_control_is_trained_again_when_its_view_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The view is made in the file of what it controls."""
+    package = tmp_path / "src/reflash"
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setenv("PYTHONPATH", str(package.parent))
+
+    def codes() -> list[str]:
+        names = ("feature_alignment", "second_view", "mixup")
+        code = (
+            "from reflash.models.factory import factory_code\n"
+            f"for name in {names}:\n"
+            "    print(factory_code(f'reflash.training.regularisers.{name}:build'))"
+        )
+        command = [sys.executable, "-c", code]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+
+    before = codes()
+    file = package / "training/regularisers/feature_alignment.py"
+    file.write_text(
+        file.read_text().replace("BLUR, NOISE = (0.2, 3.0)", "BLUR, NOISE = (0.2, 2.0)")
+    )
+    assert [a == b for a, b in zip(before, codes(), strict=True)] == [False, False, True]
+
+
+def test_the_cost_of_every_regulariser_is_measured() -> None:
+    path = Path(__file__).parents[2] / "benchmarks/bench_cost.py"
+    (listed,) = re.findall(r"^REGULARISERS = (\(.*?^\))", path.read_text(), re.M | re.S)
+    names = [one.rpartition("-")[0] for one in ast.literal_eval(listed)]
+    assert names == regulariser_names()
 
 
 class Times(nn.Module):

@@ -39,14 +39,16 @@ def degrade(
             "poisson1, jpeg10, blur2."
         ),
     ],
-    seed: Annotated[int | None, typer.Option(help="Seed of the noise.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the noise; default: 0.")] = None,
     noise_sigma: Annotated[
-        float | None, typer.Option(help="Noise sigma in grey levels (the paper: 20).")
+        float | None, typer.Option(help="Noise sigma in grey levels; default: 20, the paper's.")
     ] = None,
     noise_rounding: Annotated[
-        str | None, typer.Option(help="truncate (the authors') or round.")
+        str | None, typer.Option(help="truncate (the authors', default) or round.")
     ] = None,
-    mod: Annotated[int | None, typer.Option(help="Crop HR to a multiple of this.")] = None,
+    mod: Annotated[
+        int | None, typer.Option(help="Crop HR to a multiple of this; default: 12.")
+    ] = None,
     settings: BenchmarkText = "{}",
 ) -> None:
     """Make the LR images of one of the eight test degradations, or of another task."""

@@ -101,7 +101,9 @@ def ablate(
     lr: LrImages,
     hr: HrImages,
     out: Annotated[Path, typer.Option(help="CSV to write.")],
-    layer: Annotated[list[str] | None, typer.Option(help="last, hr, b1, …; repeat.")] = None,
+    layer: Annotated[
+        list[str] | None, typer.Option(help="last, hr, b1, …; repeat; default: last.")
+    ] = None,
     run: RunName = None,
     settings: SettingsText = "{}",
     device: Device = "auto",

@@ -198,7 +198,7 @@ def findings(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Page to write; default: the same.")] = None,
 ) -> None:
-    """Write PSNR, claims and how sure they are between two such lines of a page."""
+    """Write a study's scores and claims into a Markdown page, between its two marks."""
     from reflash.report.findings import write_findings
 
     write_findings(page, results, out)

@@ -17,10 +17,13 @@ from torch import nn
 
 from reflash.core.errors import ReflashError
 from reflash.core.files import require_file
-from reflash.core.fingerprint import tree_text
+from reflash.core.fingerprint import PACKAGE, modules_of, tree_text
 from reflash.models.dropout import insert_dropout
 from reflash.models.layers import shifts_colours
 from reflash.models.settings import Dropout, FactorySettings
+
+_LAST_CONV = "reflash_last_conv"
+"""Attribute of a network that holds what its settings call its last convolution."""
 
 
 def build_factory(settings: FactorySettings, dropout: Dropout) -> nn.Module:
@@ -33,10 +36,12 @@ def build_factory(settings: FactorySettings, dropout: Dropout) -> nn.Module:
         not in the network.
     """
     model = call_factory(settings.factory, settings.arguments)
+    if settings.last_conv is not None:
+        setattr(model, _LAST_CONV, settings.last_conv)
     for layer in dropout:
         before = layer.where
         if before == "last_conv":
-            before = settings.last_conv or last_convolution(model, settings.factory)
+            before = last_convolution(model, settings.factory)
         insert_dropout(model, before, layer.p, layer.dimension)
     return model.train()
 
@@ -69,19 +74,33 @@ def call_factory(factory: str, arguments: Mapping[str, Any]) -> nn.Module:
 
 
 def factory_code(factory: str) -> str:
-    """Return a hash of a factory's file, comments and formatting left out; nothing of it is run.
+    """Return a hash of a factory's code, comments and formatting left out; nothing of it is run.
+
+    It is that of the factory's file; one of this package has that of the files beside it, too, that
+    it imports.
 
     Raises
     ------
     ReflashError
         There is no such file or module, or it is not Python.
     """
-    path = factory_file(factory)
-    try:
-        text = tree_text(path.read_text(encoding="utf-8"))
-    except (SyntaxError, UnicodeDecodeError) as error:
-        raise ReflashError(f"{path}: is not Python ({error}); correct it") from error
-    return hashlib.sha256(text.encode()).hexdigest()[:20]
+    texts = []
+    for path in _files_of(factory):
+        try:
+            texts.append(tree_text(path.read_text(encoding="utf-8")))
+        except (SyntaxError, UnicodeDecodeError) as error:
+            raise ReflashError(f"{path}: is not Python ({error}); correct it") from error
+    return hashlib.sha256("".join(texts).encode()).hexdigest()[:20]
+
+
+def _files_of(factory: str) -> list[Path]:
+    own = factory_file(factory)
+    if PACKAGE not in own.parents:
+        return [own]
+    folder = own.parent.relative_to(PACKAGE).parts
+    beside = ".".join([*folder, ""])
+    modules = modules_of(f"{beside}{own.stem}")
+    return [own.parent / f"{m.removeprefix(beside)}.py" for m in modules if m.startswith(beside)]
 
 
 def factory_file(factory: str) -> Path:
@@ -101,13 +120,17 @@ def factory_file(factory: str) -> Path:
 
 
 def last_convolution(model: nn.Module, name: str) -> str:
-    """Return the name of the last convolution with three outputs.
+    """Return the name of the last convolution: what a network's settings call ``last_conv``.
+
+    Where they do not say it is the last one with three outputs.
 
     Raises
     ------
     ReflashError
         There is none; the message begins with ``name``.
     """
+    if (named := getattr(model, _LAST_CONV, None)) is not None:
+        return str(named)
     found = [
         path
         for path, module in model.named_modules()

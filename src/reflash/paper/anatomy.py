@@ -65,7 +65,8 @@ def band_parts(own: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[
     Parameters
     ----------
     own, other : (..., bands) float
-        PSNR in dB of each band's error.
+        PSNR in dB of each band's error. An image reproduced exactly counts with 100 dB in each,
+        95.2 dB in all, where its own PSNR is 100.
 
     Returns
     -------

@@ -9,6 +9,9 @@ from reflash.models.names import dropout_of, network_of, place_label, regularise
 from reflash.paper.logs import read_logs
 from reflash.study.context import Context
 
+CONTROLS = ("second_view",)
+"""Regularisers that are there to explain another one; they are no rivals of dropout."""
+
 
 def family_of(model: str) -> str:
     """Return network and setting, e.g. ``srresnet/multi``."""

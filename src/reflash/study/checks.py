@@ -164,7 +164,7 @@ def check_regularisers(plan: Plan, model: str) -> None:
     Raises
     ------
     ReflashError
-        The name is neither ours nor the scale's, or the regulariser refuses its strength.
+        The name is neither ours nor the scale's, or the run cannot have the regulariser.
     """
     known = sorted({*regulariser_names(), *plan.scale.regularisers})
     for one in regularisers_of(model):
@@ -174,13 +174,9 @@ def check_regularisers(plan: Plan, model: str) -> None:
                 f"under regularisers in config/scale/{plan.resolved.scale_name}.yaml"
             )
     if regularisers_of(model):
-        from reflash.training.regulariser import (  # imports torch
-            check_together,
-            open_regulariser,
-        )
+        from reflash.training.regulariser import open_regularisers  # imports torch
 
-        settings = plan.run_settings(f"{model}/seed{plan.scale.seeds[0]}")
-        check_together([open_regulariser(one) for one in settings.regularisers])
+        open_regularisers(plan.run_settings(f"{model}/seed{plan.scale.seeds[0]}"))
 
 
 def check_layers(plan: Plan, name: str) -> None:

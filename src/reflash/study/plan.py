@@ -513,8 +513,10 @@ class Plan:
         return pairs.model_copy(update={unused: getattr(default, unused)})
 
     def _degradation(self, setting: str) -> SecondOrderSettings:
-        """Return what decides the pairs of a setting, keys of the other one at their default."""
+        """Return what decides the pairs of a setting, keys of the others at their default."""
         chosen, default = self.scale.degradation, SecondOrderSettings()
+        if setting in TASKS:
+            return default.model_copy(update={"group": chosen.group})
         if setting == "single":
             return default.model_copy(update={"bicubic": chosen.bicubic})
         return chosen.model_copy(update={"bicubic": default.bicubic})

@@ -41,7 +41,7 @@ from reflash.models.factory import (
     load_function,
     said,
 )
-from reflash.training.settings import RegulariserSettings
+from reflash.training.settings import RegulariserSettings, RunSettings
 
 ActsOn = Literal["features", "pairs", "loss", "optimiser"]
 
@@ -64,6 +64,12 @@ class Regulariser:
     acts_on: ClassVar[ActsOn]
     """What it changes: features (``attach``), pairs (``pairs``), loss (``penalty``) or optimiser
     (``decay``)."""
+
+    setting: ClassVar[str] = ""
+    """The only setting that it is for, such as ``multi``; empty: all."""
+
+    batch: ClassVar[int] = 1
+    """Images that a batch must have at least."""
 
     def attach(self, network: nn.Module) -> None:
         """Insert layers without parameters into a network that has just been initialised.
@@ -137,18 +143,32 @@ def open_regulariser(settings: RegulariserSettings) -> Regulariser:
     return regulariser
 
 
-def check_together(regularisers: Sequence[Regulariser]) -> None:
-    """Check that a run can have these regularisers at once.
+def open_regularisers(settings: RunSettings) -> list[Regulariser]:
+    """Return the regularisers of a run.
 
     Raises
     ------
     ReflashError
-        Two act on the loss: each reads what the network made of the batch, and may run it again.
+        See `open_regulariser`; one is not for the setting or needs a larger batch; or two act on
+        the loss: each reads what the network made of the batch, and may run it again.
     """
+    regularisers = []
+    for one in settings.regularisers:
+        regularisers.append(made := open_regulariser(one))
+        if made.setting not in ("", settings.setting):
+            raise ReflashError(
+                f"{title_of(one)}: is for setting {made.setting}, not {settings.setting}"
+            )
+        if settings.training.batch < made.batch:
+            raise ReflashError(
+                f"{title_of(one)}: needs training.batch of {made.batch} or more, not "
+                f"{settings.training.batch}"
+            )
     if sum(one.acts_on == "loss" for one in regularisers) > 1:
         raise ReflashError(
             "two regularisers act on the loss; join them in one of your own, or leave one out"
         )
+    return regularisers
 
 
 @contextmanager

@@ -27,9 +27,8 @@ from reflash.training.regulariser import (
     Regulariser,
     blamed,
     changed_pairs,
-    check_together,
     is_own,
-    open_regulariser,
+    open_regularisers,
     penalty_of,
     title_of,
 )
@@ -69,8 +68,7 @@ class Run:
         self.settings, self.device = settings, device
         torch.manual_seed(key_seed(settings.seed, "initial weights"))
         network = build_network(settings.network, settings.dropout).to(device)
-        self.regularisers = [open_regulariser(one) for one in settings.regularisers]
-        check_together(self.regularisers)
+        self.regularisers = open_regularisers(settings)
         for regulariser in self.regularisers:
             with self._blamed(regulariser, "attach"):
                 regulariser.attach(network)

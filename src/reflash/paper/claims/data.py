@@ -20,7 +20,7 @@ from reflash.paper.analyses import read_analysis
 from reflash.paper.anatomy import BAND_METRICS, band_parts
 from reflash.paper.claims.bootstrap import Array, Estimate, estimate, generator, interval
 from reflash.paper.logs import logged_models
-from reflash.paper.regularisers import best_validated, family_of
+from reflash.paper.regularisers import CONTROLS, best_validated, family_of
 from reflash.paper.scores import KINDS_OF, ColumnMissingError, read_images, read_values, same_images
 from reflash.study.artefacts import Claims
 from reflash.study.context import Context
@@ -109,8 +109,14 @@ class Data:
 
     @property
     def _others(self) -> list[str]:
-        """Models with other regularisers and without dropout."""
-        return [m for m in self.context.models if regularisers_of(m) and not dropout_of(m)]
+        """Models of super-resolution with other regularisers, controls apart, without dropout."""
+        return [
+            m
+            for m in self.context.models
+            if family_of(m) in self.families
+            and not dropout_of(m)
+            and any(one.name not in CONTROLS for one in regularisers_of(m))
+        ]
 
     def dimension_pairs(self, family: str) -> list[Pair]:
         """Return the models with channel dropout, each with the same but element dropout.

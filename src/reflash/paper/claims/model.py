@@ -42,8 +42,9 @@ ONE_SEED = "one seed: "
 OTHER_INTERVALS = {
     "random choices": "features dropped at test time: over random choices instead of images",
     "standard errors": "cost: standard errors",
+    "widened for": "claim 8: widened so that all its comparisons hold together",
 }
-"""Which intervals are not over seeds and images, by words of a part's ``method``."""
+"""Which intervals are not the plain ones over seeds and images, by words of a ``method``."""
 
 
 class Text(Settings):
@@ -207,7 +208,7 @@ def combine(parts: Sequence[Part], rule: Literal["every", "one"] = "every") -> V
 
 
 def other_intervals(methods: Iterable[str]) -> list[str]:
-    """Say which intervals are not over seeds and images, of parts with these methods.
+    """Say which of the intervals made by these methods are not plain ones over seeds and images.
 
     Examples
     --------

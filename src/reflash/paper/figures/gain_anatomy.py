@@ -1,4 +1,4 @@
-"""Figure: the gain of dropout by frequency, against the target, and while training."""
+"""Figure: the gain of a regulariser by frequency, against the target, and while training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from reflash.core.errors import ReflashError
 from reflash.degradations.settings import KINDS
 from reflash.evaluation.metrics import BANDS
-from reflash.models.names import baseline_of
+from reflash.models.names import baseline_of, regularisers_of
 from reflash.paper.anatomy import (
     BANDS_SENTENCE,
     PARTS_SENTENCE,
@@ -56,7 +56,7 @@ def gather(
     evaluations: Sequence[Path | str],
     logs: Sequence[Path | str],
 ) -> Drawing:
-    """Compare every model that has dropout with the same network and setting without.
+    """Compare every model that has a regulariser with the same network and setting without.
 
     The frame has a row per model and, for panel ``bands``, kind and part (low, middle, high,
     which add up to gain; sharpened: gain in PSNR against the sharpened image), mean over the
@@ -67,12 +67,14 @@ def gather(
     Raises
     ------
     ReflashError
-        No model is shown beside the same without dropout; or see ``read_measures``, ``read_logs``.
+        No model is shown beside the same without a regulariser; or see ``read_measures``,
+        ``read_logs``.
     """
     pairs = {m: str(base) for m in context.models if (base := baseline_of(m)) in context.models}
     if not pairs:
         raise ReflashError(
-            f"figures.{NAME}: shows no model beside the same without dropout; add both to models"
+            f"figures.{NAME}: shows no model beside the same without a regulariser; add both to "
+            "models"
         )
     measured, tables = read_measures(evaluations, context), read_logs(logs, context)
     validated = validated_kinds(tables.values()) or [""]
@@ -131,9 +133,10 @@ def _estimate(differences: NDArray[np.float64], claims: Claims) -> dict[str, obj
 def _caption(context: Context, images: dict[str, int]) -> str:
     seeds = len(context.seeds)
     interval = interval_name(context.claims.confidence)
+    what = "regularisers" if any(map(regularisers_of, context.models)) else "dropout"
     over = "over images only; it says nothing about other seeds" if seeds == 1 else "over both"
     return sentences(
-        "Gain in PSNR (dB) of dropout over the same network and setting without.",
+        f"Gain in PSNR (dB) of {what} over the same network and setting without.",
         f"Above: by frequency, mean over {sets_phrase(images)}; whiskers: {interval}, "
         f"paired bootstrap of {seeds} seed{'s' if seeds > 1 else ''} and images ({over}).",
         BANDS_SENTENCE,

@@ -4,7 +4,8 @@ Xu, Yu, Tan, Zou, Zhao, "Adaptive Dropout: Unleashing dropout across layers for 
 super-resolution" (CVPR 2025, arXiv 2506.12738). z = a x + (1 - a) Dropout2d_0.5(x) behind the first
 convolution of every block and before the last convolution. a is 0.3 and jumps to 1 in one layer
 after the other, from the first on, in every 20,000th of the 500,000 iterations: after 340,000
-nothing is left of it (all seen in their code for an SRResNet of 16 blocks).
+nothing is left of it (all seen in their code for an SRResNet of 16
+blocks: repository xuhang07/Adpative-Dropout, commit 27f443f).
 
 Chosen here: in shorter runs and other depths, too, the last layer jumps when 17 / 25 of the run are
 over, and the others at even distances before; RRDB blends behind the first convolution of each of

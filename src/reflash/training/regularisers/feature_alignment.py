@@ -50,6 +50,8 @@ class FeatureAlignment(Regulariser):
     """Strength: weight of the term beside the L1 loss (theirs: 1)."""
 
     acts_on = "loss"
+    setting = "multi"  # as that is the second view
+    batch = 2
 
     def __init__(self, weight: float, before: str | None = None) -> None:
         self.weight, self.before = check_positive("the weight", weight), before
@@ -85,7 +87,7 @@ def alignment(first: Tensor, second: Tensor) -> Tensor:
     Parameters
     ----------
     first, second : (B, C, H, W) float
-        Of the same images. With one image both terms are 0, as batches are centred.
+        Of the same images, two or more, as batches are centred.
 
     Returns
     -------

@@ -21,6 +21,7 @@ class Mixup(Regulariser):
     """Strength: a of Beta(a, a): near 0 pairs stay nearly as they are, 1 is uniform."""
 
     acts_on = "pairs"
+    batch = 2
 
     def __init__(self, alpha: float) -> None:
         if alpha < SMALLEST:

@@ -19,6 +19,7 @@ class SecondView(Regulariser):
     """Strength: weight of the second view's L1 loss beside the first's (feature alignment: 1)."""
 
     acts_on = "loss"
+    setting = "multi"  # as that is the second view
 
     def __init__(self, weight: float) -> None:
         self.weight = check_positive("the weight", weight)
