@@ -103,7 +103,7 @@ def evaluated(project: Path) -> np.ndarray:
 
 
 def test_every_recipe_has_a_test() -> None:
-    assert set(RECIPES) == {"figure", "table", "analysis", "network", "dataset"}
+    assert set(RECIPES) == {"figure", "table", "analysis", "network", "regulariser", "dataset"}
 
 
 @pytest.mark.slow
@@ -114,6 +114,19 @@ def test_a_figure(project: Path, evaluated: np.ndarray, shell: Callable[[str], s
     stem = project / "figures/demo/mean_bars"
     assert pd.read_csv(stem.with_suffix(".csv"))["psnr"].to_numpy() == pytest.approx(evaluated)
     assert stem.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.slow
+def test_a_regulariser(project: Path, shell: Callable[[str], str]) -> None:
+    for part in ("tests", "benchmarks"):
+        ignored = shutil.ignore_patterns("__pycache__", "results")
+        shutil.copytree(ROOT / part, project / part, ignore=ignored, dirs_exist_ok=True)
+    shutil.copy2(ROOT / "pyproject.toml", project)
+    shell("! reflash config run srresnet/multi/rgb_permute-0.5")
+    said = shell(carry_out("regulariser", project))
+    assert " passed" in said
+    assert "failed" not in said
+    assert '"name":"rgb_permute"' in (project / "run.json").read_text().replace(" ", "")
 
 
 @pytest.mark.slow
