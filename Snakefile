@@ -40,6 +40,8 @@ onstart:
         except ReflashError as error:
             sys.exit(f"error: {error}")
         show_reasons()
+        if workflow.is_main_process:
+            remove_outdated(workflow)
     save_config(PLAN)
 
 

@@ -151,7 +151,9 @@ def evaluate(
         place = choose_device(device_of(network, device))
         upscaler = NetworkUpscaler(network.to(place), chosen.tile, chosen.overlap, place, run)
     elif callable(network):
-        upscaler = network
+
+        def upscaler(lr: NDArray[np.uint8]) -> NDArray[np.uint8]:
+            return checked(network(lr), f"{run}: what its function returns")
     else:
         key = settings.get("weights")
         upscaler = open_upscaler(network, key, chosen.tile, chosen.overlap, device)

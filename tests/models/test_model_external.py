@@ -24,7 +24,13 @@ from reflash.models.factory import factory_code
 from reflash.models.layers import HookedNetwork
 from reflash.models.settings import FactorySettings, RRDBSettings, SRResNetSettings, parse_dropout
 from reflash.models.staged import StagedNetwork
-from reflash.models.weights import load_network, load_weights, save_weights
+from reflash.models.weights import (
+    convert,
+    load_network,
+    load_tensors,
+    load_weights,
+    save_weights,
+)
 
 MYNET = '''
 import torch
@@ -231,7 +237,16 @@ def test_a_network_of_ones_own_is_saved_and_read(mynet: str, lr: torch.Tensor) -
     what = {"network": settings, "dropout": dropout, "which": "params"}
     save_weights("mine.safetensors", model.state_dict(), what)
     assert set(load_weights("mine.safetensors")[0]) == set(model.state_dict())
-    found = load_network("mine.safetensors")
+    with pytest.raises(
+        ReflashError, match="made by mynet.py:build, which is not run because"
+    ) as error:
+        load_network("mine.safetensors")
+    text = str(error.value).split("'")[1]  # the remedy is what --weights takes
+    with torch.no_grad():
+        assert torch.equal(open_network(text)(lr), model(lr))
+    convert("mine.safetensors", "mine.pth")  # without its code
+    assert set(load_tensors("mine.pth")[0]) == set(model.state_dict())
+    found = load_network("mine.safetensors", network=settings)
     assert isinstance(found.get_submodule("body.0.dropout_before"), nn.Dropout)
     assert isinstance(found.get_submodule("tail.dropout_before"), nn.Dropout2d)
     with torch.no_grad():
@@ -242,7 +257,22 @@ def test_a_network_of_ones_own_is_saved_and_read(mynet: str, lr: torch.Tensor) -
         )
     )
     with pytest.raises(ReflashError, match="not the weights of mynet.py:build as it is now: up.0"):
-        load_network("mine.safetensors")
+        load_network("mine.safetensors", network=settings)
+
+
+def test_a_file_cannot_choose_what_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a module that is installed nor a file that lies here."""
+    monkeypatch.chdir(tmp_path)
+    touch = {"factory": "subprocess:check_call", "arguments": {"args": ["touch", "ran"]}}
+    Path("own.py").write_text("def build():\n    open('ran', 'w')\n")
+    for named in (touch, {"factory": "own.py:build"}):
+        what = {"network": FactorySettings.model_validate(named), "which": "params"}
+        save_weights("evil.safetensors", {"w": torch.zeros(1)}, what)
+        for read in (load_network, open_network):
+            with pytest.raises(ReflashError, match="is not run because a file says so"):
+                read("evil.safetensors")
+        convert("evil.safetensors", "evil.pth")
+        assert not Path("ran").exists()
 
 
 @pytest.mark.parametrize(

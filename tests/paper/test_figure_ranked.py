@@ -108,7 +108,7 @@ def test_lines_are_the_frame_in_percent(distribution):
             np.testing.assert_allclose(line.get_ydata(), 100 * rows["value"])
             assert list(line.get_xdata()) == rows["rank"].tolist()
         notes = [text.get_text() for text in axes.get_legend().get_texts()]
-        assert notes == ["Gini 3.05, entropy 0.60"] * 2
+        assert notes == ["Gini 3.05, entropy 0.600"] * 2
         equal = [line for line in axes.lines if line.get_linestyle() == ":"]
         assert set(equal[0].get_ydata()) == {100 / len(rows)}
     assert [axes.get_title() for axes in figure.axes] == ["b8", "last-conv"]

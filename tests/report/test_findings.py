@@ -98,7 +98,7 @@ def test_one_seed_and_several_are_told_apart(results: Path) -> None:
         text = findings_text(results)
         assert "random choices instead of images; cost: standard errors." in text
         assert (
-            "in parentheses the effect here on these; all other effects are of all test sets"
+            "in parentheses the effect here on these, before them that on all test sets and kinds"
             in text
         )
     (first, *others), *rest = claims["claims"][0]["parts"], *claims["claims"][1:]

@@ -204,3 +204,7 @@ def test_a_job_that_would_fail_again_is_not_tried_again(
     reasons = re.findall(r"train_network/\S+\.log: (error: .*)", said(project))
     assert len(reasons) == 1
     assert reasons[0].startswith(f"error: {RUN}: iteration 10: the loss is nan")
+    # What was trained with other settings does not count as what the failed job made.
+    with main_process(project, wild, "-n", f"results/tiny/runs/{RUN}/log.csv") as main:
+        assert not main.wait(600)
+    assert "train_network" in said(project)

@@ -34,6 +34,7 @@ from reflash.study.workflow import (
     folder_key,
     prepare_environment,
     prepare_training,
+    remove_outdated,
     require_makers,
     run_groups,
     shell_prefix,
@@ -122,10 +123,7 @@ def evaluated_weights(wildcards):
 
 def weights_option(wildcards):
     """What `reflash --weights` takes: a file, a text that says more, or the word bicubic."""
-    if wildcards.run == "bicubic":
-        return "bicubic"
-    external = PLAN.external(wildcards.run)
-    return external.text if external else PLAN.weights_file(wildcards.run)
+    return "bicubic" if wildcards.run == "bicubic" else PLAN.weights_text(wildcards.run)
 
 
 def weights_content(wildcards):

@@ -118,25 +118,30 @@ def data_verify(
 def data_leaks(
     train: Annotated[list[Path], typer.Option(help="Folder of training images; repeat.")],
     test: Annotated[list[Path], typer.Option(help="Folder of test images; repeat.")],
-    out: Annotated[Path | None, typer.Option(help="CSV to write, also without leaks.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="CSV to write; not where there are leaks.")
+    ] = None,
 ) -> None:
     """Look for test images among the training images: equal, scaled, flipped or cropped."""
     from reflash.datasets.leaks import find_leaks, write_leaks
 
     leaks = find_leaks(train, test)
-    if out is not None:
-        write_leaks(out, leaks)
     for leak in leaks:
         how = "has the same pixels as" if leak.kind == "pixels" else "is the same photograph as"
         typer.echo(
             f"{leak.train}: {how} {leak.test} (correlation {leak.correlation:.2f})", err=True
         )
     if leaks:
+        # A job that failed may count as done by what lies there.
+        if out is not None:
+            out.unlink(missing_ok=True)
         count = "1 leak" if len(leaks) == 1 else f"{len(leaks)} leaks"
         raise ReflashError(
             f"{leaks[0].train}: is the test image {leaks[0].test} ({count}); "
             "remove it from the training images"
         )
+    if out is not None:
+        write_leaks(out, leaks)
     typer.echo("no test image is among the training images")
 
 

@@ -50,6 +50,9 @@ POINTS = ("run", "layer", "image", "kind", "x", "y")
 CHI = ("run", "layer", "space", "chi", "images", "kinds", "components", "chance")
 PAIRED = ("run", "layer", "image", "other", "product")
 
+SAME = 1e-6
+"""Difference of features, as a share of the largest, that is rounding."""
+
 
 def write_features(
     network: LayeredNetwork, batches: Iterable[Tensor], files: Mapping[str, FeatureFile]
@@ -153,7 +156,7 @@ def compare_kinds(
     Raises
     ------
     ReflashError
-        All samples have the same features, or some are not finite.
+        All samples, all kinds or all images have the same features, or some are not finite.
     """
     components = principal_components(features, settings.pca)
     if not np.isfinite(components).all() or not components.any():
@@ -161,8 +164,14 @@ def compare_kinds(
             "representations: the features are all the same or not finite; "
             "choose another layer, or weights of a network that was trained"
         )
-    points = embed(components, settings.perplexity, settings.seed)
     groups = len(dict.fromkeys(kinds))
+    by_kind = components.reshape(groups, -1, components.shape[1])
+    for axis, what in enumerate(("kinds", "images")):
+        if np.ptp(by_kind, axis=axis).max() <= SAME * np.abs(by_kind).max():
+            raise ReflashError(
+                f"representations: the {what} have the same features; compare {what} that differ"
+            )
+    points = embed(components, settings.perplexity, settings.seed)
     spaces: dict[str, tuple[NDArray[np.float64], Callable[[NDArray[np.float64]], float]]] = {
         "pca": (components, lambda x: separation(x.reshape(len(kinds), -1), kinds)),
         "tsne": (points, lambda x: separation(x.reshape(len(kinds), -1), kinds)),
@@ -263,7 +272,6 @@ def run_representations(
                 for space, (value, chance) in by_space.items()
             ]
     write_csv(out / "paired.csv", pd.DataFrame(paired, columns=list(PAIRED)), "%.9g")
-    return (
-        write_table(out / "points.csv", points, POINTS),
-        write_table(out / "chi.csv", chi, CHI),
-    )
+    indices = pd.DataFrame(chi, columns=list(CHI))
+    write_csv(out / "chi.csv", indices, "%.9g")  # in the plane an index may be near 0
+    return write_table(out / "points.csv", points, POINTS), indices

@@ -41,6 +41,7 @@ from reflash.models.foreign import (
 from reflash.models.settings import (
     NO_DROPOUT,
     Dropout,
+    ExternalSettings,
     FactorySettings,
     NetworkSettings,
     parse_dropout,
@@ -166,7 +167,7 @@ def load_network(
         As in ``load_weights``.
     network : NetworkSettings, optional
         What the file holds, if it neither says so nor shows it by its keys (such as an SRResNet
-        without the global residual).
+        without the global residual). A factory must be named here: what a file says is not run.
 
     Raises
     ------
@@ -215,8 +216,10 @@ def convert(
         raise ReflashError(f"{target}: 16-bit floats exist for .safetensors only; change the name")
     if target.exists() and Path(source).exists() and target.samefile(source):
         raise ReflashError(f"{target}: would replace the file it is made from; name another")
-    model, metadata = _read_network(source, key, network)
-    state_dict = dict(model.state_dict())
+    state_dict, metadata = load_weights(source, key)
+    if network is not None or metadata.get("network", {}).get("name") != "factory":
+        model, metadata = _read_network(source, key, network)
+        state_dict = dict(model.state_dict())
     metadata.setdefault("which", "params")
     if suffix == ".safetensors":
         save_weights(target, state_dict, metadata, half=half)
@@ -233,7 +236,7 @@ def _read_network(
 ) -> tuple[nn.Module, dict[str, Any]]:
     """Return the network of a file, in evaluation mode, and the file's metadata."""
     state_dict, metadata = load_weights(path, key)
-    dropout = NO_DROPOUT
+    dropout, named = NO_DROPOUT, network
     try:
         if network is None and "network" in metadata:
             network = _network_settings.validate_python(metadata["network"])
@@ -246,6 +249,13 @@ def _read_network(
             "read it with the version that wrote it"
         ) from error
     if isinstance(network, FactorySettings):
+        if named is None:
+            said = network.model_dump(include={"factory", "arguments"})
+            text = ExternalSettings.model_validate({"weights": str(path), **said}).text
+            raise ReflashError(
+                f"{path}: made by {network.factory}, which is not run because a file says so; "
+                f"name it: '{text}'"
+            )
         return _read_factory(path, network, dropout, state_dict), metadata
     if network is None:
         found = [f"{name} {shape_text(tensor)}" for name, tensor in list(state_dict.items())[:3]]

@@ -18,7 +18,13 @@ from reflash.paper.reference import (
 )
 from reflash.paper.scores import MEAN, metric_name, read_table
 from reflash.paper.tables.layout import Cell, Column, Layout, Row, number
-from reflash.study.context import Context, kind_label, seeds_sentence, sentences
+from reflash.study.context import (
+    Context,
+    evidence_sentence,
+    kind_label,
+    seeds_sentence,
+    sentences,
+)
 
 _REMEDY = "make it with reflash table multi_degradation"
 
@@ -71,6 +77,7 @@ def headline(context: Context, table: Path | str) -> Layout:
         caption=sentences(
             "Gain: over the same network and setting without dropout, from unrounded values.",
             seeds_sentence(context),
+            evidence_sentence(context),
         ),
         columns=(
             Column(name="model", numeric=False),
@@ -187,7 +194,7 @@ def _caption(context: Context, compared: bool) -> str:
         parts.append(
             f"Ours: scale {context.scale}; diff.: ours, not rounded, less the paper's value."
         )
-        parts.append(seeds_sentence(context, ""))
+        parts += [seeds_sentence(context, ""), evidence_sentence(context)]
     elif COMPARABLE_SET in context.test_sets:
         parts.append("This study makes no table of the PSNR of these models to compare with.")
     else:
@@ -196,4 +203,4 @@ def _caption(context: Context, compared: bool) -> str:
             f"Results of this scale are on other images ({sets}) and are not comparable with "
             "these values, so no difference is shown."
         )
-    return " ".join(parts)
+    return sentences(*parts)

@@ -138,7 +138,7 @@ def findings_text(
     if any(part.paper is not None for _, measures in shown for part in measures):
         closing.append(
             f"Paper, of a claim: mean of its known kinds on {COMPARABLE_SET}; in parentheses the "
-            "effect here on these; all other effects are of all test sets and kinds."
+            "effect here on these, before them that on all test sets and kinds."
         )
     closing += [findings.warning] * bool(findings.warning)
     return "\n\n".join([*parts, " ".join(closing)])

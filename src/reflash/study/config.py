@@ -132,6 +132,20 @@ RELEASED = (
 """Models whose weights the authors released (their dropout probabilities are inferred)."""
 
 
+def smaller_networks(scale: Scale, networks: Iterable[str]) -> list[str]:
+    """Return which of some networks are the paper's in kind, but narrower or shallower here."""
+
+    def smaller(name: str) -> bool:
+        settings = scale.networks.get(name)
+        if settings is None or settings.name not in PAPER_NETWORKS:
+            return False
+        _, paper = PAPER_NETWORKS[settings.name]
+        sizes = ("features", "blocks", "growth")
+        return any(getattr(settings, size, 0) < getattr(paper, size, 0) for size in sizes)
+
+    return [name for name in dict.fromkeys(networks) if smaller(name)]
+
+
 def evidence_of(scale: Scale, networks: Iterable[str]) -> tuple[Evidence, str]:
     """Return what results of some networks of a scale say about the paper.
 
@@ -151,20 +165,13 @@ def evidence_of(scale: Scale, networks: Iterable[str]) -> tuple[Evidence, str]:
         its training in iterations x batch x patch area"; else empty.
     """
     share = scale.training.iterations * scale.training.batch * scale.pairs.patch**2 / PAPER_TRAINING
-    sizes: dict[str, bool] = {}
-    for network in dict.fromkeys(networks):
-        settings = scale.networks.get(network)
-        if settings is None or settings.name not in PAPER_NETWORKS:
-            continue
-        name, paper = PAPER_NETWORKS[settings.name]
-        sizes[name] = sizes.get(name, True) and all(
-            getattr(settings, size, 0) >= getattr(paper, size, 0)
-            for size in ("features", "blocks", "growth")
-        )
-    smaller = [name for name, whole in sizes.items() if not whole]
+    settings = {name: scale.networks[name] for name in networks if name in scale.networks}
+    kinds = {name: one.name for name, one in settings.items() if one.name in PAPER_NETWORKS}
+    names = {name: PAPER_NETWORKS[kind][0] for name, kind in kinds.items()}
+    smaller = list(dict.fromkeys(names[name] for name in smaller_networks(scale, names)))
     if scale.evidence == "none" or (scale.evidence == "paper" and share >= 1 and not smaller):
         return scale.evidence, ""
-    whole = [name for name in sizes if name not in smaller]
+    whole = [name for name in dict.fromkeys(names.values()) if name not in smaller]
     per_cent = f"{100 * share:.2g}" if share < 0.1 else f"{int(100 * share)}"
     owner = "the paper's" if not whole else "its" if len(whole) == 1 else "their"
     words = [f"the paper's {listing(whole)}"] if whole else []

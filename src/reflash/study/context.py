@@ -31,6 +31,8 @@ class Context(Settings):
     """What a result at this scale says about the paper's claims."""
     fraction: str = ""
     """For evidence ``fraction``: which networks, and how much of the paper's training they had."""
+    smaller: tuple[str, ...] = ()
+    """Networks that are the paper's in kind, but narrower or shallower."""
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
     """Seeds every model was trained with."""
     released: bool = False

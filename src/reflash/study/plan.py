@@ -41,7 +41,7 @@ from reflash.models.names import (
 )
 from reflash.models.settings import ExternalSettings, FactorySettings, NetworkSettings
 from reflash.study.artefacts import Artefact
-from reflash.study.config import RELEASED, VALIDATION, Resolved, evidence_of
+from reflash.study.config import RELEASED, VALIDATION, Resolved, evidence_of, smaller_networks
 from reflash.study.context import Context
 from reflash.study.files import Files, public_weights
 from reflash.training.settings import (
@@ -234,7 +234,8 @@ class Plan:
         """Return what the captions of an artefact that shows ``models`` need to know."""
         models = tuple(models)
         labels = self._labels(models)
-        evidence, fraction = evidence_of(self.scale, map(network_of, models))
+        networks = [network_of(model) for model in models]
+        evidence, fraction = evidence_of(self.scale, networks)
         description = self.scale.description
         if self.released:
             evidence, fraction = ("none" if evidence == "none" else "paper"), ""
@@ -249,6 +250,7 @@ class Plan:
             description=description,
             evidence=evidence,
             fraction=fraction,
+            smaller=() if self.released else tuple(smaller_networks(self.scale, networks)),
             seeds=self.scale.seeds,
             released=self.released,
             models=models,
@@ -344,6 +346,16 @@ class Plan:
         if external is None:
             return self.files.weights(run, self.scale.evaluation.weights)
         return external.weights
+
+    def weights_text(self, run: str) -> str | None:
+        """Return what options named --weights take; a factory is named, as no file may name one."""
+        file, network = self.weights_file(run), self.scale.networks.get(network_of(run))
+        if external := self.external(run):
+            return external.text
+        if isinstance(network, FactorySettings):
+            named = network.model_dump(include={"factory", "arguments"})
+            return ExternalSettings.model_validate({"weights": file, **named}).text
+        return file
 
     def origins(self, root: Path | str = ".") -> list[tuple[str, str, str]]:
         """Return model, file and its SHA-256 of every weights file that was not trained here."""

@@ -85,6 +85,17 @@ def show_reasons() -> None:
         logger.addHandler(_Reasons())
 
 
+def remove_outdated(workflow: Any) -> None:
+    """Remove what jobs are about to make again, as Snakemake does where it runs them itself.
+
+    With keep-incomplete it takes what a submitted job left for made by it, whatever became of the
+    job: results of before would count as those of today's settings.
+    """
+    for job in workflow.dag.needrun_jobs():
+        for file in job.output:
+            Path(file).unlink(missing_ok=True)
+
+
 def container_image(deployment: Any) -> str | None:
     """Return the image that commands run in with ``--sdm apptainer``; None without.
 

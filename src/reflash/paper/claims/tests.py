@@ -133,6 +133,8 @@ def dropped_at_test_time(data: Data, text: Text) -> Tested:
     if ratios[0] != 0 or len(ratios) < 2:
         return [], [text.need("ratios")]
     curves = {model: _curves(data, table, model) for model in models}
+    if not all((curve[..., 0] > curve[..., -1]).all() for curve in curves.values()):
+        return [], [text.need("falling")]
 
     # The unit beside the seed is a random choice of features: the same one for every network.
     in_db = Measure("dB", 2, data.settings.smallest_db, units="random choices")
@@ -145,7 +147,7 @@ def dropped_at_test_time(data: Data, text: Text) -> Tested:
 
     own = curves_area(wide.to_numpy(np.float64), ratios)
     areas = {model: curves_area(curves[model], ratios) for model in models}
-    if not all(np.isfinite(area).all() for area in (own, *areas.values())):
+    if not np.isfinite(own).all():
         return parts, [text.need("falling")]
     in_share = Measure("", 3, data.settings.smallest_share, units="random choices")
     name = text.part("sooner")
@@ -196,7 +198,7 @@ def last_conv_helps(data: Data, text: Text) -> Tested:
     tested = {setting_of(pair[0]) for pair in data.last_conv_pairs.values()}
     missing = [text.need("setting", setting=s) for s in ("single", "multi") if s not in tested]
     small, large = data.last_conv_pairs.get("srresnet/multi"), "rrdb/multi/none"
-    if small and large in data.context.models:
+    if small and large in data.context.models and "rrdb" not in data.context.smaller:
         parts.append(psnr_part(data, text.part("larger"), [(small[0], large)]))
     else:
         missing.append(text.need("larger"))
@@ -228,6 +230,7 @@ def saliency_equalised(data: Data, text: Text) -> Tested:
     masked = masked[masked["order"] == "saliency"].sort_values("masked")
     curves = masked.groupby(run, sort=False)["psnr"]
     lost = curves.agg(mean_loss).rename("lost").reset_index()
+    falls = (curves.first() - curves.last()).groupby("model").mean() > 0
 
     in_share = Measure("", 3, data.settings.smallest_share)
     in_db = Measure("dB", 2, data.settings.smallest_db)
@@ -242,10 +245,16 @@ def saliency_equalised(data: Data, text: Text) -> Tested:
         if not pairs:
             missing.append(_unanalysed(data, text, f"{command} at {data.settings.layer}"))
             continue
+        if value == "lost" and not falls[[model for pair in pairs for model in pair]].all():
+            missing.append(text.need("falling"))
+            continue
         name = text.part(value)
         ordered = _reversed(pairs) if lower else pairs
         differences = mean_difference(partial(data.by_image, table, value), ordered)
-        parts.append(make_part(name, data.estimate(differences), ordered, measure))
+        part = make_part(name, data.estimate(differences), ordered, measure)
+        if value == "entropy":
+            part = part.model_copy(update={"rule": text.part("beside"), "verdict": "not judged"})
+        parts.append(part)
     return parts, missing
 
 

@@ -104,7 +104,8 @@ def gather(
             f"Mean over {images_phrase(context, images)}.",
             seeds_sentence(context, "bands are"),
             "Zeroing, rescaling and the natural order: the authors' analysis code (seen); other "
-            "orders and the area: this project's. The paper's values were not found.",
+            "orders, the area, and the last point, where all channels are zero (what the rest of "
+            "the network makes of that): this project's. The paper's values were not found.",
             scale_sentence(context),
         ),
         alt=f"PSNR against masked channels. {_numbers(frame)}.",

@@ -111,7 +111,7 @@ def draw(drawing: Drawing, style: FigureStyle) -> Figure:
     look = looks(list(shown["model"].unique()), style)
 
     def note(row: dict[Hashable, Any]) -> str:
-        return f"Gini {row['gini']:.2f}, entropy {row['entropy']:.2f}"
+        return f"Gini {row['gini']:.2f}, entropy {row['entropy']:.3f}"
 
     figure = draw_panels(shown, style, "layer", "rank", look, note)
     for axes in figure.axes:

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from reflash.models.names import baseline_of
@@ -55,9 +56,9 @@ def gather(context: Context, settings: Chi, chi: Iterable[Path | str]) -> pd.Dat
     -------
     pandas.DataFrame
         Tidy: one line per model, row (``model``, or ``gain``: the relative change against the
-        model named in ``against``, seed by seed), layer and space (pca, tsne or paired), with value
-        and std over seeds, chance (the index with kinds shuffled within images), seeds, images
-        (per degradation), kinds, components, mark (best is lowest).
+        model named in ``against``, geometric mean over seeds), layer and space (pca, tsne or
+        paired), with value and std over seeds, chance (the index with kinds shuffled within
+        images), seeds, images (per degradation), kinds, components, mark (best is lowest).
 
     Raises
     ------
@@ -90,8 +91,9 @@ def gather(context: Context, settings: Chi, chi: Iterable[Path | str]) -> pd.Dat
                 lines.append(key | {"row": "model", "against": ""} | _stats(rows["chi"]) | line)
                 before = other.reindex([(layer, space, seed) for seed in rows["seed"]])
                 if len(other) and before.notna().all():
-                    change = rows["chi"].to_numpy() / before.to_numpy() - 1
-                    gain = {"row": "gain", "against": baseline} | _stats(pd.Series(change))
+                    with np.errstate(divide="ignore", invalid="ignore"):
+                        ratios = np.log(rows["chi"].to_numpy() / before.to_numpy())
+                    gain = {"row": "gain", "against": baseline, "value": np.expm1(ratios.mean())}
                     gains.append(key | gain | line)
         lines += gains
     frame = pd.DataFrame(lines)
@@ -129,8 +131,8 @@ def arrange(frame: pd.DataFrame, context: Context, settings: Chi) -> Layout:
         RESIDUAL_SENTENCE,
         f"{first['images']} images{place} ({part}) in each "
         f"of {first['kinds']} degradations, {frame['components'].max()} components.",
-        "Change: over the same network and setting without dropout, seed by seed, from "
-        "unrounded values.",
+        "Change: over the same network and setting without dropout, geometric mean over seeds, "
+        "from unrounded values.",
         seeds_sentence(context),
         "The paper's values were not found; that dropout lowers the index is restated by "
         "others about the paper.",
@@ -169,4 +171,6 @@ def _row(
 def _change(line: dict[Hashable, Any] | None) -> Cell:
     if line is None:
         return Cell(text=EMPTY)
-    return Cell(text=f"{number(100 * line['value'], 100 * line['std'], 1, sign=True)} %")
+    change = line["value"]
+    known = np.isfinite(change)
+    return Cell(text=f"{number(100 * change, digits=1, sign=True)} %" if known else EMPTY)

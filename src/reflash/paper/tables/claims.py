@@ -131,8 +131,10 @@ def _caption(frame: pd.DataFrame, context: Context) -> str:
     return sentences(
         "A claim is supported if all its parts that are judged are, not supported if one of "
         f"them is not{_other_rule(claims)}.",
-        "Effects are means of differences between models with the same seed on the same image, "
-        "every image of all test sets with the same weight; intervals by paired bootstrap over "
+        "Effects are means of differences between models with the same seed on the same image, of "
+        "the scores (2, 3, 7 and 8, and dropout inside the body in 1) over all test sets, every "
+        "image with the same weight, of analyses over the images that they saw; intervals by "
+        "paired bootstrap over "
         f"{_resampled(context)}, as wide as Student's t where these are few"
         f"{f' ({others})' if others else ''}.",
         f"Paper: its value where one is known ({EVIDENCE_NOTE}), mean of the known kinds; in "
