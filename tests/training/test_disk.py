@@ -8,7 +8,9 @@ import pytest
 import torch
 from toy_run import run_settings
 
+from reflash.cli import main
 from reflash.core.errors import ReflashError
+from reflash.core.lock import only_one
 from reflash.datasets import space
 from reflash.datasets.cache import ImageCache
 from reflash.training.pairs import OnlinePairs
@@ -37,9 +39,27 @@ def test_a_state_that_does_not_fit_leaves_the_last_one(full_disk: Path) -> None:
 def test_a_damaged_state_is_named(tmp_path: Path) -> None:
     save_state(tmp_path, "key", {"iteration": 1, "weights": torch.zeros(100)})
     path = state_path(tmp_path, "key")
-    path.write_bytes(path.read_bytes()[:300])
-    with pytest.raises(ReflashError, match=r"state-key\.pt: damaged; remove it and run again"):
-        load_state(tmp_path, "key")
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1  # which PyTorch would load
+    for content in (b"", b"text", *(whole[:size] for size in range(7, len(whole), 97)), flipped):
+        path.write_bytes(content)
+        with pytest.raises(ReflashError, match=r"state-key\.pt: damaged; remove it and run again"):
+            load_state(tmp_path, "key")
+
+
+def test_two_do_not_make_a_pool_in_one_folder(
+    cache: ImageCache, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["pairs", "--config", pool_settings(8).model_dump_json()]
+    words += ["--images", str(cache.folder), "--out", str(tmp_path / "pool")]
+    with only_one(tmp_path / "pool/.lock"), pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 1
+    assert f"error: {tmp_path / 'pool'}: in use by" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 0
 
 
 def test_a_pool_says_what_it_needs_before_it_starts(cache: ImageCache, full_disk: Path) -> None:

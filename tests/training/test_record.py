@@ -12,6 +12,7 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from test_trainer import RESULTS, Clock, _names, _results, start
@@ -21,9 +22,11 @@ from reflash.core.errors import ReflashError
 from reflash.core.fingerprint import stage_fingerprint
 from reflash.core.lock import only_one
 from reflash.datasets.cache import ImageCache
+from reflash.datasets.images import write_png
 from reflash.training import trainer as trainer_module
 from reflash.training.record import check_record, read_record, settings_key
 from reflash.training.trainer import Interrupted, Options
+from reflash.training.validation import Validation
 
 
 @pytest.fixture(scope="module")
@@ -232,6 +235,47 @@ def test_seconds_that_are_none_are_refused(seconds: float) -> None:
 def test_settings_are_finite_numbers(key: str, value: float) -> None:
     with pytest.raises(ValueError, match="finite number|less than 1"):
         run_settings(training={key: value})
+
+
+def test_a_run_with_a_damaged_record_is_trained_again(
+    finished: Path, cache: ImageCache, image_folder: Path
+) -> None:
+    before = (finished / "run.json").read_bytes()
+    (finished / "run.json").write_text('{"broken')
+    with pytest.raises(ReflashError, match="train the run again with reflash train --again"):
+        start(run_settings(), cache, image_folder, finished)
+    start(run_settings(), cache, image_folder, finished, again=True)
+    keys = ("recipe", "log", "params")
+    old, new = (json.loads(text) for text in (before, (finished / "run.json").read_bytes()))
+    assert [old.get(key) for key in keys] == [new.get(key) for key in keys]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"degradation": {"scale": 8}}, "degradation.scale: 8, where it must be 4"),
+        ({"setting": "denoise"}, "network.scale: 4, where it must be 1"),
+        ({"sub_image": 0}, "greater than or equal to 1"),
+        ({"step": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(
+    changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        run_settings(**changes)
+
+
+def test_the_validation_key_knows_names(tmp_path: Path) -> None:
+    """They decide the noise."""
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (48, 48, 3), np.uint8)
+    settings = run_settings().training.validation
+    keys = []
+    for name in ("a", "b"):
+        write_png(tmp_path / name / f"{name}.png", image)
+        keys.append(Validation(settings, tmp_path / name).key)
+    assert keys[0] != keys[1]
 
 
 def test_the_state_of_an_attempt_survives_a_look_at_the_finished_run(

@@ -469,7 +469,8 @@ def test_what_is_for_one_setting_is_refused_in_others(name: str, setting: str) -
     """Their second view has blur and noise, whatever the pairs have."""
     kinds = {"single": ["clean"], "denoise": ["gaussian15"]}[setting]
     training = run_settings().training.model_dump() | {"validation": {"kinds": kinds}}
-    settings = regularised(name, setting=setting, training=training)
+    network = {**run_settings().network.model_dump(), "scale": 1 if setting == "denoise" else 4}
+    settings = regularised(name, setting=setting, training=training, network=network)
     with pytest.raises(ReflashError, match=f"{name}-.*: is for setting multi, not {setting}"):
         open_regularisers(settings)
 

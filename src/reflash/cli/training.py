@@ -41,13 +41,15 @@ def pairs(
     threads: Threads = 1,
 ) -> None:
     """Synthesise a pool of training pairs that all runs of a setting read."""
+    from reflash.core.lock import only_one
     from reflash.datasets.cache import ImageCache
     from reflash.training.pool import build_pool
     from reflash.training.settings import PoolSettings
 
     settings = parse_settings(PoolSettings, config)
     set_threads(threads)
-    build_pool(settings, ImageCache.open(images), out, threads=threads)
+    with only_one(out / ".lock", busy=str(out)):
+        build_pool(settings, ImageCache.open(images), out, threads=threads)
 
 
 def with_code(run: RunSettings) -> RunSettings:

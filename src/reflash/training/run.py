@@ -187,8 +187,10 @@ class Run:
         if self.device.type == "cuda":
             index = self.device.index or 0
             torch.cuda.default_generators[index].manual_seed(self._mask_seed)
-        else:
+        elif self.device.type == "cpu":
             torch.default_generator.manual_seed(self._mask_seed)
+        else:
+            torch.manual_seed(self._mask_seed)  # also of mps and xpu
 
     def _tensors(self) -> list[tuple[Tensor, Tensor]]:
         """Return all tensors that a step changes, each with a copy."""

@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from reflash.core.settings import Settings
+from reflash.core.settings import SCALE, Settings
 from reflash.degradations.settings import KINDS, Kind, SecondOrderSettings, checked_level
 from reflash.models.settings import Dropout, NetworkSettings
 
@@ -123,6 +123,11 @@ class TrainingSettings(Settings):
     of what identifies a run: switching it trains nothing again."""
 
 
+def _check_scale(key: str, scale: int, wanted: int) -> None:
+    if scale != wanted:
+        raise ValueError(f"{key}: {scale}, where it must be {wanted}")
+
+
 class PoolSettings(Settings):
     """One pool of training pairs: a setting's synthesis, shared by every run that reads it."""
 
@@ -132,12 +137,17 @@ class PoolSettings(Settings):
     """Window, patch and number of pairs."""
     degradation: SecondOrderSettings
     """The second-order degradation (setting multi)."""
-    sub_image: int | None = None
+    sub_image: Annotated[int, Field(ge=1)] | None = None
     """Side of the overlapping sub-images windows are taken from; null: the whole image."""
-    step: int = 240
+    step: Annotated[int, Field(ge=1)] = 240
     """Distance between two sub-images."""
     seed: int = 0
     """Seed of the pool."""
+
+    @model_validator(mode="after")
+    def _of_one_scale(self) -> PoolSettings:
+        _check_scale("degradation.scale", self.degradation.scale, SCALE)
+        return self
 
 
 class OwnRegulariser(Settings):
@@ -188,14 +198,16 @@ class RunSettings(Settings):
     """The second-order degradation (setting multi, pairs online)."""
     training: TrainingSettings = TrainingSettings()
     """The optimisation."""
-    sub_image: int | None = 480
+    sub_image: Annotated[int, Field(ge=1)] | None = 480
     """Side of the overlapping sub-images windows are taken from; null: the whole image."""
-    step: int = 240
+    step: Annotated[int, Field(ge=1)] = 240
     """Distance between two sub-images."""
 
     @model_validator(mode="after")
-    def _validated_on_its_own_kinds(self) -> RunSettings:
+    def _of_one_setting(self) -> RunSettings:
         of_task = self.setting not in ("single", "multi")
+        _check_scale("network.scale", self.network.scale, 1 if of_task else SCALE)
+        _check_scale("degradation.scale", self.degradation.scale, SCALE)
         for kind in self.training.validation.kinds:
             if (kind not in KINDS) != of_task:
                 raise ValueError(

@@ -7,8 +7,8 @@ not find it and starts afresh; the same run continues, and its results are bit-i
 
 from __future__ import annotations
 
+import hashlib
 import io
-import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -31,12 +31,18 @@ def state_path(folder: Path, recipe: str) -> Path:
 
 
 def save_state(folder: Path, recipe: str, state: dict[str, Any]) -> None:
-    """Write the state whole or not at all; an older state stays until the new one is complete."""
+    """Write the state whole or not at all; an older state stays until the new one is complete.
+
+    Its SHA-256 stands before it: PyTorch reads a file with changed bits without a word.
+    """
     content = io.BytesIO()  # torch.save to a full disk raises no OSError
     torch.save(state, content)
     content.seek(0)
+    digest = hashlib.file_digest(content, "sha256").digest()
+    content.seek(0)
     # No view of the content: where writing fails, collecting one crashes Python 3.12.1.
     with atomic(state_path(folder, recipe)) as temporary, temporary.open("wb") as file:
+        file.write(digest)
         shutil.copyfileobj(content, file)
 
 
@@ -51,12 +57,16 @@ def load_state(folder: Path, recipe: str) -> dict[str, Any] | None:
     path = state_path(folder, recipe)
     if not path.is_file():
         return None
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ReflashError(
-            f"{path}: damaged; remove it and run again, the run then starts over"
-        ) from error
+    with path.open("rb") as file:
+        known = file.read(hashlib.sha256().digest_size)
+        start = file.tell()
+        if hashlib.file_digest(file, "sha256").digest() != known:
+            raise ReflashError(
+                f"{path}: damaged; remove it and run again, the run then starts over"
+            )
+        file.seek(start)
+        content = io.BytesIO(file.read())
+    state: dict[str, Any] = torch.load(content, map_location="cpu", weights_only=True)
     return state
 
 

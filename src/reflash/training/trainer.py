@@ -145,8 +145,10 @@ class Trainer:
     def has_held(self, data: str) -> bool:
         """Whether results of this very run lie whole in ``.new``, or were on their way from it."""
         new = self.folder / HELD
+        if not (new / LOG).is_file():
+            return False
         record = read_record(new) or read_record(self.folder)
-        if record is None or not (new / LOG).is_file():
+        if record is None:
             return False
         made = recipe(self.settings, data, self.validation.key), self.made_from
         return (record.recipe, record.made_from) == made
@@ -298,7 +300,7 @@ def train(
         for trainer in todo:
             held.callback(trainer.close)
             try:
-                trainer.open(pairs.key, device, options, len(trainers))
+                trainer.open(pairs.key, device, options, len(todo))
             except ReflashError as error:
                 failures[trainer] = f"{trainer.settings.id}: {error}"
                 say(f"warning: {failures[trainer]}")

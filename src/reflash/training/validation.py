@@ -34,12 +34,12 @@ class Validation:
                     f"{path}: {hr.shape[1]}x{hr.shape[0]} pixels are too few to validate on; "
                     "leave it out"
                 )
-            digest.update(hr.tobytes())
+            digest.update(f"{path.stem} {hr.shape}".encode() + hr.tobytes())
             for kind in settings.kinds:
                 self.examples.append((kind, hr, degrade(hr, kind, benchmark, path.stem)))
 
         self.key = digest.hexdigest()
-        """Hash of the images, as they are cropped."""
+        """Hash of the images, as they are cropped, with their names, which decide the noise."""
 
     def __call__(self, network: nn.Module, device: torch.device) -> dict[str, float]:
         """Return the mean PSNR (dB, RGB, crop 4) per kind of ``network``."""
