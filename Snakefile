@@ -34,6 +34,11 @@ except ReflashError as error:
 # Not a rule: Snakemake overlooks what has changed in jobs behind one that runs again and whose
 # output they take as `ancient`.
 onstart:
+    if workflow.is_main_process and PLAN.config.weights == "trained":
+        try:
+            protect_finished_runs(PLAN, again=runs_to_train(workflow))
+        except ReflashError as error:
+            sys.exit(f"error: {error}")
     if SLOTS:
         try:
             check_queue(Path.cwd())

@@ -364,14 +364,20 @@ def test_an_address_without_the_images(
         get(monkeypatch, images, raw, files(server), source=f"{server.url}/m")
 
 
+@pytest.mark.parametrize("no", [Reply(b"", 403), Reply(b"<!DOCTYPE html><html>no</html>")])
 @pytest.mark.parametrize("there", [True, False])
 def test_a_mirror_that_refuses_what_it_does_not_have(
-    server: WebServer, images: Path, raw: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+    server: WebServer,
+    images: Path,
+    raw: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    there: bool,
+    no: Reply,
 ) -> None:
-    """As S3 does where nobody may list: the other usual places are tried all the same."""
+    """As S3 does where nobody may list, or with a page: all the usual places are tried."""
     for path in list_images(images):
         for place in ("/m", "/m/Toy", "/m/test/Toy"):
-            server.replies[f"{place}/{path.name}"] = Reply(b"", 403)
+            server.replies[f"{place}/{path.name}"] = no
         if there:
             server.replies[f"/m/T6/{path.name}"] = Reply(path.read_bytes())
     manual = {"kind": "manual", "instructions": "ask"}

@@ -150,6 +150,14 @@ def test_paper_is_the_released_protocol(root: Path) -> None:
             "featurs: unknown key; did you mean 'features'?",
         ),
         ({"overrides": {"pairs": {"patch": 200}}}, "patch 200 is larger than window 96"),
+        (
+            {"overrides": {"training_images": {"source": "dataset", "names": ["T91", "T91"]}}},
+            "T91, T91: one is given twice",
+        ),
+        (
+            {"overrides": {"training_images": {"source": "dataset", "names": ["Set5"]}}},
+            ": Set5 is not meant for training",
+        ),
         ({"overrides": {"networks": {"rrdb": None}}}, "scale demo has no network 'rrdb'"),
         ({"overrides": {"degradation": {"scale": 2}}}, "degradation.scale: 2, but training and"),
         ({"overrides": {"benchmark": {"scale": 2}}}, "benchmark.scale: 2, but training and"),

@@ -7,11 +7,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from reflash.cli import main
 from reflash.core.errors import ReflashError
 from reflash.core.fingerprint import stage_fingerprint
+from reflash.datasets.images import write_png
 from reflash.study import runs
 from reflash.study.checks import load_plan
 from reflash.study.context import records_sentence
@@ -118,6 +120,43 @@ def test_planning_stops_before_hours_of_training_are_replaced(root: Path, tmp_pa
     assert "\n" not in text
     for allowed in ({"replace": True}, {"protect_hours": 2.0}, {"weights": "published"}):
         protect_finished_runs(plan(root, overrides=changed, **allowed), tmp_path)
+    # What Snakemake is about to train again is at risk, whatever has changed.
+    protect_finished_runs(made, tmp_path, again=made.all_runs[:2])
+    with pytest.raises(ReflashError, match="4 finished runs .* validation images, or the rule"):
+        protect_finished_runs(made, tmp_path, again=made.all_runs)
+
+
+def test_folders_of_ones_own_are_those_of_the_project(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever `reflash runs` is started."""
+    write_png(tmp_path / "pics/a.png", np.zeros((64, 64, 3), np.uint8))
+    own = {"training_images": {"source": "folder", "folder": "pics"}}
+    made = plan(root, overrides=own)
+    with monkeypatch.context() as patch:
+        patch.chdir(tmp_path)
+        finish(made, RUN, tmp_path)
+    assert run_state(made, RUN, tmp_path).changes == ()
+
+
+def test_results_may_lie_behind_a_link(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on clusters, whose fast disks are elsewhere."""
+    (tmp_path / "scratch/other").mkdir(parents=True)
+    (tmp_path / "project").mkdir()
+    for target in ("scratch/other", "scratch/results"):
+        (tmp_path / target).mkdir(exist_ok=True)
+        link = tmp_path / "project/results"
+        link.unlink(missing_ok=True)
+        link.symlink_to(tmp_path / target)
+        made = plan(root)
+        monkeypatch.chdir(tmp_path / "project")
+        save_config(made, Path(made.files.config))
+        for cwd, where in ((tmp_path / "project", Path()), (tmp_path, tmp_path / "project")):
+            monkeypatch.chdir(cwd)
+            _, found = open_results(tmp_path / "project" / made.files.results)
+            assert found == where
 
 
 def test_other_weights_are_said_in_every_caption(root: Path, tmp_path: Path) -> None:

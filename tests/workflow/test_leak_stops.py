@@ -52,7 +52,12 @@ def test_a_new_test_set_is_checked_and_trains_nothing(tmp_path: Path) -> None:
         return ("--config", "scale=tiny", f"overrides={overrides}")
 
     small = f"{{source: folder, folder: {tmp_path / 'test'}}}"
-    project.snakemake(scored("one"), *overriding(f"photos: null, one: {small}"))
+    one = overriding(f"photos: null, one: {small}")
+    project.snakemake(scored("one"), *one)
+    alone = "title: One network\nmodels: [srresnet/multi/none]\n"
+    (project.folder / "config/study/alone.yaml").write_text(alone)
+    # Nothing is evaluated again where weights are only restored.
+    assert not project.planned(scored("one"), *one, "study=alone", "weights=published")
     jobs = project.planned(
         scored("two"), scored("one"), *overriding(f"photos: null, one: {small}, two: {small}")
     )

@@ -37,6 +37,7 @@ from reflash.study.workflow import (
     remove_outdated,
     require_makers,
     run_groups,
+    runs_to_train,
     shell_prefix,
     show_reasons,
     text,
@@ -113,6 +114,13 @@ def code(stage):
 def titled(what, stem):
     """Label a table or figure for snakemake --report: its title, from the JSON made with it."""
     return lambda wildcards: {what: artefact_title(f"{stem.format(**wildcards)}.json")}
+
+
+def leak_report(wildcards):
+    """Report that no test image was trained on, where networks are trained here or were."""
+    leaks = FILES.leaks(wildcards.set)
+    kept = PLAN.may_leak and PLAN.config.weights == "published" and Path(leaks).exists()
+    return [leaks] if LEAK_REPORTS or kept else []
 
 
 def evaluated_weights(wildcards):

@@ -5,7 +5,7 @@ rule evaluate_network:
     input:
         weights=evaluated_weights,
         images=lambda wildcards: PLAN.image_list(wildcards.run, wildcards.set),
-        leaks=[FILES.leaks("{set}")] if LEAK_REPORTS else [],
+        leaks=leak_report,
     output:
         FILES.evaluation("{run}", "{set}"),
     log:

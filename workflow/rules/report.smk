@@ -3,7 +3,11 @@
 
 rule make_report:
     input:
-        tables=TABLES,
+        tables=[
+            f"{FILES.table(name)}.{suffix}"
+            for name in PLAN.artefacts("tables")
+            for suffix in ("csv", "md", "tex", "json")
+        ],
         figures=[
             f"{FILES.figure(name)}.{suffix}"
             for name in PLAN.artefacts("figures")

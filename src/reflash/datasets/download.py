@@ -63,7 +63,7 @@ class Network(Settings):
 class NotFoundError(ReflashError):
     """The server says that there is no such file (404, 410) or that it is not for us (403).
 
-    S3 says 403 of what is not there to all who may not list.
+    S3 says 403 of what is not there to all who may not list; others show a web page (200).
     """
 
     def __init__(self, message: str, status: int) -> None:
@@ -143,6 +143,8 @@ def download(
                 break
             transfer.discard()
             if second or not transfer.resumed:  # an old part may have spoilt the first only
+                if problem == _WEB_PAGE:
+                    raise NotFoundError(f"{url}: {problem}", 200)
                 raise ReflashError(f"{url}: {problem}")
         transfer.part.replace(dst)
         transfer.note.unlink(missing_ok=True)
@@ -315,7 +317,7 @@ class _Transfer:
         if self.size is not None and total is not None and total != self.size:
             self.discard()
             if "html" in reply.headers.get("Content-Type", ""):
-                raise ReflashError(f"{self.url}: {_WEB_PAGE}")
+                raise NotFoundError(f"{self.url}: {_WEB_PAGE}", status)
             raise ReflashError(f"{self.url}: has {total} bytes, should have {self.size}")
         if total is not None:
             alone = self.meter.files == 1

@@ -16,6 +16,8 @@ from reflash.datasets.registry import Dataset, find
 
 
 def _trainable(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) < len(names):
+        raise ValueError(f"{', '.join(names)}: one is given twice; keep it once")
     for name in names:
         split = _known(name).split
         if split != "train":

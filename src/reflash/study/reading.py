@@ -97,7 +97,8 @@ def _explain(adapter: Any, error: ValidationError, name: str) -> str:
         line = f"{name}: {key}: missing; add it (config/README.md lists every key)"
     else:
         message = first["msg"].removeprefix("Value error, ")
-        message = message[:1].lower() + message[1:]
+        if first["type"] != "value_error":  # whose words are ours, and may begin with a name
+            message = message[:1].lower() + message[1:]
         given = first["input"]
         shown = "" if isinstance(given, dict | BaseModel) else f", not {_SHORT.repr(given)}"
         shown = shown if first["type"] != "value_error" else ""

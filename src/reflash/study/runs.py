@@ -8,7 +8,8 @@ compared with what the plan asks for now.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +68,8 @@ def run_state(plan: Plan, run: str, root: Path | str = ".", verify: bool = True)
         begun = folder.is_dir() and any(folder.glob("state-*.pt"))
         state = "begun" if begun else "missing"
     planned = run in plan.trained_runs
-    changes = tuple(_changes(plan, run, record)) if planned and record else ()
+    with chdir(root):  # to which folders and files of one's own are relative
+        changes = tuple(_changes(plan, run, record)) if planned and record else ()
     problems = tuple(check_record(folder, run)) if verify and state == "finished" else ()
     return RunState(run, planned, state, record, changes, problems)
 
@@ -94,11 +96,14 @@ def _changes(plan: Plan, run: str, record: Record) -> Iterable[str]:
         yield "the training images or pairs"
 
 
-def protect_finished_runs(plan: Plan, root: Path | str = ".") -> None:
+def protect_finished_runs(
+    plan: Plan, root: Path | str = ".", again: Collection[str] | None = None
+) -> None:
     """Stop before finished runs are replaced whose training took long.
 
     A run is at risk where it is finished and its settings, the training code or its images have
-    changed since: Snakemake would train it again and remove the old weights first.
+    changed since: Snakemake would train it again and remove the old weights first. Given the runs
+    that it is about to train ``again``, those are at risk, whatever has changed.
 
     Raises
     ------
@@ -109,12 +114,14 @@ def protect_finished_runs(plan: Plan, root: Path | str = ".") -> None:
     if config.replace or config.weights != "trained":
         return
     states = [run_state(plan, run, root, verify=False) for run in plan.trained_runs]
-    risky = [one for one in states if one.state == "finished" and one.changes]
+    finished = [one for one in states if one.state == "finished"]
+    risky = [one for one in finished if (one.changes if again is None else one.run in again)]
     hours = sum(one.hours for one in risky)
     if hours <= config.protect_hours:
         return
     changes = list(dict.fromkeys(change for one in risky for change in one.changes))
-    shown, names = first(changes, 4), first([one.run for one in risky], 3)
+    shown = first(changes or ["validation images, or the rule"], 4)
+    names = first([one.run for one in risky], 3)
     scale = plan.resolved.scale_name
     raise ReflashError(
         f"{len(risky)} finished run{'s' if len(risky) > 1 else ''} ({hours:.1f} hours of training) "

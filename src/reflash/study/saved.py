@@ -43,10 +43,12 @@ def open_results(folder: Path | str) -> tuple[Plan, Path]:
             f"{path}: not a configuration of this version; save it again with the workflow"
         ) from error
     below = Path(plan.files.results)
-    here = folder.resolve()
-    if here.parts[-len(below.parts) :] != below.parts:
+    # As it is called: a link such as results -> /scratch/results is part of the project.
+    places = (folder.absolute(), folder.resolve())
+    here = next((at for at in places if at.parts[-len(below.parts) :] == below.parts), None)
+    if here is None:
         raise ReflashError(
             f"{folder}: holds the configuration of {below}; name that folder of a project"
         )
     root = here.parents[len(below.parts) - 1]
-    return plan, Path() if root == Path.cwd() else root
+    return plan, Path() if root.resolve() == Path.cwd() else root

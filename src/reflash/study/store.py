@@ -18,13 +18,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
 
 from reflash.core.errors import ReflashError
 from reflash.core.files import file_hash, require_file, write_json
+from reflash.study.checks import load_plan
 from reflash.study.files import Files
 
 WRITABLE_CACHES = {"reflink", "copy"}
@@ -46,7 +47,9 @@ def publish(scale: str, datasets: bool = False) -> None:
     scales = declared["stages"]["publish"]["foreach"]
     if scale not in scales:
         raise ReflashError(f"dvc.yaml: publish.foreach: add {scale} to {', '.join(scales)}")
-    planned = _run("snakemake", "--dry-run", "--config", f"scale={scale}")
+    study = load_plan({"scale": scale}).scale.study  # whatever config/config.yaml names
+    words = (f"scale={scale}", f"study={study}", "weights=trained")
+    planned = _run("snakemake", "--dry-run", "--config", *words)
     if planned.returncode:
         raise ReflashError(f"scale {scale}: cannot be planned: {_last(planned)}")
     if "Nothing to be done" not in planned.stdout:
@@ -147,6 +150,9 @@ def _restore_provenance(scale: str) -> None:
     RECORDS.with_name("incomplete").mkdir(parents=True, exist_ok=True)  # the layout it expects
     files, path = Files(scale), require_file(_provenance_path(scale), "publish again")
     for output, known in json.loads(path.read_text())["outputs"].items():
+        name = PurePosixPath(known["record_name"])
+        if _output_of(str(name)) != output or name.is_absolute() or ".." in name.parts:
+            raise ReflashError(f"{path}: {name} is no record of {output}; publish again")
         present = Path(output).exists()
         if present and not output.startswith((f"{files.data}/test/", f"{files.results}/")):
             continue  # training data of this clone: what is known of them here is right

@@ -85,6 +85,12 @@ def show_reasons() -> None:
         logger.addHandler(_Reasons())
 
 
+def runs_to_train(workflow: Any) -> set[str]:
+    """Return the runs that this start of Snakemake is about to train."""
+    jobs = workflow.dag.needrun_jobs()
+    return {job.wildcards.run for job in jobs if job.rule.name == "train_network"}
+
+
 def remove_outdated(workflow: Any) -> None:
     """Remove what jobs are about to make again, as Snakemake does where it runs them itself.
 
