@@ -203,7 +203,7 @@ def test_the_layers_of_claim_5_that_the_page_names() -> None:
     for folder in ("record", "record_rrdb"):
         table = pd.read_csv(ROOT / f"results/cpu/{folder}/tables/chi.csv")
         one = table.query("row == 'gain' and layer == 'body' and space == 'paired'").iloc[-1]
-        words = f"({number(100 * one['value'], 100 * one['std'], 1, sign=True)} %, [all layers]"
+        words = f"({number(100 * one['value'], digits=1, sign=True)} %, [all layers]"
         assert words in words_of(), words
 
 

@@ -92,6 +92,13 @@ def test_place_and_dimension_are_told_by_marker_and_line():
     assert (channel.line, element.line) == ("-", "-.")
 
 
+def test_probabilities_at_one_place_are_told_apart():
+    """Not by a shade that eyes cannot tell."""
+    models = [f"srresnet/multi/last_conv-channel-p{p}" for p in (0.5, 0.7, 0.9)]
+    found = looks(models, STYLE).values()
+    assert len({look.marker for look in found}) == len({look.hatch for look in found}) == 3
+
+
 def test_shade_mixes_with_white_and_black():
     assert shade("#808080", 1.0) == "#ffffff"
     assert shade("#808080", -1.0) == "#000000"

@@ -133,6 +133,13 @@ def _numbers(frame: pd.DataFrame) -> str:
     return "; ".join(f"{row['label']}: CHI {', '.join(_indices(row))}" for row in first)
 
 
+def _sizes(count: int) -> list[float]:
+    """Return the areas of markers in points^2, from the first and largest to the last."""
+    widest, narrowest = 6.6, 2.2
+    steps = max(count - 1, 1)
+    return [(widest - (widest - narrowest) * place / steps) ** 2 for place in range(count)]
+
+
 def draw(drawing: Drawing, style: FigureStyle) -> Figure:
     """Draw a square panel per model."""
     frame, size = drawing.frame, small(style)
@@ -140,6 +147,7 @@ def draw(drawing: Drawing, style: FigureStyle) -> Figure:
     kinds = [kind for kind in KINDS if kind in set(frame["kind"])]
     colors = dict(zip(KINDS, KIND_COLORS[style.palette], strict=True))
     markers = dict(zip(KINDS, KIND_MARKERS, strict=True))
+    sizes = dict(zip(kinds, _sizes(len(kinds)), strict=True))
     rows = -(-len(models) // PER_ROW)
     columns = -(-len(models) // rows)
     width = one_column(style) if columns <= 2 else two_columns(style)
@@ -159,11 +167,12 @@ def draw(drawing: Drawing, style: FigureStyle) -> Figure:
             style_order=kinds,
             palette={kind: colors[kind] for kind in kinds},
             markers={kind: markers[kind] for kind in kinds},
-            s=14,
+            size="kind",
+            sizes=sizes,
             legend=False,
             ax=axes,
         )
-        # Outlines only: the kinds of one image often lie on top of each other.
+        # Outlines, one within the other: the kinds of one image often lie on top of each other.
         (cloud,) = axes.collections
         cloud.set(edgecolors=cloud.get_facecolors(), facecolors="none", linewidths=0.8)
         axes.set_gid(model)
@@ -173,7 +182,9 @@ def draw(drawing: Drawing, style: FigureStyle) -> Figure:
         axes.spines[:].set_visible(True)
         axes.margins(0.06)
     handles = [
-        Line2D([], [], color=colors[k], marker=markers[k], linestyle="none", markerfacecolor="none")
+        Line2D(
+            [], [], color=colors[k], marker=markers[k], ls="none", mfc="none", ms=sizes[k] ** 0.5
+        )
         for k in kinds
     ]
     legend_above(figure, handles, [kind_label(kind) for kind in kinds], style)

@@ -3,13 +3,15 @@
 The colour says network and training setting; shade and marker, hatch or line say the dropout:
 a network without dropout is pale and dashed, marker and hatch name the place, line and dots in
 the hatch the dimension; a later place, channels and a larger p are darker. Nothing here depends
-on which other models a figure shows, except that two models never look the same.
+on which other models a figure shows, except that no two models look alike.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+
+from matplotlib.colors import to_rgb
 
 from reflash.models.names import BICUBIC, dropout_of, regularisers_of
 from reflash.paper.figures.style import shade
@@ -40,8 +42,9 @@ _PLACES = {
     "all": ("X", "**", 0.4),
 }
 _OTHER = ("*", "//\\\\", 0.0)
-_SPARE = tuple(zip("hpdH8*", ("//", "\\\\", "xx", "||", "--", "++"), strict=True))
+_SPARE = tuple(zip("d*pH8h", ("//", "\\\\", "xx", "||", "--", "++"), strict=True))
 _SPARE_SHADES = (0.0, -0.3, 0.3, -0.45)
+_NEAR = 0.2  # in every channel of RGB in [0, 1]
 
 
 @dataclass(frozen=True)
@@ -77,16 +80,23 @@ def looks(models: Sequence[str], style: FigureStyle) -> dict[str, Look]:
     others = [f for f in dict.fromkeys(map(_family, models)) if f not in _FAMILIES and f]
     hue = dict(zip((*_FAMILIES, *others), (hues * (len(others) + 1)), strict=False))
     result: dict[str, Look] = {}
-    taken: set[tuple[str, ...]] = set()
     for model in models:
         first = _look(model, hue.get(_family(model), _GREY))
         for look in (first, *_variants(first)):
-            keys = {("line", look.color, look.marker, look.line), ("bar", look.color, look.hatch)}
-            if not keys & taken:
+            near = [other for one, other in result.items() if _family(one) == _family(model)]
+            if look not in result.values() and not any(_alike(look, other) for other in near):
                 break
-        taken |= keys
         result[model] = look
     return result
+
+
+def _alike(one: Look, other: Look) -> bool:
+    """Whether two looks of a network and setting are hard to tell apart, as lines or as bars."""
+    colors = zip(to_rgb(one.color), to_rgb(other.color), strict=True)
+    if max(abs(a - b) for a, b in colors) >= _NEAR:
+        return False
+    same_line = (one.marker, one.line) == (other.marker, other.line)
+    return same_line or one.hatch == other.hatch
 
 
 def _family(model: str) -> str:
