@@ -312,6 +312,23 @@ def test_the_regularisers_that_the_page_names() -> None:
         assert words in words_of(), words
 
 
+def test_the_tasks_that_the_page_names() -> None:
+    claims = read_claims(ROOT / "results/cpu_tasks/record_tasks/claims.json").claims
+    inside, outside = (
+        [part.effect for part in next(c for c in claims if c.number == number).parts]
+        for number in (9, 10)
+    )
+    shown = [number(effect, sign=True) for effect in inside]
+    assert max(inside) < 0.05
+    assert max(outside) < 0
+    assert min(outside) == outside[0]
+    assert (
+        f"it changes PSNR by {shown[0]} dB (denoising), {shown[1]} (JPEG) and {shown[2]} dB "
+        f"(deblurring); beyond them it loses everywhere, most in denoising ({outside[0]:.2f} dB)"
+    ) in words_of()
+    assert f"where denoising loses {-outside[0]:.2f} dB" in words_of("README.md")
+
+
 def test_every_seed_of_the_record_has_its_log() -> None:
     """And every log ends above the same network without dropout."""
     runs = ROOT / "results/cpu/record/runs"
