@@ -4,10 +4,11 @@
 
 Every variant's step is measured in turns with the same network without dropout, the paper's own
 four times as often. What a variant costs beyond is the geometric mean of the ratios, with its
-standard error. Besides the usual JSON the results are written to cost.csv, of which the table
-`cost` is made. Networks have the paper's size; on a CPU batches are smaller (SRResNet: 2 patches of
-64 pixels, RRDB: 1): time and activations are proportional to the pixels, what weights and Adam take
-is not.
+standard error. Steps are taken one operation after another, not replayed as a CUDA graph: on a GPU
+what a small network costs beyond is mostly the launching of operations. Besides the usual JSON the
+results are written to cost.csv, of which the table `cost` is made. Networks have the paper's size;
+on a CPU batches are smaller (SRResNet: 2 patches of 64 pixels, RRDB: 1): time and activations are
+proportional to the pixels, what weights and Adam take is not.
 
 Memory is the most that tensors take during a step: on a GPU as PyTorch reports it, on a CPU the
 sum of the allocations that its profiler records, above weights, average and Adam's state.

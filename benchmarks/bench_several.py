@@ -23,7 +23,7 @@ from reflash.report.benchmarks import Result, Spread, Table, in_turns, options, 
 from reflash.study.config import load
 from reflash.training.pairs import OnlinePairs, Pairs, PoolPairs
 from reflash.training.pool import build_pool
-from reflash.training.run import Run
+from reflash.training.run import Run, step_all
 from reflash.training.settings import PoolSettings
 
 DEMO = load({"scale": "demo"}, CONFIG).scale
@@ -99,8 +99,7 @@ class Together:
 
     def step(self, iteration: int, lr: torch.Tensor, hr: torch.Tensor) -> None:
         """Take the step with every run."""
-        for run in self.runs:
-            run.step(iteration, lr, hr)
+        step_all(self.runs, iteration, lr, hr)
 
 
 def main() -> None:

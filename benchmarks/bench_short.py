@@ -112,7 +112,8 @@ def measure(result: Result, sides: Iterator[Side], given: argparse.Namespace, en
                 spread = Spread(tuple(seconds))
                 result.keep(name, spread)
                 floor = FLOOR_MS.get(name.split(",")[0]) if given.device.type == "cuda" else None
-                ratio = digits(1000 * spread.median / floor) if floor else ""
+                runs = int(name.partition("runs: ")[2] or 1)
+                ratio = digits(1000 * spread.median / (runs * floor)) if floor else ""
                 result.tables[0].rows.append([name, str(spread.times(1000)), ratio])
             except Exception as error:
                 traceback.print_exc()

@@ -59,6 +59,7 @@ def _grey(image: torch.Tensor, num_output_channels: int = 1) -> torch.Tensor:
 class Released:
     """Batches of pairs as the released training makes them on one GPU.
 
+    The window is sharpened once, and the target is cut from it: `RealESRNetModel` of the authors.
     Images are decoded already, which the released data set does for every crop.
     """
 
@@ -77,11 +78,12 @@ class Released:
             torch.stack(values).to(self.device) for values in zip(*samples, strict=True)
         )
         with torch.no_grad():
-            lr = self._degrade(self.sharpen(hr), first, second, final)
+            hr = self.sharpen(hr)
+            lr = self._degrade(hr, first, second, final)
             crop = self.modules["transforms"].paired_random_crop
             hr, lr = crop([hr], [lr], PATCH, SCALE)
             lr, hr = self._exchange(lr, hr[0] if isinstance(hr, list) else hr)
-            return lr.contiguous(), self.sharpen(hr)
+            return lr.contiguous(), hr.contiguous()
 
     def _sample(self) -> tuple[torch.Tensor, ...]:
         image = random.choice(self.images).astype(np.float32) / 255
