@@ -151,6 +151,17 @@ def test_finished_runs_of_hours_are_not_replaced_unasked(project: Project) -> No
     assert project.planned("--config", "scale=trial")["train_network"] == RUNS
     assert project.planned() == Counter()
 
+    # Other validation images change no weight, and Snakemake would train again all the same.
+    other = ("--config", "scale=tiny", "overrides={validation_set: {limit: 1}}")
+    stopped = project.snakemake(*other, check=False)
+    said = [line for line in stopped.stderr.splitlines() if line.startswith("error: ")]
+    assert f"{RUNS} finished runs (5.0 hours of training) would be replaced" in said[0]
+    assert "validation images, or the rule" in said[0]
+    weights = [path for path in before if path.suffix == ".safetensors"]
+    assert all(before[path] == path.stat().st_mtime_ns for path in weights)
+    project.snakemake("--touch", *other)
+    assert all(path.is_file() for path in before)
+
     project.edit("src/reflash/training/optim.py", "+ 0.5 * (full", "+ 0.25 * (full")
     stopped = project.snakemake(check=False)
     assert "have changed since: the training code." in stopped.stderr

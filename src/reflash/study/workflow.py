@@ -87,7 +87,7 @@ def show_reasons() -> None:
 
 def runs_to_train(workflow: Any) -> set[str]:
     """Return the runs that this start of Snakemake is about to train."""
-    jobs = workflow.dag.needrun_jobs()
+    jobs = () if workflow.touch else workflow.dag.needrun_jobs()
     return {job.wildcards.run for job in jobs if job.rule.name == "train_network"}
 
 
@@ -97,7 +97,7 @@ def remove_outdated(workflow: Any) -> None:
     With keep-incomplete it takes what a submitted job left for made by it, whatever became of the
     job: results of before would count as those of today's settings.
     """
-    for job in workflow.dag.needrun_jobs():
+    for job in () if workflow.touch else workflow.dag.needrun_jobs():
         for file in job.output:
             Path(file).unlink(missing_ok=True)
 
