@@ -608,7 +608,7 @@ EVALUATE = "evaluate --weights bicubic --hr HR --lr CLEAN --out OUT"
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        ("data leaks --train FOLDER --test FOLDER --out OUT", "is the test image"),
+        ("data leaks --train FOLDER --test FOLDER --out OUT", "out.found.csv: "),
         (f"{EVALUATE} --set {CAFE}", r"caf\xe9: not a UTF-8 name; give the set another"),
         (f"{EVALUATE} --run {CAFE}", r"caf\xe9: not a UTF-8 name; give the run another"),
     ],

@@ -385,7 +385,9 @@ def test_a_mirror_that_refuses_what_it_does_not_have(
         get(monkeypatch, images, raw, manual, source=f"{server.url}/m/", aliases=["T6"])
         assert_whole(raw, images)
     else:
-        with pytest.raises(ReflashError, match="has no image im00 in any of the usual places"):
+        said = r"has no image im00 in any of the usual places of Toy \(an answer: .*"
+        said += "answered 403" if no.status == 403 else "answered with a web page"
+        with pytest.raises(ReflashError, match=said):
             get(monkeypatch, images, raw, manual, source=f"{server.url}/m/", aliases=["T6"])
 
 

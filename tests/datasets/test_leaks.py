@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -165,6 +166,9 @@ def test_the_command_names_both_files_and_fails(
         "remove it from the training images"
     )
     assert not out.exists()  # a start after this one must not take it for done
+    (row,) = csv.DictReader((tmp_path / "leaks.found.csv").open())
+    assert row["train"] == f"{train}/planted.png"
+    assert row["test"] == f"{test_set}/rocket.png"
 
 
 def test_an_unreadable_image_is_named(train: Path, test_set: Path) -> None:

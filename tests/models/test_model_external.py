@@ -229,6 +229,11 @@ def test_a_file_changes_its_code_unless_only_comments_do(mynet: str) -> None:
     assert factory_code(mynet) != first
 
 
+def test_code_of_the_package_has_a_hash_wherever_it_lies() -> None:
+    codes = {factory_code(f"reflash.{name}:f") for name in ("functions", "models.srresnet")}
+    assert len(codes) == 2
+
+
 def test_a_network_of_ones_own_is_saved_and_read(mynet: str, lr: torch.Tensor) -> None:
     settings = FactorySettings(factory=mynet, arguments={"features": 4})
     dropout = parse_dropout("body.0-element-p0.2+last_conv-channel-p0.5")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -348,8 +349,14 @@ def test_masking_that_costs_nothing_is_not_judged(examine, analyse):
     table.loc[last, "psnr"] = table["psnr"].max() + 1
     table.to_csv(files["masking"][0], index=False)
     found = claim(examine({PLAIN: 0.0, DROPPED: 0.0}, **files), 4)
-    assert [part.unit for part in found.parts] == ["", "", "dB"]
-    assert "PSNR that is lower with all channels masked than with none" in found.missing[0]
+    assert [part.verdict for part in found.parts] == [
+        "supported",
+        "not judged",
+        "supported",
+        "not judged",
+    ]
+    assert "of networks that score no lower with all masked" in found.parts[-1].name
+    assert (found.verdict, found.missing) == ("supported", ())
 
 
 def test_one_line_is_compared_with_ten_times_the_parameters_or_not_at_all(examine, make_context):
@@ -560,6 +567,31 @@ def test_a_network_that_loses_nothing_is_not_sensitive(examine, write_rows):
     findings = examine({PLAIN: 0.0}, seeds=(0,), sensitivity=[path])
     assert [part.verdict for part in claim(findings, 1).parts] == ["not supported", "supported"]
     assert claim(findings, 1).verdict == "not supported"
+
+
+def test_a_network_that_scores_more_with_all_dropped_is_reported_and_does_not_count(
+    examine, sensitivity
+):
+    """It lives by a global residual; the other network is judged all the same."""
+    other = "rrdb/multi/none"
+    (path,) = sensitivity(0.4)
+    lines = Path(path).read_text().splitlines()
+    rows = [line.split(",") for line in lines if f"{PLAIN}/" in line]
+    for row in rows:
+        row[1], row[-1] = row[1].replace(PLAIN, other), str(2 * 28 - float(row[-1]))
+    Path(path).write_text("\n".join([*lines, *(",".join(row) for row in rows)]) + "\n")
+    alone = claim(examine({PLAIN: 0.0}, sensitivity=[path]), 1)
+    both = claim(examine({PLAIN: 0.0, other: 0.0}, sensitivity=[path]), 1)
+    parts = {part.name: part for part in both.parts}
+    (risen,) = [part for part in both.parts if "score no lower with the most dropped" in part.name]
+    assert (risen.verdict, risen.effect < 0) == ("not judged", True)
+    assert both.verdict == alone.verdict == "supported"
+    for part in alone.parts:
+        assert parts[part.name] == part
+    only = claim(examine({other: 0.0}, sensitivity=[path]), 1)
+    assert [part.verdict for part in only.parts] == ["not judged"]
+    assert only.verdict == "inconclusive"
+    assert any("curves of reflash sensitivity that fall" in line for line in only.missing)
 
 
 def test_area_of_stretched_curves():

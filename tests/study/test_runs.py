@@ -122,7 +122,7 @@ def test_planning_stops_before_hours_of_training_are_replaced(root: Path, tmp_pa
         protect_finished_runs(plan(root, overrides=changed, **allowed), tmp_path)
     # What Snakemake is about to train again is at risk, whatever has changed.
     protect_finished_runs(made, tmp_path, again=made.all_runs[:2])
-    with pytest.raises(ReflashError, match="4 finished runs .* validation images, or the rule"):
+    with pytest.raises(ReflashError, match=r"4 finished runs .* \(snakemake -n says why"):
         protect_finished_runs(made, tmp_path, again=made.all_runs)
 
 

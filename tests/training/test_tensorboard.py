@@ -29,7 +29,7 @@ def test_events_hold_the_log(cache: ImageCache, image_folder: Path, tmp_path: Pa
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     start(cache, image_folder, tmp_path / "run", tmp_path / "events")
-    events = EventAccumulator(str(tmp_path / "events"))
+    events = EventAccumulator(str(tmp_path / "events" / run_settings().id))
     events.Reload()
     import pandas as pd
 

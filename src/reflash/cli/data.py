@@ -119,7 +119,8 @@ def data_leaks(
     train: Annotated[list[Path], typer.Option(help="Folder of training images; repeat.")],
     test: Annotated[list[Path], typer.Option(help="Folder of test images; repeat.")],
     out: Annotated[
-        Path | None, typer.Option(help="CSV to write; not where there are leaks.")
+        Path | None,
+        typer.Option(help="CSV to write; leaks that are found go beside it, to NAME.found.csv."),
     ] = None,
 ) -> None:
     """Look for test images among the training images: equal, scaled, flipped or cropped."""
@@ -132,9 +133,10 @@ def data_leaks(
             f"{leak.train}: {how} {leak.test} (correlation {leak.correlation:.2f})", err=True
         )
     if leaks:
-        # A job that failed may count as done by what lies there.
         if out is not None:
+            # A job that failed may count as done by what lies there.
             out.unlink(missing_ok=True)
+            write_leaks(out.with_suffix(".found.csv"), leaks)
         count = "1 leak" if len(leaks) == 1 else f"{len(leaks)} leaks"
         raise ReflashError(
             f"{leaks[0].train}: is the test image {leaks[0].test} ({count}); "

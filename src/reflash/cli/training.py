@@ -227,8 +227,6 @@ def train(
         source = PoolPairs(given, settings.training.batch, settings.seed, chosen, settings)
     if together is not None and not trainers[0].has(data, HELD):
         trainers += missing_companions(together, trainers[0], data)
-    if tensorboard is not None and len(trainers) == 1:  # of several, each has its folder anyway
-        tensorboard = tensorboard / settings.id
     name = settings.id if len(trainers) == 1 else f"{len(trainers)} runs"
     try:
         with training_progress(name, max(one.total for one in trainers)) as report:

@@ -128,7 +128,7 @@ def fingerprint(*roots: str, without: tuple[str, ...] = ()) -> str:
     """
     digest = blake2b(digest_size=10)
     for module in modules_of(*roots, without=without):
-        path = _path(module)
+        path = module_path(module)
         assert path is not None
         digest.update(f"{module}\n{_read(path).essence}\n".encode())
         for file in _data_files(path):
@@ -145,14 +145,14 @@ def modules_of(*roots: str, without: tuple[str, ...] = ()) -> list[str]:
         A root is no module of the package.
     """
     for root in roots:
-        if _path(root) is None:
+        if module_path(root) is None:
             raise ValueError(f"no module {root} in the package")
     left_out = (*PLUMBING, *without)
     seen: set[str] = set()
     todo = list(roots)
     while todo:
         module = todo.pop()
-        path = _path(module)
+        path = module_path(module)
         if module in seen or path is None:
             continue
         if any(module == name or module.startswith(f"{name}.") for name in left_out):
@@ -179,7 +179,7 @@ def _called(call: ast.Call) -> str:
 
 
 @cache
-def _path(module: str) -> Path | None:
+def module_path(module: str) -> Path | None:
     """File of a module below the package, or None where there is none."""
     base = PACKAGE.joinpath(*module.split("."))
     return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)

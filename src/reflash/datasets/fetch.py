@@ -223,7 +223,8 @@ class _Job:
                 )
                 return pattern
             except NotFoundError as error:
-                refused = f" (the last answer: {error})" if error.status == 403 else ""
+                if error.status not in (404, 410):
+                    refused = f" (an answer: {error})"
         places = f"any of the usual places of {self.name}{refused}"
         raise ReflashError(
             f"{base}: has no image {first} in {places}; give the address of the folder with the "

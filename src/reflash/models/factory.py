@@ -17,7 +17,7 @@ from torch import nn
 
 from reflash.core.errors import ReflashError
 from reflash.core.files import require_file
-from reflash.core.fingerprint import PACKAGE, modules_of, tree_text
+from reflash.core.fingerprint import PACKAGE, module_path, modules_of, tree_text
 from reflash.models.dropout import insert_dropout
 from reflash.models.layers import shifts_colours
 from reflash.models.settings import Dropout, FactorySettings
@@ -100,7 +100,7 @@ def _files_of(factory: str) -> list[Path]:
     folder = own.parent.relative_to(PACKAGE).parts
     beside = ".".join([*folder, ""])
     modules = modules_of(f"{beside}{own.stem}")
-    return [own.parent / f"{m.removeprefix(beside)}.py" for m in modules if m.startswith(beside)]
+    return [path for m in modules if m.startswith(beside) and (path := module_path(m))]
 
 
 def factory_file(factory: str) -> Path:

@@ -120,12 +120,17 @@ def protect_finished_runs(
     if hours <= config.protect_hours:
         return
     changes = list(dict.fromkeys(change for one in risky for change in one.changes))
-    shown = first(changes or ["validation images, or the rule"], 4)
+    why = f"these have changed since: {first(changes, 4)}"
+    if again is not None:
+        why = (
+            "Snakemake would train them again (snakemake -n says why; of files that are only "
+            "marked incomplete, snakemake --cleanup-metadata FILES tells it that they are whole)"
+        )
     names = first([one.run for one in risky], 3)
     scale = plan.resolved.scale_name
     raise ReflashError(
         f"{len(risky)} finished run{'s' if len(risky) > 1 else ''} ({hours:.1f} hours of training) "
-        f"would be replaced ({names}), because these have changed since: {shown}. Nothing was "
+        f"would be replaced ({names}), because {why}. Nothing was "
         f"touched. To try the change beside them, put it into a scale file of its own "
         f"(config/scale/NAME.yaml with `extends: {scale}`) and run it with --config scale=NAME; "
         "to replace them, add --config replace=true."

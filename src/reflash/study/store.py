@@ -55,7 +55,7 @@ def publish(scale: str, datasets: bool = False) -> None:
     if "Nothing to be done" not in planned.stdout:
         raise ReflashError(
             f"scale {scale}: the workflow is not finished; run "
-            f"`snakemake --cores all --config scale={scale}` first"
+            f"`snakemake --cores all --config {' '.join(words)}` first"
         )
     _record_provenance(scale)
     stages = [f"publish@{scale}"]

@@ -92,10 +92,11 @@ def runs_to_train(workflow: Any) -> set[str]:
 
 
 def remove_outdated(workflow: Any) -> None:
-    """Remove what jobs are about to make again, as Snakemake does where it runs them itself.
+    """Remove what jobs are about to make again, all of it before the first is submitted.
 
-    With keep-incomplete it takes what a submitted job left for made by it, whatever became of the
-    job: results of before would count as those of today's settings.
+    Where Snakemake runs a job itself it removes the old output as the job begins. With
+    keep-incomplete it takes what a submitted job left for made by it, whatever became of the job
+    and of the others of its group: results of before would count as those of today's settings.
     """
     for job in () if workflow.touch else workflow.dag.needrun_jobs():
         for file in job.output:

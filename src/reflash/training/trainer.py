@@ -164,9 +164,7 @@ class Trainer:
         self.recipe = recipe(self.settings, data, self.validation.key)
         self.run = Run(self.settings, device, graphs=options.graphs, compiled=options.compiled)
         events = options.tensorboard
-        if events is not None and together > 1:
-            events = events / self.settings.id
-        self.writer = _tensorboard(events)
+        self.writer = _tensorboard(events and events / self.settings.id)
         state = load_state(self.folder, self.recipe)
         if state is not None:
             self.run.load_state_dict(state["run"])

@@ -133,27 +133,31 @@ def dropped_at_test_time(data: Data, text: Text) -> Tested:
     if ratios[0] != 0 or len(ratios) < 2:
         return [], [text.need("ratios")]
     curves = {model: _curves(data, table, model) for model in models}
-    if not all((curve[..., 0] > curve[..., -1]).all() for curve in curves.values()):
-        return [], [text.need("falling")]
+    falling = [m for m in models if (curves[m][..., 0] > curves[m][..., -1]).all()]
+    others = [m for m in models if m not in falling]
 
     # The unit beside the seed is a random choice of features: the same one for every network.
     in_db = Measure("dB", 2, data.settings.smallest_db, units="random choices")
     about = data.context
     what = f"{about.sensitivity_dimension}s at {layer_label(about.sensitivity_layer)}"
-    name = text.part("dropped", per_cent=100 * ratios[1], what=what)
-    lost = np.mean([curves[m][..., 0] - curves[m][..., 1] for m in models], axis=0)
-    compared = [(f"{model} whole", "dropped") for model in models]
-    parts = [make_part(name, data.estimate(lost), compared, in_db)]
+    parts = []
+    for key, group in (("dropped", falling), ("risen", others)):
+        if group:
+            name = text.part(key, per_cent=100 * ratios[1], what=what)
+            lost = np.mean([curves[m][..., 0] - curves[m][..., 1] for m in group], axis=0)
+            compared = [(f"{model} whole", "dropped") for model in group]
+            part = make_part(name, data.estimate(lost), compared, in_db)
+            parts.append(part if group is falling else _unjudged(part, text.part("rising")))
 
     own = curves_area(wide.to_numpy(np.float64), ratios)
-    areas = {model: curves_area(curves[model], ratios) for model in models}
-    if not np.isfinite(own).all():
+    if not falling or not np.isfinite(own).all():
         return parts, [text.need("falling")]
     in_share = Measure("", 3, data.settings.smallest_share, units="random choices")
     name = text.part("sooner")
-    sooner = np.mean([own - areas[model] for model in models], axis=0)
-    compared = [("classifier", model) for model in models]
-    return [*parts, make_part(name, data.estimate(sooner), compared, in_share)], []
+    areas = [own - curves_area(curves[model], ratios) for model in falling]
+    compared = [("classifier", model) for model in falling]
+    sooner = data.estimate(np.mean(areas, axis=0))
+    return [*parts, make_part(name, sooner, compared, in_share)], []
 
 
 def _curves(data: Data, table: pd.DataFrame, model: str) -> Array:
@@ -245,17 +249,21 @@ def saliency_equalised(data: Data, text: Text) -> Tested:
         if not pairs:
             missing.append(_unanalysed(data, text, f"{command} at {data.settings.layer}"))
             continue
-        if value == "lost" and not falls[[model for pair in pairs for model in pair]].all():
-            missing.append(text.need("falling"))
-            continue
-        name = text.part(value)
-        ordered = _reversed(pairs) if lower else pairs
-        differences = mean_difference(partial(data.by_image, table, value), ordered)
-        part = make_part(name, data.estimate(differences), ordered, measure)
-        if value == "entropy":
-            part = part.model_copy(update={"rule": text.part("beside"), "verdict": "not judged"})
-        parts.append(part)
+        risen = [pair for pair in pairs if value == "lost" and not falls[list(pair)].all()]
+        rest = [pair for pair in pairs if pair not in risen]
+        unjudged = {"entropy": text.part("beside"), "risen": text.part("rising")}
+        for key, group in ((value, rest), ("risen", risen)):
+            if group:
+                ordered = _reversed(group) if lower else group
+                differences = mean_difference(partial(data.by_image, table, value), ordered)
+                part = make_part(text.part(key), data.estimate(differences), ordered, measure)
+                parts.append(_unjudged(part, unjudged[key]) if key in unjudged else part)
     return parts, missing
+
+
+def _unjudged(part: Part, why: str) -> Part:
+    """Return a part that is reported and does not count."""
+    return part.model_copy(update={"rule": why, "verdict": "not judged"})
 
 
 def mean_loss(curve: pd.Series) -> float:
@@ -357,9 +365,8 @@ def clusters_mix(data: Data, text: Text) -> Tested:
         missing.append(_unanalysed(data, text, f"represent at {layer} (chi)"))
     if "paired" in parts:
         # The published index counts what images show as spread and cannot see the kinds beside it.
-        as_published = {"rule": text.part("published"), "verdict": "not judged"}
         for key in parts.keys() - {"paired"}:
-            parts[key] = parts[key].model_copy(update=as_published)
+            parts[key] = _unjudged(parts[key], text.part("published"))
     return list(parts.values()), missing
 
 

@@ -71,7 +71,7 @@ class Look:
 
 
 def looks(models: Sequence[str], style: FigureStyle) -> dict[str, Look]:
-    """Return the look of every model; a model looks the same whatever else is shown.
+    """Return the look of every model; it is the same unless a model before it looks alike.
 
     >>> looks(["srresnet/multi/none"], FigureStyle())["srresnet/multi/none"].line
     '--'

@@ -132,7 +132,7 @@ def _caption(frame: pd.DataFrame, context: Context) -> str:
         "A claim is supported if all its parts that are judged are, not supported if one of "
         f"them is not{_other_rule(claims)}.",
         "Effects are means of differences between models with the same seed on the same image, of "
-        "the scores (2, 3, 7 and 8, and dropout inside the body in 1) over all test sets, every "
+        "the scores (2, 3, 7 to 10, and dropout inside the body in 1) over all test sets, every "
         "image with the same weight, of analyses over the images that they saw; intervals by "
         "paired bootstrap over "
         f"{_resampled(context)}, as wide as Student's t where these are few"
