@@ -51,7 +51,7 @@ reproduce: $(BIN)/.installed  ## Run the whole study (SCALE=demo, hour or paper;
 	  exit $$status; }
 	@echo "tables: results/$(SCALE), figures: figures/$(SCALE); next: source $(VENV)/bin/activate, then a comparison of your own: snakemake --cores all --config study=mine (README.md)"
 
-RECORD ?= cpu/record cpu/record_rrdb cpu/record_places cpu/record_single cpu/record_regularisers cpu_no_usm/record_gain cpu_tasks/record_tasks
+RECORD ?= cpu/record cpu/record_rrdb cpu/record_places cpu/record_single cpu/record_regularisers cpu/record_rivals cpu_no_usm/record_gain cpu_tasks/record_tasks
 # What is committed may be newer than the runs made here: tables and figures are always made again.
 AGAIN := make_table make_figure test_claims
 SHIPPED := srresnet/multi/last_conv-channel-p0.7/seed0

@@ -275,6 +275,9 @@ def test_the_regularisers_that_the_page_names() -> None:
         "feature alignment",
         "second view",
     )
+    three = pd.read_csv(ROOT / "results/cpu/record_rivals/tables/regularisers.csv")
+    assert set(three["seeds"]) == {3}
+    seeds = three.set_index("kind")["chi"]
     chi = pd.read_csv(folder / "tables/chi.csv")
     chi = chi.query("row == 'model' and layer == 'body' and space == 'paired'")
     body = table["model"].map(chi.set_index("model")["value"])
@@ -306,6 +309,8 @@ def test_the_regularisers_that_the_page_names() -> None:
         f"adds {adds.effect:.2f} dB ({adds.low:+.2f} to {adds.high:+.2f})",
         f"dropout halves the paired index ({index['none']:.1f} without, {index[dropout]:.1f} with)",
         f"raise it ({index[cutblur]:.1f}, {index[alignment]:.1f} and {index[view]:.1f})",
+        f"it is {seeds['none']:.1f} without, {seeds[dropout]:.1f} with dropout, "
+        f"{seeds[cutblur]:.1f} with CutBlur and {seeds[alignment]:.1f} with feature alignment",
         f"dropout leaves it as it is ({body['none']:.1f} and {body[dropout]:.1f}), these three "
         f"lower it ({body[cutblur]:.1f}, {body[alignment]:.1f} and {body[view]:.1f};",
     ):
