@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import tomllib
 from itertools import chain
@@ -75,6 +76,25 @@ def test_the_two_commands_are_in_readme_makefile_and_ci(root: Path) -> None:
     assert "make check" in ci
     assert "make test" in ci
     assert "bash .ci/run" in (root / ".github/workflows/ci.yml").read_text()
+
+
+def test_an_environment_of_ones_own_is_kept_and_that_of_another_folder_is_not(
+    root: Path, tmp_path: Path
+) -> None:
+    shutil.copy(root / "Makefile", tmp_path)
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+
+    def planned() -> str:
+        command = ["make", "-n", ".venv/bin/.installed"]
+        for name in ("pyproject.toml", "constraints.txt"):
+            (tmp_path / name).touch()
+        return subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, check=True
+        ).stdout
+
+    assert "rm -rf" not in planned()
+    (tmp_path / ".venv/bin/.installed").write_text("/another/folder\n")
+    assert "rm -rf .venv" in planned()
 
 
 def test_make_help_lists_every_target(root: Path) -> None:
