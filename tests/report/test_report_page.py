@@ -469,6 +469,12 @@ def test_the_part_that_decides_a_claim_has_its_verdict():
     assert deciding_part(claim.model_copy(update={"parts": ()})) is None
 
 
+def test_contents_of_a_study_without_figures_have_no_empty_list(tmp_path):
+    write_report(tmp_path / "page.html", context(), [], [])
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert not re.search(r"<ul>\s*</ul>", text)
+
+
 def test_where_one_part_is_enough_the_largest_decides():
     """Claim 8 is about any regulariser: its summary names the best."""
     part = findings().claims[0].parts[0]
